@@ -1,0 +1,266 @@
+"""The nouns of the doctor. Everything else is a function from some of these to others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+Severity = Literal["error", "warning", "hint", "harmless"]
+Safety = Literal["safe", "unsafe", "manual"]
+Confidence = Literal["certain", "possible"]
+Part = Literal["root", "consequence", "hint"]
+Role = Literal["policy", "ref", "critic", "rm", "eval"]
+Verdict = Literal["config", "restart", "hardware", "code", "data", "nothing", "unsure"]
+State = Literal["known", "assumed", "unknown"]
+Form = Literal["yaml", "override", "append", "delete", "flag", "env", "json", "set"]
+OriginKind = Literal["written", "default", "derived", "log", "measured", "set", "model", "host"]
+
+ROLES: Final[tuple[Role, ...]] = ("policy", "ref", "critic", "rm", "eval")
+
+
+class Unknown:
+    """The value of what nobody told: contagious in conditions, never guessed."""
+
+    _only: Unknown | None = None
+
+    def __new__(cls) -> Unknown:
+        """Return the one unknown value, so that ``is`` compares it."""
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+        return cls._only
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+    def __bool__(self) -> bool:
+        raise TypeError("UNKNOWN has no truth value; compare with `is`")
+
+
+UNKNOWN: Final = Unknown()
+
+
+class RLDoctorError(Exception):
+    """An error that the user can act on: what, where, and what to do. Shown without a traceback."""
+
+    def __init__(
+        self, message: str, *, file: str | None = None, line: int = 0, column: int = 0, hint: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message, self.file, self.line, self.column, self.hint = message, file, line, column, hint
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        text = f"{place}: {self.message}" if place else self.message
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A span of bytes in a file as read; ``line`` and ``column`` count from 1."""
+
+    file: str
+    line: int
+    column: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key and its value, spelled as in the file.
+
+    ``place`` spans the whole setting (override word, flag with value, YAML pair, ``EP=1``);
+    ``value_place`` the value's own text, where that is one contiguous literal. A value that came
+    from a variable has ``defined_at``: the place of the literal text in the variable's assignment.
+    ``depends`` names what an unknown value hangs on, ``assumes`` what a known one takes for granted.
+    """
+
+    key: str
+    value: Any
+    form: Form
+    place: Place | None = None
+    value_place: Place | None = None
+    defined_at: Place | None = None
+    state: State = "known"
+    depends: tuple[str, ...] = ()
+    assumes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command that a file gives: a program, its settings, and the environment it sees.
+
+    ``program`` is the entry as written (``verl.trainer.main_ppo``, ``train.py``, ``ray start``,
+    ``torchrun``); a wrapper and what it wraps are two commands, the inner one with ``wrapped_by``.
+    A YAML file is one command whose program is ``""``. ``insert_at`` is where a further argument
+    goes, an empty span.
+    """
+
+    program: str
+    settings: tuple[Setting, ...] = ()
+    env: tuple[Setting, ...] = ()
+    positional: tuple[str, ...] = ()
+    place: Place | None = None
+    insert_at: Place | None = None
+    wrapped_by: tuple[str, ...] = ()
+    assumes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a source read: the commands, and the bytes of every file they came from.
+
+    ``worlds`` holds one tuple of commands for each outcome of an undecidable branch; most files
+    have one. ``problems`` are places that could not be read.
+    """
+
+    path: str
+    kind: Literal["yaml", "shell", "command", "log"]
+    worlds: tuple[tuple[Command, ...], ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    problems: tuple[RLDoctorError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a fact's value comes from. ``text`` is what a person would quote (``EP=1``)."""
+
+    kind: OriginKind
+    text: str = ""
+    key: str | None = None
+    place: Place | None = None
+    inputs: tuple[tuple[Role, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One truth about a run in system-neutral words: the value of a concept for a role."""
+
+    role: Role
+    concept: str
+    value: Any
+    origin: Origin
+    state: State = "known"
+    system: str | None = None
+    depends: tuple[str, ...] = ()
+    assumes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose line it is, as far as a log tells."""
+
+    node: str | None = None
+    rank: int | None = None
+    pid: int | None = None
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a log with its wrapping taken off; ``number`` counts from 1."""
+
+    file: str
+    number: int
+    text: str
+    who: Identity = Identity()
+    time: float | None = None
+    repeated: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something seen in a log, a dump or a live run. ``fields`` are those of the vocabulary."""
+
+    kind: str
+    fields: Mapping[str, Any]
+    who: Identity = Identity()
+    time: float | None = None
+    phase: str | None = None
+    lines: tuple[LogLine, ...] = ()
+    spread: tuple[Identity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of a metric at a step; NaN and infinities are kept."""
+
+    metric: str
+    step: int | None
+    value: float | None
+    line: LogLine
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change in the user's own words: bytes ``start:end`` of ``file`` from ``old`` to ``new``."""
+
+    file: str
+    line: int
+    start: int
+    end: int
+    kind: Literal["replace", "insert", "delete"]
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A cure in concepts; ``safe`` leaves what is learned the same."""
+
+    title: str
+    safety: Safety
+    set: Mapping[str, Any] = field(default_factory=dict)
+    edits: tuple[Edit, ...] = ()
+    command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One line of proof: a setting in the user's spelling, or a line of a log."""
+
+    text: str
+    file: str | None = None
+    line: int | None = None
+    key: str | None = None
+    rank: int | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that holds for a subject, with its proof and its cures, best first."""
+
+    id: str
+    rule: str
+    subject: str
+    title: str
+    severity: Severity
+    confidence: Confidence
+    explanation: str
+    evidence: tuple[Evidence, ...]
+    remedies: tuple[Remedy, ...] = ()
+    part: Part = "root"
+    phase: str | None = None
+    verdict: Verdict = "unsure"
+    family: str = "config"
+    role: Role = "policy"
+    assumes: tuple[str, ...] = ()
+    explained_by: str | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one command found, in order of importance, the root first."""
+
+    command: str
+    subjects: tuple[str, ...]
+    verdict: Verdict
+    summary: str
+    findings: tuple[Finding, ...]
+    facts: tuple[Fact, ...] = ()
+    memory: Mapping[str, Any] | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
