@@ -252,6 +252,23 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """A finding as the evidence gives it, with what weighs it against others: not judged yet.
+
+    ``lines`` are the log lines that it claims, the decisive one first; ``bindings`` the values of
+    ``event.x``, ``match.x`` and metrics; ``conditions`` counts what is known to be true.
+    """
+
+    finding: Finding
+    lines: tuple[LogLine, ...] = ()
+    bindings: Mapping[str, Any] = field(default_factory=dict)
+    conditions: int = 0
+    symptom: bool = False
+    explains: tuple[str, ...] = ()
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What one command found, in order of importance, the root first."""
 
