@@ -82,6 +82,11 @@ _HINTS: Final[Mapping[type[ast.AST], str]] = {
 }
 
 
+# The group of concepts "async" is a keyword of Python: the parser is given another word of its length.
+_ASYNC: Final = re.compile(r"(?<![\w'\"])async(?=\.[a-z])")
+_ASYNC_STAND_IN: Final = "_sync"
+
+
 class ExprError(RLDoctorError):
     """A text that is not in the condition language; ``column`` counts from 1 within it."""
 
@@ -101,16 +106,16 @@ def compile(text: str) -> Node:
     if len(text) > MAX_LENGTH:
         raise ExprError(f"a condition has at most {MAX_LENGTH} characters", column=1)
     line = re.sub(r"\s", " ", text)
-    indent = len(line) - len(line.lstrip())
+    line, indent = line.strip(), len(line) - len(line.lstrip())
+    line = _ASYNC.sub(_ASYNC_STAND_IN, line)
     try:
-        tree = ast.parse(line.strip(), mode="eval").body
+        tree = ast.parse(line, mode="eval").body
     except SyntaxError as error:
-        raise ExprError(
-            f"not an expression: {error.msg}", column=indent + max(error.offset or 1, 1)
-        ) from error
+        column = indent + (error.offset or len(line) + 1)
+        raise ExprError(f"not an expression: {error.msg}", column=column) from error
     except (RecursionError, MemoryError, ValueError) as error:
         raise ExprError(f"not an expression: {error or 'nested too deeply'}", column=1) from error
-    return _Compiler(line.strip(), indent).node(tree, 0)
+    return _Compiler(line, indent).node(tree, 0)
 
 
 def names(node: Node) -> tuple[str, ...]:
@@ -237,7 +242,8 @@ class _Compiler:
             inner = inner.value
         if not isinstance(inner, ast.Name):
             raise self.refuse(tree, tree)
-        return ".".join([inner.id, *reversed(parts)])
+        words = [inner.id, *reversed(parts)]
+        return ".".join("async" if word == _ASYNC_STAND_IN else word for word in words)
 
 
 def _list(node: Node, scope: Scope) -> Any:

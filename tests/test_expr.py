@@ -156,6 +156,13 @@ def test_what_is_not_in_the_language_is_refused_with_its_place(text: str, column
     assert said in str(caught.value)
 
 
+def test_a_group_of_concepts_may_be_a_keyword_of_python() -> None:
+    assert expr.names(expr.compile("critic.async.staleness > 1 and async.staleness in [2]")) == (
+        "critic.async.staleness",
+        "async.staleness",
+    )
+
+
 def test_a_condition_of_several_lines_is_one_condition() -> None:
     assert value("train.tp > 1\n  and train.pp > 1\n", train__tp=2, train__pp=2) is True
 
