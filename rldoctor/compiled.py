@@ -1,45 +1,84 @@
 """Data files that are read through a JSON twin, so that loading does not grow with what authors write.
 
-The wheel ships the twins in ``_index/``; a checkout keeps them in the user's cache and makes one again
-when a source has another time or size.
+A twin is one file of named parts: a line that says where each part is, then the parts, each parsed when
+it is asked for. The wheel ships the twins in ``_index/``; a checkout keeps them in the user's cache and
+makes one again when a source has another time or size.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 PACKAGE: Final = Path(__file__).parent
 SHIPPED: Final = PACKAGE / "_index"
+FORMAT: Final = 1
+WHOLE: Final = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Named parts of JSON in one piece of bytes."""
+
+    stamp: str
+    places: Mapping[str, tuple[int, int]]
+    data: bytes = field(repr=False)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
+
+    def part(self, name: str) -> Any:
+        """Return the value of a part; KeyError where there is none of that name."""
+        start, end = self.places[name]
+        return json.loads(self.data[start:end])
 
 
 def load(name: str, sources: Sequence[Path], build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return what ``build`` gives for ``sources``, from its JSON twin where that is up to date."""
-    shipped = SHIPPED / f"{name}.json"
-    if shipped.is_file():
-        data: dict[str, Any] = json.loads(shipped.read_bytes())
-        return data
-    twin, stamp = cache_folder() / f"{name}-{_digest(str(PACKAGE))}.json", stamp_of(sources)
-    kept = _read(twin)
-    if kept.get("stamp") == stamp and isinstance(kept.get("data"), dict):
-        data = kept["data"]
-        return data
-    data = json.loads(json.dumps(build()))
-    with contextlib.suppress(OSError):  # a read-only home costs time, nothing else
-        write_atomically(twin, json.dumps({"stamp": stamp, "data": data}, separators=(",", ":")))
+    data: dict[str, Any] = twin(name, lambda: sources, lambda: {WHOLE: build()}).part(WHOLE)
     return data
 
 
+def twin(
+    name: str,
+    sources: Callable[[], Sequence[Path]],
+    build: Callable[[], Mapping[str, Any]],
+    ship: bool = True,
+) -> Twin:
+    """Return the twin of that name: the wheel's, else the cache's if its stamp is that of the sources.
+
+    ``build`` gives the parts by name. With ``ship`` false the wheel's is no answer.
+    """
+    if ship and (ready := _read(SHIPPED / f"{name}.json")):
+        return ready
+    path, stamp = cached_path(name), stamp_of(sources())
+    kept = _read(path)
+    if kept and kept.stamp == stamp:
+        return kept
+    data = encode(stamp, build())
+    with suppress(OSError):  # a read-only home costs time, nothing else
+        write_atomically(path, data)
+    return _decode(data)
+
+
+def cached_path(name: str) -> Path:
+    """Return where the twin of that name is kept; each checkout has its own."""
+    return cache_folder() / f"{name}-{_digest(str(PACKAGE))}.json"
+
+
 def cache_folder() -> Path:
-    """Return the folder of the user's cache for this program; it need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rldoctor"
+    """Return the folder of the user's cache for this program; it need not exist, nor be writable."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        return folder.expanduser() / "rldoctor"
+    except RuntimeError:  # a user without a home: a place where nothing can be kept
+        return Path(os.devnull) / "rldoctor"
 
 
 def stamp_of(sources: Sequence[Path]) -> str:
@@ -48,22 +87,47 @@ def stamp_of(sources: Sequence[Path]) -> str:
     return _digest("|".join(f"{path}:{stat.st_mtime_ns}:{stat.st_size}" for path, stat in stats))
 
 
-def write_atomically(path: Path, text: str) -> None:
+def encode(stamp: str, parts: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a twin."""
+    bodies = {name: _dumps(value) for name, value in parts.items()}
+    places: dict[str, tuple[int, int]] = {}
+    end = 0
+    for name, body in bodies.items():
+        places[name] = (end, end := end + len(body))
+    head = {"format": FORMAT, "stamp": stamp, "size": end, "parts": places}
+    return b"\n".join([_dumps(head), b"".join(bodies.values())])
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
     """Write a file so that no reader ever sees half of it; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).replace(path)
-
-
-def _read(path: Path) -> dict[str, Any]:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        kept = json.loads(path.read_bytes())
-    except (OSError, ValueError):  # absent or damaged: it is made again
-        return {}
-    return kept if isinstance(kept, dict) else {}
+        beside.write_bytes(data.encode() if isinstance(data, str) else data)
+        beside.replace(path)
+    except OSError:  # a full disk leaves no half file behind
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path) -> Twin | None:
+    with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is made again
+        return _decode(path.read_bytes())
+    return None
+
+
+def _decode(data: bytes) -> Twin:
+    head, _, body = data.partition(b"\n")
+    about = json.loads(head)
+    if about["format"] != FORMAT or about["size"] != len(body):
+        raise ValueError("not a whole twin of this format")
+    return Twin(about["stamp"], about["parts"], body)
+
+
+def _dumps(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:16]
+    data = text.encode()
+    return f"{zlib.crc32(data):08x}{zlib.adler32(data):08x}"
