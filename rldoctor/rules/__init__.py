@@ -1,0 +1,5 @@
+"""Rules: what a rule file may say, the strict loader for authors, the compiled index for everybody else."""
+
+from rldoctor.rules.schema import Rule, RuleTest, Rung, Trigger
+
+__all__ = ["Rule", "RuleTest", "Rung", "Trigger"]
