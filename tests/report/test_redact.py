@@ -1,0 +1,44 @@
+import pytest
+
+from rldoctor.report.redact import HIDDEN, redact, redact_all
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "export WANDB_API_KEY=0123456789abcdef0123456789abcdef01234567",
+        "HF_TOKEN=hf_abcdefghijklmnopqrstuvwxyz",
+        '--runtime-env-json=\'{"env_vars": {"HF_TOKEN": "hf_abcdefghijklmnopqrstuvwxyz"}}\'',
+        "http://runner:s3cretpass@10.0.0.7:3128/simple",
+        "Authorization: Bearer abcdefghijklmnop.qrstuvwxyz",
+        "openai key sk-proj-abcdefghijklmnopqrstuv",
+        "mysql_password: hunter2hunter2",
+    ],
+)
+def test_secrets_are_hidden(text: str) -> None:
+    shown = redact(text)
+    assert HIDDEN in shown
+    for secret in ("0123456789abcdef", "hf_abc", "s3cretpass", "abcdefghijklmnop", "hunter2"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--max-tokens-per-gpu 9216",
+        "actor.max_token_len_per_gpu=16384",
+        "rollout.stop_token_ids=[151645]",
+        "pad_token=<|endoftext|>",
+        "export HF_TOKEN=$MY_TOKEN",
+        "api_key: null",
+        "http://10.0.0.7:8000/get_model_info",
+        "tokenizer: /models/qwen/tokenizer.json",
+    ],
+)
+def test_settings_that_only_sound_alike_stay(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_values_under_secret_keys_are_hidden_in_nested_data() -> None:
+    shown = redact_all({"env.WANDB_API_KEY": "abcdef123456", "edits": [{"new": "HF_TOKEN=hf_" + "a" * 30}]})
+    assert shown == {"env.WANDB_API_KEY": HIDDEN, "edits": [{"new": f"HF_TOKEN={HIDDEN}"}]}
