@@ -1,0 +1,94 @@
+"""Which systems a document speaks: told by the programs it starts and by the keys it sets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from rldoctor.types import Command, Document
+
+Certainty = Literal["certain", "possible"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What gives a system away: programs (regular expressions) and beginnings of keys."""
+
+    system: str
+    programs: tuple[str, ...]
+    signature: tuple[str, ...]
+    embeds: tuple[str, ...] = ()
+    launcher: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A system and its commands in one world of a document; ``possible`` is a candidate to be named."""
+
+    system: str
+    commands: tuple[Command, ...]
+    certainty: Certainty
+    world: int = 0
+    launcher: bool = False
+
+
+def detect_among(document: Document, marks: Sequence[Mark]) -> tuple[Detection, ...]:
+    """Return the detections of all worlds, surest first within a world, launchers last."""
+    found = []
+    for number, commands in enumerate(document.worlds):
+        spoken: dict[tuple[str, Certainty, bool], list[Command]] = {}
+        for command in commands:
+            for mark, certainty in _speakers(command, marks):
+                spoken.setdefault((mark.system, certainty, mark.launcher), []).append(command)
+        detections = [
+            Detection(system, tuple(several), certainty, number, launcher)
+            for (system, certainty, launcher), several in spoken.items()
+        ]
+        found += sorted(detections, key=lambda each: (each.launcher, each.certainty))
+    return tuple(found)
+
+
+def _speakers(command: Command, marks: Sequence[Mark]) -> list[tuple[Mark, Certainty]]:
+    """Return the systems that a command may speak: the one with the most signs, or all that tie."""
+    hits = {mark.system: _hits(command, mark) for mark in marks}
+    started = [mark for mark in marks if _starts(command, mark)]
+    if started:
+        best = max(hits[mark.system] for mark in started)
+        chosen = [mark for mark in started if hits[mark.system] == best]
+        alone = len(chosen) == 1 and (best > 0 or chosen[0].launcher or _named(command, chosen[0]))
+        return [(mark, "certain" if alone else "possible") for mark in chosen]
+    candidates = [mark for mark in marks if hits[mark.system] and not mark.launcher]
+    inner = {system for mark in candidates for system in mark.embeds if _own_hits(command, mark, marks)}
+    candidates = [mark for mark in candidates if mark.system not in inner]
+    best = max((hits[mark.system] for mark in candidates), default=0)
+    near = [mark for mark in candidates if 2 * hits[mark.system] > best]
+    return [(mark, "certain" if len(near) == 1 and best >= 2 else "possible") for mark in near]
+
+
+def _named(command: Command, mark: Mark) -> bool:
+    """Say whether the program's name holds the system's, as ``verl.trainer.main_ppo`` does."""
+    return mark.system in re.split(r"\W+", command.program)
+
+
+def _starts(command: Command, mark: Mark) -> bool:
+    return bool(command.program) and any(
+        _pattern(each).fullmatch(command.program) is not None for each in mark.programs
+    )
+
+
+def _hits(command: Command, mark: Mark) -> int:
+    return len({s.key for s in command.settings if s.key.startswith(mark.signature)}) if mark.signature else 0
+
+
+def _own_hits(command: Command, mark: Mark, marks: Sequence[Mark]) -> int:
+    """Return how many keys only the embedding system's signature knows."""
+    inner = tuple(key for other in marks if other.system in mark.embeds for key in other.signature)
+    return sum(s.key.startswith(mark.signature) and not s.key.startswith(inner) for s in command.settings)
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
