@@ -266,6 +266,7 @@ class Match:
     symptom: bool = False
     explains: tuple[str, ...] = ()
     recovered: bool = False
+    spread: tuple[Identity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
