@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from rldoctor.types import UNKNOWN, Command, Fact, Origin, Role
+from rldoctor.types import UNKNOWN, Command, Fact, Origin, Role, State
 
 
 class FactTable(Protocol):
@@ -34,7 +34,7 @@ def derived(
 ) -> Fact:
     """Return a derived fact; an input is a concept of the same role, or (role, concept)."""
     pairs = tuple((role, each) if isinstance(each, str) else each for each in inputs)
-    state = "unknown" if value is UNKNOWN else "known"
+    state: State = "unknown" if value is UNKNOWN else "known"
     return Fact(role, concept, value, Origin("derived", text, inputs=pairs), state)
 
 
