@@ -69,7 +69,7 @@ def twin(
 
 def cached_path(name: str) -> Path:
     """Return where the twin of that name is kept; each checkout has its own."""
-    return cache_folder() / f"{name}-{_digest(str(PACKAGE))}.json"
+    return cache_folder() / f"{name}-{digest(str(PACKAGE))}.json"
 
 
 def cache_folder() -> Path:
@@ -84,7 +84,7 @@ def cache_folder() -> Path:
 def stamp_of(sources: Sequence[Path]) -> str:
     """Return a text that changes when a source is added, removed or written again."""
     stats = ((str(path), path.stat()) for path in sources)
-    return _digest("|".join(f"{path}:{stat.st_mtime_ns}:{stat.st_size}" for path, stat in stats))
+    return digest("|".join(f"{path}:{stat.st_mtime_ns}:{stat.st_size}" for path, stat in stats))
 
 
 def encode(stamp: str, parts: Mapping[str, Any]) -> bytes:
@@ -116,6 +116,11 @@ def _read(path: Path) -> Twin | None:
     return None
 
 
+def in_memory(parts: Mapping[str, Any]) -> Twin:
+    """Return a twin of parts that stand in no file."""
+    return _decode(encode("", parts))
+
+
 def _decode(data: bytes) -> Twin:
     head, _, body = data.partition(b"\n")
     about = json.loads(head)
@@ -128,6 +133,7 @@ def _dumps(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return a short text that differs where a text differs."""
     data = text.encode()
     return f"{zlib.crc32(data):08x}{zlib.adler32(data):08x}"
