@@ -25,12 +25,16 @@ ROW_KEYS: Final = (
     "until",
     "hot",
     "env",
+    "append",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How a system spells one concept for one role; ``enum`` holds pairs (theirs, ours)."""
+    """How a system spells one concept for one role; ``enum`` holds pairs (theirs, ours).
+
+    ``append`` marks a key that the system's own config does not have: a new override is ``+key=value``.
+    """
 
     concept: str
     key: str
@@ -47,6 +51,7 @@ class Row:
     until: str | None = None
     hot: bool = False
     env: bool = False
+    append: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:

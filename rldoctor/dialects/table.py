@@ -40,7 +40,11 @@ def read(path: Path) -> Dialect:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return parse(yaml.load(path.read_text(encoding="utf-8"), Loader=loader), str(path))
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    except yaml.YAMLError as error:
+        raise DialectErrors(f"not YAML: {error}", file=str(path)) from error
+    return parse(raw, str(path))
 
 
 def parse(raw: Mapping[str, Any], path: str) -> Dialect:
@@ -89,6 +93,7 @@ def _row(raw: Mapping[str, Any]) -> Row:
         until=_release(raw.get("until")),
         hot=raw.get("hot", False),
         env=raw.get("env", False),
+        append=raw.get("append", False),
     )
 
 
