@@ -1,0 +1,256 @@
+"""From matches to causes: which incident is the root, which only follow from it, which are a hint."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from rldoctor.logs import LogReading
+from rldoctor.logs.failures import Failure
+from rldoctor.types import Evidence, Finding, LogLine, Match, Part, Remedy, Severity, Verdict
+
+CLOCK_SKEW: Final = 5.0  # seconds that the clocks of two nodes may differ
+LINE_SKEW: Final = 50  # lines by which buffered output of two processes may be out of order
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "hint", "harmless")
+LATER: Final = {"process_death": 1, "connection_lost": 2, "stall": 2, "collective_timeout": 3}
+
+
+UNRECOGNISED: Final = "unrecognised"
+FOLLOW: Final = ("process_death", "connection_lost", "collective_timeout", "stall")
+SHOWN_FRAMES: Final = 5
+
+
+def explain(matches: Sequence[Match], reading: LogReading) -> tuple[Finding, ...]:
+    """Return the findings with their parts, the root first; an unknown first failure is one of them."""
+    loud = _without_harmless(matches)
+    stranger = _unrecognised(reading, matches)
+    known = [match for match in loud if _is_cause(match)]
+    if stranger is not None and known:
+        told = any(_not_later(match, stranger) for match in known)
+        stranger = None if told else _as_hint(stranger)
+    return _judge([*loud, *([stranger] if stranger else [])], _order_of_files(reading))
+
+
+def _unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
+    """Return the first failure that no rule claims and the run did not survive."""
+    claimed = [line for match in matches for line in match.lines]
+    for failure in reading.failures:
+        if failure.recovered or failure.ignored or any(_within(line, failure) for line in claimed):
+            continue
+        lines = tuple(dict.fromkeys((failure.line, failure.start)))
+        return Match(_strange(failure, lines), lines, explains=FOLLOW, spread=(failure.who,))
+    return None
+
+
+def _within(line: LogLine, failure: Failure) -> bool:
+    """Say whether a line is one of those that told a failure."""
+    first, last = sorted((failure.start.number, failure.line.number))
+    return line.file == failure.line.file and first <= line.number <= last
+
+
+def _strange(failure: Failure, lines: Sequence[LogLine]) -> Finding:
+    user, library = failure.user_frame, failure.library_frame
+    message = failure.message.strip().splitlines()[0] if failure.message.strip() else ""
+    title = f"{failure.exception}: {message}" if message else failure.exception
+    frames = [str(frame) for frame in reversed(failure.frames)][:SHOWN_FRAMES]
+    where = f"Your own code is in it: {user}. " if user else ""
+    where += f"The library raised it in {library}. " if library else ""
+    verdict: Verdict = (
+        "code" if user is not None and (library is None or user == failure.frames[-1]) else "unsure"
+    )
+    words = " ".join([failure.exception.rsplit(".", 1)[-1], message[:80]]).strip()
+    return Finding(
+        id=UNRECOGNISED,
+        rule=UNRECOGNISED,
+        subject=failure.line.file,
+        title=f"No rule knows this failure: {title[:300]}",
+        severity="error",
+        confidence="possible",
+        explanation=f"It is the first failure that nothing else explains. {where}".strip(),
+        evidence=(*map(_quote, lines), *(Evidence(text=frame) for frame in frames)),
+        remedies=(Remedy(f"Search the issues of the project for: {words}", "manual"),),
+        phase=failure.phase,
+        verdict=verdict,
+        family="code",
+        fingerprint=f"{zlib.crc32(failure.exception.encode()):08x}",
+    )
+
+
+def _quote(line: LogLine) -> Evidence:
+    return Evidence(line.text.strip()[:1000], line.file, line.number, None, line.who.rank, line.time)
+
+
+def _without_harmless(matches: Iterable[Match]) -> list[Match]:
+    """Drop harmless matches, and symptoms all of whose lines a harmless one has taken away."""
+    quiet = {_at(line) for match in matches if _is_harmless(match) for line in match.lines}
+    loud = (match for match in matches if not _is_harmless(match))
+    return [m for m in loud if not (m.symptom and m.lines and all(_at(line) in quiet for line in m.lines))]
+
+
+def _judge(matches: list[Match], files: dict[str, int]) -> tuple[Finding, ...]:
+    ranked = sorted(matches, key=lambda match: _claim(match, files))
+    losers = {match.finding.id: winner for match, winner in _losers(ranked)}
+    serious = [match for match in ranked if _is_serious(match) and match.finding.id not in losers]
+    explained = _explained(sorted(serious, key=lambda match: _importance(match, files)))
+    causes = [m for m in serious if m.finding.id not in explained and not m.symptom]
+    judged = []
+    for match in sorted(ranked, key=lambda match: _importance(match, files)):
+        by = explained.get(match.finding.id)
+        part = _part(match, by, match.finding.id in losers, bool(causes))
+        judged.append(_settle(match, part, by))
+    order: tuple[Part, ...] = ("root", "consequence", "hint")
+    return tuple(sorted(judged, key=lambda finding: order.index(finding.part)))
+
+
+def _part(match: Match, explained_by: str | None, lost: bool, has_cause: bool) -> Part:
+    if lost or not _is_serious(match):
+        return "hint"
+    if explained_by is not None:
+        return "consequence"
+    return "hint" if match.symptom and has_cause else "root"
+
+
+def _settle(match: Match, part: Part, explained_by: str | None) -> Finding:
+    severity: Severity = "hint" if part == "hint" else match.finding.severity
+    told = match.finding.explanation
+    if part == "consequence":
+        told = _extent(match)
+    elif match.recovered:
+        told = f"The run went on after it. {told}"
+    return replace(match.finding, part=part, explained_by=explained_by, severity=severity, explanation=told)
+
+
+def _extent(match: Match) -> str:
+    """Return how many lines on how many ranks a match claims."""
+    lines = sum(line.repeated for line in match.lines)
+    ranks = max(len({who.rank for who in match.spread if who.rank is not None}), 1)
+    return f"{lines} line{'s' * (lines != 1)} on {ranks} rank{'s' * (ranks != 1)}"
+
+
+def _losers(ranked: Sequence[Match]) -> list[tuple[Match, Match]]:
+    """Pair each match with the better one that claims one of its lines; who is explained does not lose."""
+    lost: list[tuple[Match, Match]] = []
+    winners: list[Match] = []
+    for match in ranked:
+        mine = {_at(line) for line in match.lines}
+        better = next((w for w in winners if mine & {_at(line) for line in w.lines}), None)
+        if better is None or _lists(better, match) or _lists(match, better):
+            winners.append(match)
+        else:
+            lost.append((match, better))
+    return lost
+
+
+def _explained(serious: Sequence[Match]) -> dict[str, str]:
+    """Return who is explained by which root; of two that explain each other the earlier one is the cause."""
+    cause_of: dict[str, str] = {}
+    for effect in serious:
+        for cause in serious:
+            if cause is effect or not _lists(cause, effect) or not _not_later(cause, effect):
+                continue
+            if _root(cause_of, cause.finding.id) != effect.finding.id and not _reversed(cause, effect):
+                cause_of[effect.finding.id] = cause.finding.id
+                break
+    return {effect: _root(cause_of, effect) for effect in cause_of}
+
+
+def _reversed(cause: Match, effect: Match) -> bool:
+    """Say whether two list each other and the effect came first."""
+    return _lists(effect, cause) and _before(effect, cause)
+
+
+def _root(cause_of: dict[str, str], who: str) -> str:
+    seen = {who}
+    while who in cause_of and cause_of[who] not in seen:
+        who = cause_of[who]
+        seen.add(who)
+    return who
+
+
+def _lists(cause: Match, effect: Match) -> bool:
+    return effect.finding.rule in cause.explains or effect.finding.family in cause.explains
+
+
+def _not_later(one: Match, other: Match) -> bool:
+    first, second = _first(one), _first(other)
+    if first is None or second is None:
+        return True
+    if first.time is not None and second.time is not None:
+        return first.time <= second.time + CLOCK_SKEW
+    return first.file != second.file or first.number <= second.number + LINE_SKEW
+
+
+def _before(one: Match, other: Match) -> bool:
+    first, second = _first(one), _first(other)
+    if first is None or second is None:
+        return False
+    if first.time is not None and second.time is not None and first.time != second.time:
+        return first.time < second.time
+    return (first.file == second.file) and first.number < second.number
+
+
+def _first(match: Match) -> LogLine | None:
+    return (
+        min(match.lines, key=lambda line: line.number) if _one_file(match) else next(iter(match.lines), None)
+    )
+
+
+def _one_file(match: Match) -> bool:
+    return len({line.file for line in match.lines}) == 1
+
+
+def _claim(match: Match, files: dict[str, int]) -> tuple[object, ...]:
+    finding = match.finding
+    return (
+        match.recovered,
+        finding.confidence != "certain",
+        match.symptom,
+        -match.conditions,
+        finding.rule,
+        _position(match, files),
+    )
+
+
+def _importance(match: Match, files: dict[str, int]) -> tuple[object, ...]:
+    finding = match.finding
+    return (
+        match.recovered,
+        SEVERITIES.index(finding.severity),
+        match.symptom,
+        LATER.get(finding.family, 0),
+        not match.lines,
+        _position(match, files),
+        finding.confidence != "certain",
+        finding.rule,
+    )
+
+
+def _position(match: Match, files: dict[str, int]) -> tuple[int, int]:
+    first = _first(match)
+    return (files.get(first.file, len(files)), first.number) if first else (len(files), 0)
+
+
+def _order_of_files(reading: LogReading) -> dict[str, int]:
+    return {name: number for number, name in enumerate(reading.subjects)}
+
+
+def _is_serious(match: Match) -> bool:
+    return not match.recovered and match.finding.severity in ("error", "warning") and bool(match.lines)
+
+
+def _is_cause(match: Match) -> bool:
+    return _is_serious(match) and not match.symptom and match.finding.severity == "error"
+
+
+def _is_harmless(match: Match) -> bool:
+    return match.finding.severity == "harmless"
+
+
+def _as_hint(match: Match) -> Match:
+    return replace(match, finding=replace(match.finding, severity="hint"))
+
+
+def _at(line: LogLine) -> tuple[str, int]:
+    return line.file, line.number

@@ -1,0 +1,82 @@
+"""Configuration triggers: over facts alone, silent where something is unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rldoctor.facts import Facts
+from rldoctor.matching.findings import Incident, build, one_each
+from rldoctor.matching.holding import ISOLATED, hold, released
+from rldoctor.matching.scope import Scope
+from rldoctor.rules import Entry, Index
+from rldoctor.types import UNKNOWN, Match, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A rule that says nothing because facts are unknown."""
+
+    rule: str
+    role: Role
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What triggers gave: matches, silences, and rules that could not be evaluated."""
+
+    matches: tuple[Match, ...] = ()
+    silent: tuple[Silent, ...] = ()
+    broken: tuple[str, ...] = ()
+
+
+def match_config(facts: Facts, index: Index) -> tuple[Match, ...]:
+    """Return the matches of all configuration triggers."""
+    return examine_config(facts, index).matches
+
+
+def examine_config(facts: Facts, index: Index) -> Outcome:
+    """Evaluate every configuration trigger; a broken rule is said and never breaks the others."""
+    results: list[Match | Silent | None] = []
+    broken: list[str] = []
+    for entry in index.config:
+        try:
+            results += [_try_role(entry, role, facts, index) for role in entry.roles]
+        except ISOLATED as error:
+            broken.append(f"rule {entry.rule} could not be evaluated: {error}")
+    matches = one_each(result for result in results if isinstance(result, Match))
+    return Outcome(matches, tuple(r for r in results if isinstance(r, Silent)), tuple(broken))
+
+
+def errors(facts: Facts, index: Index) -> frozenset[tuple[str, Role]]:
+    """Return rule and role of each error that certainly holds; nothing is put into words."""
+    return frozenset(
+        (entry.rule, role)
+        for entry in index.config
+        for role in entry.roles
+        if _is_error(entry, index) and _certain(entry, Scope(facts, role))
+    )
+
+
+def _is_error(entry: Entry, index: Index) -> bool:
+    rule = index.rule(entry.rule)
+    return (rule.on[entry.position].severity or rule.severity) == "error"
+
+
+def _certain(entry: Entry, scope: Scope) -> bool:
+    held = hold(entry.conditions, scope)
+    return held is not None and held.certain and released(entry.since, entry.until, scope.facts) is True
+
+
+def _try_role(entry: Entry, role: Role, facts: Facts, index: Index) -> Match | Silent | None:
+    scope = Scope(facts, role)
+    held = hold(entry.conditions, scope)
+    if held is None or not scope.is_own():
+        return None
+    fits = released(entry.since, entry.until, facts)
+    if fits is False:
+        return None
+    if not held.certain or fits is UNKNOWN:
+        return Silent(entry.rule, role, tuple(n for n in held.decided if facts.value(n) is UNKNOWN))
+    rule = index.rule(entry.rule)
+    return build(rule, rule.on[entry.position], scope, held, Incident())

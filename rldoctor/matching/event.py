@@ -1,0 +1,31 @@
+"""Event triggers: what detectors established, its fields bound as ``event.x``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rldoctor import vocabulary
+from rldoctor.logs import LogReading
+from rldoctor.matching.findings import Incident
+from rldoctor.matching.progress import went_on
+from rldoctor.rules import Trigger
+from rldoctor.types import UNKNOWN, Event
+
+
+def incidents(trigger: Trigger, reading: LogReading) -> Iterator[Incident]:
+    """Yield the events of the trigger's kind."""
+    for event in reading.events:
+        if event.kind == trigger.event:
+            yield of_event(event, reading)
+
+
+def of_event(event: Event, reading: LogReading) -> Incident:
+    """Return an event as an incident; what its detector could not establish is unknown."""
+    kind = vocabulary.load().events.get(event.kind)
+    bindings: dict[str, Any] = {f"event.{name}": UNKNOWN for name in (kind.fields if kind else ())}
+    bindings |= {f"event.{name}": value for name, value in event.fields.items() if value is not None}
+    if event.phase is not None:
+        bindings["event.phase"] = event.phase
+    recovered = bool(event.lines) and went_on(reading, event.lines[-1])
+    return Incident(event.lines, bindings, recovered, event.phase, spread=event.spread or (event.who,))

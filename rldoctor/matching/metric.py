@@ -1,0 +1,117 @@
+"""Metric triggers: a condition evaluated step by step over the series that a log prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rldoctor import expr
+from rldoctor.expr import Node, names
+from rldoctor.facts import Facts
+from rldoctor.logs import LogReading
+from rldoctor.matching.findings import Incident
+from rldoctor.matching.scope import Scope
+from rldoctor.types import UNKNOWN, LogLine, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The values of all metrics at one step, and the line that printed the one asked for."""
+
+    values: Mapping[str, float | None]
+    line: LogLine
+
+
+class SeriesScope(Scope):
+    """A scope that stands at one step of a series and sees those before it."""
+
+    def __init__(self, facts: Facts, role: Role, steps: Sequence[Step], reading: LogReading) -> None:
+        super().__init__(facts, role)
+        self.steps, self.reading, self.at = steps, reading, 0
+
+    def lookup(self, name: str) -> Any:
+        """Return a metric's value at this step (None where the step has none), else a fact."""
+        if "." not in name and name != "system":
+            return self.steps[self.at].values.get(name)
+        return super().lookup(name)
+
+    def call(self, function: str, args: Sequence[Node], keywords: Mapping[str, Node]) -> Any:
+        """Return the value of a series function, else of what every scope knows."""
+        series = {
+            "count": self._count,
+            "last": self._last,
+            "isnan": self._isnan,
+            "absent": self._absent,
+            "silent_for": self._silent_for,
+        }
+        return series[function](args) if function in series else super().call(function, args, keywords)
+
+    def _back(self, node: Node) -> range:
+        number = expr.evaluate(node, self)
+        return range(max(0, self.at + 1 - int(number)), self.at + 1)
+
+    def _count(self, args: Sequence[Node]) -> Any:
+        here, total = self.at, 0
+        for at in self._back(args[1]):
+            self.at = at
+            total += expr.evaluate(args[0], self) is True
+        self.at = here
+        return total
+
+    def _last(self, args: Sequence[Node]) -> Any:
+        values = [self.steps[at].values.get(names(args[0])[0]) for at in self._back(args[1])]
+        return [value for value in values if value is not None]
+
+    def _isnan(self, args: Sequence[Node]) -> Any:
+        value = expr.evaluate(args[0], self)
+        return isinstance(value, float) and math.isnan(value)
+
+    def _absent(self, args: Sequence[Node]) -> Any:
+        return all(step.values.get(names(args[0])[0]) is None for step in self.steps)
+
+    def _silent_for(self, args: Sequence[Node]) -> Any:
+        kind, seconds = names(args[0])[0], expr.evaluate(args[1], self)
+        now = self.steps[self.at].line.time
+        times = [event.time for event in self.reading.events if event.kind == kind and event.time is not None]
+        began = next((step.line.time for step in self.steps if step.line.time is not None), None)
+        if now is None or began is None:
+            return UNKNOWN
+        return now - max((time for time in times if time <= now), default=began) > seconds
+
+
+def steps_of(metric: str, reading: LogReading) -> tuple[Step, ...]:
+    """Return the steps that show a metric, in the log's order, with all that was printed for them."""
+    together: dict[Any, dict[str, float | None]] = {}
+    for sample in reading.samples:
+        together.setdefault(_moment(sample.step, sample.line), {})[sample.metric] = sample.value
+    return tuple(
+        Step(together[_moment(sample.step, sample.line)], sample.line)
+        for sample in reading.samples
+        if sample.metric == metric
+    )
+
+
+def _moment(step: int | None, line: LogLine) -> Any:
+    return (line.file, step) if step is not None else (line.file, "line", line.number)
+
+
+def streak(scope: SeriesScope, conditions: Sequence[Node | None]) -> tuple[Incident, bool] | None:
+    """Return the last run of bad steps, its first line decisive, and whether all in it is certain.
+
+    A run of bad steps that ended before the last step is recovered.
+    """
+    first, last, certain = -1, -1, True
+    for at in range(len(scope.steps)):
+        scope.at = at
+        values = [expr.evaluate(condition, scope) for condition in conditions if condition is not None]
+        if all(value is UNKNOWN or value for value in values):
+            first = first if last == at - 1 and first >= 0 else at
+            last, certain = at, all(value is not UNKNOWN for value in values)
+    if first < 0:
+        return None
+    scope.at = last
+    lines = tuple(dict.fromkeys(scope.steps[at].line for at in (first, last)))
+    bindings = {name: value for name, value in scope.steps[last].values.items() if value is not None}
+    return Incident(lines, bindings, recovered=last < len(scope.steps) - 1), certain

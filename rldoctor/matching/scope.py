@@ -1,0 +1,61 @@
+"""What a rule's condition is evaluated over: the facts of one role and what an incident binds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rldoctor import wording
+from rldoctor.expr import Node, names
+from rldoctor.facts import Facts, sizing
+from rldoctor.types import UNKNOWN, Role
+
+BOUND = ("event.", "match.")
+
+
+class Scope:
+    """Facts of a role, bound names and functions; ``read`` remembers the facts that were asked for."""
+
+    def __init__(
+        self, facts: Facts, role: Role = "policy", bindings: Mapping[str, Any] | None = None
+    ) -> None:
+        self.facts, self.role, self.bindings = facts, role, bindings or {}
+        self.read: dict[str, None] = {}
+
+    def lookup(self, name: str) -> Any:
+        """Return a name's value, UNKNOWN where nobody told it."""
+        if name in self.bindings:
+            return self.bindings[name]
+        if name.startswith(BOUND):
+            return UNKNOWN
+        full = self.own(name)
+        self.read[full] = None
+        return self.facts.value(full)
+
+    def call(self, function: str, args: Sequence[Node], keywords: Mapping[str, Node]) -> Any:
+        """Return the value of a function of the condition language or of a sizing function."""
+        if function in ("written", "known", "key"):
+            return self._about(function, self.own(names(args[0])[0]))
+        for name in (name for arg in args for name in names(arg)):
+            self.read[self.own(name)] = None
+        return sizing.call(function, self.facts, args, keywords, self.role)
+
+    def _about(self, function: str, name: str) -> Any:
+        if function == "key":
+            return wording.key(self.facts, name)
+        self.read[name] = None
+        if function == "known":
+            return self.facts.value(name) is not UNKNOWN
+        return self.facts.written(name)
+
+    def own(self, name: str) -> str:
+        """Return the full name of what a rule's name means for this role, falling back to the policy's."""
+        if self.role == "policy" or not wording.is_concept(name) or wording.split(name)[1] != "policy":
+            return name
+        theirs = f"{self.role}.{name}"
+        fact = self.facts.resolve(theirs)
+        return theirs if fact is not None and fact.value is not None else name
+
+    def is_own(self) -> bool:
+        """Say whether a fact of this very role was read: else a finding would only repeat the policy's."""
+        return self.role == "policy" or any(name.startswith(self.role + ".") for name in self.read)

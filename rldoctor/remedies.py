@@ -1,0 +1,232 @@
+"""The ladder of a rule: which cures are left to try, in their order, as edits of the user's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rldoctor import dialects, expr, sources, wording
+from rldoctor.dialects import Row
+from rldoctor.facts import Facts
+from rldoctor.matching import Scope
+from rldoctor.matching.config import errors
+from rldoctor.rules import Index, Rule, Rung
+from rldoctor.types import UNKNOWN, Edit, Match, Remedy, RLDoctorError, Role, Safety, Setting
+
+NULL: Final = ["const", "null"]
+SAFETIES: Final[tuple[Safety, ...]] = ("safe", "unsafe", "manual")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a rung would change: expression names with their new values, None writing the system's null."""
+
+    set: Mapping[str, Any]
+    unset: tuple[str, ...] = ()
+    rename: Mapping[str, str] | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Say whether every new value is known."""
+        return all(value is not UNKNOWN for value in self.set.values())
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Return the facts after the rung, by expression name."""
+        return {**self.set, **dict.fromkeys(self.unset)}
+
+
+def ladder(rule: Rule, match: Match, facts: Facts, index: Index | None = None) -> tuple[Remedy, ...]:
+    """Return the remedies that are left, in the order to try them.
+
+    With an index, a rung is offered as an edit only if it makes no configuration rule show a new error.
+    """
+    scope = Scope(facts, match.finding.role, match.bindings)
+    remedies = (_climb(rung, scope, index) for rung in rule.remedies)
+    return tuple(remedy for remedy in remedies if remedy is not None)
+
+
+def _climb(rung: Rung, scope: Scope, index: Index | None) -> Remedy | None:
+    """Return what a rung offers, None where it does not apply or is spent."""
+    applies = expr.evaluate(rung.when, scope) if rung.when is not None else True
+    if applies is not UNKNOWN and not applies:
+        return None
+    plan = _plan(rung, scope)
+    if plan is None:
+        return None
+    title = wording.fill(rung.title, scope, scope.facts)
+    safety: Safety = "manual" if applies is UNKNOWN else _safety(rung, scope)
+    command = wording.fill_lines(rung.command, scope, scope.facts) if rung.command else None
+    if not plan.is_known:
+        return Remedy(f"{title}: {_formulas(rung, plan, scope)}", safety, plan.set, command=command)
+    clash = _clash(plan, scope.facts, index)
+    if clash:
+        return Remedy(f"{title} (not as an edit: {clash} would then be wrong)", safety, plan.changes)
+    edits = () if applies is UNKNOWN else tuple(_edits(plan, scope.facts))
+    words = None if edits else "\n".join(_words(plan, scope.facts))
+    return Remedy(title, safety, plan.changes, edits, command or words or None)
+
+
+def _safety(rung: Rung, scope: Scope) -> Safety:
+    word = rung.safety if isinstance(rung.safety, str) else expr.evaluate(rung.safety, scope)
+    return next((safety for safety in SAFETIES if word is not UNKNOWN and safety == word), "unsafe")
+
+
+def _plan(rung: Rung, scope: Scope) -> Plan | None:
+    """Return what is to be changed, None where nothing is left or the system has no word for it."""
+    values: dict[str, Any] = {}
+    for concept, node in rung.set.items():
+        name = _target(concept, scope)
+        value = None if node == NULL else expr.evaluate(node, scope)
+        if (value is None and node != NULL) or not _can_say(name, scope.facts):
+            return None
+        if value is UNKNOWN or scope.facts.value(name) != value:
+            values[name] = value
+    unset = tuple(name for name in (_target(c, scope) for c in rung.unset) if _is_set(name, scope.facts))
+    rename = {str(_bound(old, scope)): str(_bound(new, scope)) for old, new in rung.rename.items()}
+    spent = (rung.set or rung.unset) and not (values or unset)
+    return None if spent else Plan(values, unset, rename)
+
+
+def _target(concept: str, scope: Scope) -> str:
+    """Return the name that a rung of this role changes: the role's own where the system has a row for it."""
+    role = scope.role
+    if role != "policy" and wording.is_concept(concept) and scope.facts.row(concept, role) is not None:
+        return f"{role}.{concept}"
+    return scope.own(concept)
+
+
+def _can_say(name: str, facts: Facts) -> bool:
+    return name.startswith("env.") or facts.system is None or facts.row(*wording.split(name)) is not None
+
+
+def _is_set(name: str, facts: Facts) -> bool:
+    if name.startswith("env."):
+        return facts.value(name) is not None
+    return facts.system is None or facts.setting(*wording.split(name)) is not None
+
+
+def _bound(name: str, scope: Scope) -> Any:
+    return expr.evaluate(expr.compile(name), scope)
+
+
+def _formulas(rung: Rung, plan: Plan, scope: Scope) -> str:
+    nodes = {_target(concept, scope): node for concept, node in rung.set.items()}
+    return "; ".join(
+        f"{wording.key(scope.facts, name)} = "
+        + (wording.formula(nodes[name], scope.facts, scope.own) if value is UNKNOWN else wording.say(value))
+        for name, value in plan.set.items()
+    )
+
+
+def _clash(plan: Plan, facts: Facts, index: Index | None) -> str:
+    """Return the rules that would show a new error after the change."""
+    if index is None or not plan.changes or facts.system is None:
+        return ""
+    new = errors(facts.changed(plan.changes), index) - errors(facts, index)
+    return ", ".join(sorted({rule for rule, _ in new}))
+
+
+def _edits(plan: Plan, facts: Facts) -> Iterator[Edit]:
+    document = facts.document
+    if document is None or document.kind == "log" or facts.system is None:
+        return
+    for name, value in plan.set.items():
+        yield from _edit(name, value, facts)
+    for name in plan.unset:
+        yield from _removal(name, facts)
+    for old, new in (plan.rename or {}).items():
+        yield from _renaming(old, new, facts)
+
+
+def _edit(name: str, value: Any, facts: Facts) -> tuple[Edit, ...]:
+    document, command = facts.document, facts.command(*wording.split(name))
+    if document is None or command is None:
+        return ()
+    if name.startswith("env."):
+        return sources.set_env(document, command, name[4:], value)
+    row = facts.row(*wording.split(name))
+    if row is None:
+        return ()
+    theirs = _theirs(row, value, facts.value(name))
+    found = facts.setting(*wording.split(name))
+    if found is None:
+        absent = row.type == "flag" and theirs is False
+        form = dialects.load(str(facts.system)).form
+        return () if absent else sources.insert(document, command, row.key, theirs, form)
+    if row.type == "flag" and theirs is False:
+        return sources.delete(document, found[1])
+    return sources.replace(document, found[1], theirs) if sources.can_edit(found[1]) else ()
+
+
+def _removal(name: str, facts: Facts) -> tuple[Edit, ...]:
+    document = facts.document
+    if document is None:
+        return ()
+    if name.startswith("env."):
+        command = facts.command(name, "policy")
+        return sources.unset_env(document, command, name[4:]) if command is not None else ()
+    found = facts.setting(*wording.split(name))
+    return sources.delete(document, found[1]) if found is not None else ()
+
+
+def _renaming(old: str, new: str, facts: Facts) -> Iterator[Edit]:
+    """Yield the edit that gives a misspelt setting its right key, its value and all else left alone."""
+    for setting in _settings(facts):
+        place = setting.place
+        if setting.key != old or place is None or facts.document is None:
+            continue
+        text = facts.document.files[place.file][place.start : place.end].decode()
+        ends = (old, new) if old in text else (old.rsplit(".", 1)[-1], new.rsplit(".", 1)[-1])
+        if ends[0] in text:
+            renamed = text.replace(*ends, 1)
+            yield Edit(place.file, place.line, place.start, place.end, "replace", text, renamed)
+
+
+def _settings(facts: Facts) -> Iterator[Setting]:
+    for command in facts.world:
+        yield from command.settings
+
+
+def _theirs(row: Row, value: Any, was: Any) -> Any:
+    return dialects.encode(row, value, None if was is UNKNOWN else was)
+
+
+def _words(plan: Plan, facts: Facts) -> Iterator[str]:
+    """Yield the words to add where there is no file to edit, or none that can be edited."""
+    for name, value in plan.set.items():
+        yield from _word(name, value, facts)
+    for name in plan.unset:
+        yield f"unset {name[4:]}" if name.startswith("env.") else f"remove {wording.key(facts, name)}"
+    for old, new in (plan.rename or {}).items():
+        yield f"rename {old} to {new}"
+
+
+def _word(name: str, value: Any, facts: Facts) -> Iterator[str]:
+    if name.startswith("env."):
+        yield f"export {name[4:]}={wording.say(value)}"
+        return
+    concept, role = wording.split(name)
+    row = facts.row(concept, role)
+    if row is not None:
+        yield wording.assignment(
+            row, _theirs(row, value, facts.value(name)), dialects.load(str(facts.system)).form
+        )
+        return
+    yield from _known_words(concept, role, value)
+
+
+def _known_words(concept: str, role: Role, value: Any) -> Iterator[str]:
+    """Yield how known systems say it, where nobody knows which one is in use."""
+    said = 0
+    for system in dialects.NAMES:
+        dialect = dialects.load(system)
+        row = next((row for row in dialect.rows if (row.concept, row.role) == (concept, role)), None)
+        if row is None or dialect.launcher or said == wording.MOST_SPELLINGS:
+            continue
+        try:
+            yield f"{system}: {wording.assignment(row, dialects.encode(row, value), dialect.form)}"
+        except RLDoctorError:  # this system cannot say the value; the others may
+            continue
+        said += 1
