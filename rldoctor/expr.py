@@ -13,6 +13,7 @@ None makes order comparisons false and arithmetic None. Evaluation never raises 
 from __future__ import annotations
 
 import ast
+import keyword
 import math
 import operator
 import re
@@ -82,9 +83,13 @@ _HINTS: Final[Mapping[type[ast.AST], str]] = {
 }
 
 
-# The group of concepts "async" is a keyword of Python: the parser is given another word of its length.
-_ASYNC: Final = re.compile(r"(?<![\w'\"])async(?=\.[a-z])")
-_ASYNC_STAND_IN: Final = "_sync"
+# Parts of names may be keywords of Python (async.staleness, batch.global): the parser is given stand-ins
+# of the same length, so that columns stay.
+_STAND_INS: Final = {word: word[0] + word[1:].upper() for word in keyword.kwlist if word.islower()}
+_KEYWORDS: Final = "|".join(_STAND_INS)
+_HIDDEN: Final = re.compile(rf"(?<=[a-z]\.)({_KEYWORDS})(?!\w)|(?<![\w'\"])({_KEYWORDS})(?=\.[a-z])")
+_SHOWN: Final = {stand_in: word for word, stand_in in _STAND_INS.items()}
+_SHOW: Final = re.compile("|".join(rf"\b{stand_in}\b" for stand_in in _SHOWN))
 
 
 class ExprError(RLDoctorError):
@@ -107,9 +112,9 @@ def compile(text: str) -> Node:
         raise ExprError(f"a condition has at most {MAX_LENGTH} characters", column=1)
     line = re.sub(r"\s", " ", text)
     line, indent = line.strip(), len(line) - len(line.lstrip())
-    line = _ASYNC.sub(_ASYNC_STAND_IN, line)
+    hidden = _HIDDEN.sub(lambda found: _STAND_INS[found[0]], line)
     try:
-        tree = ast.parse(line, mode="eval").body
+        tree = ast.parse(hidden, mode="eval").body
     except SyntaxError as error:
         column = indent + (error.offset or len(line) + 1)
         raise ExprError(f"not an expression: {error.msg}", column=column) from error
@@ -190,7 +195,7 @@ class _Compiler:
             raise ExprError("nested too deeply", column=1)
         match tree:
             case ast.Constant(value=value) if value is None or isinstance(value, bool | int | float | str):
-                return ["const", value]
+                return ["const", _SHOW.sub(_shown, value) if isinstance(value, str) else value]
             case ast.Name() | ast.Attribute():
                 return ["name", self.dotted(tree)]
             case ast.List(elts=items):
@@ -230,9 +235,9 @@ class _Compiler:
     def call(self, tree: ast.Call, name: str, depth: int) -> Node:
         for wrong in (argument for argument in tree.args if isinstance(argument, ast.Starred)):
             raise self.refuse(wrong, wrong)
-        if any(keyword.arg is None or name in BUILTINS for keyword in tree.keywords):
+        if any(option.arg is None or name in BUILTINS for option in tree.keywords):
             raise self.refuse(tree, tree)
-        keywords = {str(keyword.arg): self.node(keyword.value, depth) for keyword in tree.keywords}
+        keywords = {str(option.arg): self.node(option.value, depth) for option in tree.keywords}
         return ["call", name, [self.node(argument, depth) for argument in tree.args], keywords]
 
     def dotted(self, tree: ast.expr) -> str:
@@ -242,8 +247,11 @@ class _Compiler:
             inner = inner.value
         if not isinstance(inner, ast.Name):
             raise self.refuse(tree, tree)
-        words = [inner.id, *reversed(parts)]
-        return ".".join("async" if word == _ASYNC_STAND_IN else word for word in words)
+        return ".".join(_SHOWN.get(word, word) for word in [inner.id, *reversed(parts)])
+
+
+def _shown(found: re.Match[str]) -> str:
+    return _SHOWN[found[0]]
 
 
 def _list(node: Node, scope: Scope) -> Any:

@@ -156,11 +156,14 @@ def test_what_is_not_in_the_language_is_refused_with_its_place(text: str, column
     assert said in str(caught.value)
 
 
-def test_a_group_of_concepts_may_be_a_keyword_of_python() -> None:
-    assert expr.names(expr.compile("critic.async.staleness > 1 and async.staleness in [2]")) == (
-        "critic.async.staleness",
-        "async.staleness",
-    )
+def test_parts_of_names_may_be_keywords_of_python() -> None:
+    text = "critic.async.staleness > 1 and async.staleness in [2] and not batch.global // 2 == 'batch.global'"
+    assert expr.names(expr.compile(text)) == ("critic.async.staleness", "async.staleness", "batch.global")
+    assert value("batch.global // 2 if batch.global else None", batch__global=8) == 4
+    assert value("'the batch.global of async.x'") == "the batch.global of async.x"
+    with pytest.raises(expr.ExprError, match=r"not allowed in a condition: batch\.global\*\*2") as caught:
+        expr.compile("1 + batch.global**2")
+    assert caught.value.column == 5
 
 
 def test_a_condition_of_several_lines_is_one_condition() -> None:

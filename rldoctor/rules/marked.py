@@ -1,4 +1,4 @@
-"""YAML that remembers places: rule files are read from nodes, so that each mistake has its line and column."""
+"""YAML that remembers places, so that each mistake in a rule file has its line and column."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rldoctor.types import RLDoctorError
 
 Node: TypeAlias = Any
 _MAX_DEPTH: Final = 40
+_MAX_DIGITS: Final = 300
 # The core schema of YAML 1.2: `on` and `yes` are words, 1:30 and 2026-01-01 texts, 1e-6 is a number.
 _SCHEMA: Final = (
     ("null", r"~|null|Null|NULL|", "~nN"),
@@ -22,7 +23,7 @@ _SCHEMA: Final = (
 
 
 def compose(text: str, file: str) -> Node:
-    """Return the node of a YAML text, None for an empty one; RLDoctorError with the place if it is not YAML."""
+    """Return the node of a YAML text, None for an empty one; RLDoctorError with the place if not YAML."""
     import yaml
 
     try:
@@ -80,15 +81,15 @@ def plain(node: Node, depth: int = 0) -> Any:
 
 
 def _scalar(node: Node) -> Any:
-    text = node.value
-    match kind(node):
+    text, tag = node.value, kind(node)
+    if not any(tag == name and re.fullmatch(pattern, text) for name, pattern, _ in _SCHEMA):
+        return text
+    match tag:
         case "null":
             return None
         case "bool":
             return text.lower() == "true"
         case "int":
-            return int(text, 0 if text[:2] in ("0x", "0o") else 10)
-        case "float":
-            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+            return int(text[:_MAX_DIGITS], 0 if text[:2] in ("0x", "0o") else 10)
         case _:
-            return text
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
