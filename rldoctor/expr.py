@@ -70,6 +70,7 @@ BUILTINS: Final[Mapping[str, Callable[..., Any]]] = {
     "float": float,
     "str": str,
     "round": round,
+    "missing": lambda wanted, given: [item for item in wanted if item not in given],
 }
 _HINTS: Final[Mapping[type[ast.AST], str]] = {
     ast.Is: "write == None",
