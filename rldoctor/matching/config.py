@@ -54,13 +54,8 @@ def errors(facts: Facts, index: Index) -> frozenset[tuple[str, Role]]:
         (entry.rule, role)
         for entry in index.config
         for role in entry.roles
-        if _is_error(entry, index) and _certain(entry, Scope(facts, role))
+        if entry.severity == "error" and _certain(entry, Scope(facts, role))
     )
-
-
-def _is_error(entry: Entry, index: Index) -> bool:
-    rule = index.rule(entry.rule)
-    return (rule.on[entry.position].severity or rule.severity) == "error"
 
 
 def _certain(entry: Entry, scope: Scope) -> bool:

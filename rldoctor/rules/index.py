@@ -17,7 +17,7 @@ from rldoctor.compiled import Twin
 from rldoctor.expr import Node
 from rldoctor.rules import places
 from rldoctor.rules.schema import Rule, Rung, Trigger
-from rldoctor.types import RLDoctorError, Role
+from rldoctor.types import RLDoctorError, Role, Severity
 from rldoctor.vocabulary import unknown_word
 
 
@@ -30,6 +30,7 @@ class Entry:
 
     rule: str
     position: int
+    severity: Severity
     roles: tuple[Role, ...]
     since: Mapping[str, str]
     until: Mapping[str, str]
@@ -138,13 +139,14 @@ _KEYS: Mapping[str, Any] = {
 
 def _entry(rule: Rule, position: int, trigger: Trigger) -> list[Any]:
     conditions = [node for node in (rule.when, trigger.when) if node is not None]
-    return [rule.id, position, rule.roles, rule.since, rule.until, conditions]
+    severity = trigger.severity or rule.severity
+    return [rule.id, position, severity, rule.roles, rule.since, rule.until, conditions]
 
 
 def _entries(rows: Sequence[Any]) -> tuple[Entry, ...]:
     return tuple(
-        Entry(rule, position, tuple(roles), since, until, tuple(conditions))
-        for rule, position, roles, since, until, conditions in rows
+        Entry(rule, position, severity, tuple(roles), since, until, tuple(conditions))
+        for rule, position, severity, roles, since, until, conditions in rows
     )
 
 

@@ -76,7 +76,7 @@ def load_folders(folders: Sequence[Path]) -> tuple[Rule, ...]:
         elif item.rule:
             rules[item.rule.id] = item.rule
     _check_explained(read, rules)
-    mistakes = [mistake for item in read for mistake in item.reader.mistakes]
+    mistakes = [mistake for item in read for mistake in item.reader.in_place()]
     if mistakes:
         raise RuleFileErrors(mistakes)
     return tuple(rules[name] for name in sorted(rules))
@@ -91,29 +91,24 @@ def _check_explained(read: Iterable[_Read], rules: Mapping[str, Rule]) -> None:
 
 
 def _read_file(path: Path) -> _Read:
+    reader = Reader(str(path))
     try:
         text = path.read_text(encoding="utf-8")
         node = marked.compose(text, str(path))
     except UnicodeDecodeError as error:
-        return _Read(None, Reader(str(path), [RLDoctorError(f"not UTF-8: {error.reason}", file=str(path))]))
+        reader.mistakes.append(RLDoctorError(f"not UTF-8: {error.reason}", file=str(path)))
+        return _Read(None, reader)
     except RLDoctorError as error:
-        return _Read(None, Reader(str(path), [error]))
+        reader.mistakes.append(error)
+        return _Read(None, reader)
     if node is None:
-        return _Read(None, Reader(str(path), [RLDoctorError("the file is empty", file=str(path))]))
-    return _read_rule(path, node)
+        reader.mistakes.append(RLDoctorError("the file is empty", file=str(path)))
+        return _Read(None, reader)
+    reader.lines = text.splitlines()
+    return _read_rule(path, node, reader)
 
 
-def load_text(text: str, path: Path) -> Rule:
-    """Return the rule of a text that stands at ``path``, or raise RuleFileErrors."""
-    node = marked.compose(text, str(path))
-    read = _read_rule(path, node)
-    if read.rule is None or read.reader.mistakes:
-        raise RuleFileErrors(read.reader.mistakes)
-    return read.rule
-
-
-def _read_rule(path: Path, node: marked.Node) -> _Read:
-    reader = Reader(str(path))
+def _read_rule(path: Path, node: marked.Node, reader: Reader) -> _Read:
     fields = reader.fields(node, "a rule", KEYS, REQUIRED)
     if not fields:
         return _Read(None, reader)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -49,13 +49,13 @@ def _loader() -> Any:
     return Loader
 
 
-def mistake(message: str, node: Node, file: str, within: int = 0) -> RLDoctorError:
-    """Return the mistake at a node, or ``within`` characters into the text of a scalar."""
+def place(node: Node, lines: Sequence[str], within: int = 0) -> tuple[int, int]:
+    """Return line and column of a node, or of what is ``within`` characters into the text of a scalar."""
     mark = node.start_mark
-    line, column = mark.line + 1, mark.column + 1
-    if within and node.id == "scalar" and node.style in (None, "'", '"') and node.end_mark.line == mark.line:
-        column += within - 1 + (node.style is not None)
-    return RLDoctorError(message, file=file, line=line, column=column)
+    column = mark.column + (1 if node.id == "scalar" and node.style in ("'", '"') else 0)
+    if within and node.id == "scalar" and lines[mark.line][column:].startswith(node.value):
+        return mark.line + 1, column + within
+    return mark.line + 1, mark.column + 1
 
 
 def pairs(node: Node) -> Iterator[tuple[str, Node, Node]]:

@@ -24,14 +24,20 @@ def unknown(what: str, word: str, known: Collection[str]) -> str:
 
 @dataclass(slots=True)
 class Reader:
-    """Notes the mistakes of one file."""
+    """Notes the mistakes of one file; ``lines`` is its text."""
 
     file: str
+    lines: list[str] = field(default_factory=list)
     mistakes: list[RLDoctorError] = field(default_factory=list)
 
     def note(self, message: str, node: marked.Node, within: int = 0) -> None:
         """Note a mistake at a node, ``within`` characters into its text."""
-        self.mistakes.append(marked.mistake(message, node, self.file, within))
+        line, column = marked.place(node, self.lines, within)
+        self.mistakes.append(RLDoctorError(message, file=self.file, line=line, column=column))
+
+    def in_place(self) -> list[RLDoctorError]:
+        """Return the mistakes in the order of the file."""
+        return sorted(self.mistakes, key=lambda error: (error.line, error.column))
 
     def fields(
         self, node: marked.Node, what: str, allowed: Sequence[str], required: Sequence[str] = ()

@@ -28,7 +28,7 @@ _MOST_LINES: Final = 5000
 
 def bound(reader: Reader, node: marked.Node, words: Words) -> Words:
     """Return the words with what all triggers of a rule bind; mistakes are noted when they are read."""
-    silent = Reader(reader.file)
+    silent = Reader(reader.file, reader.lines)
     read = [silent_trigger for item in _items(node) if (silent_trigger := trigger(silent, item, words))]
     return words.within(
         events=[found.event for found in read if found.event],
