@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from rldoctor.dialects.formulas import FactTable, derived, product, quotient
-from rldoctor.types import UNKNOWN, Fact
+from rldoctor.types import UNKNOWN, Fact, Role
 
 TORCH_TIMEOUT: Final = 600  # seconds: models/fsdp_module.py calls init_process_group without one
 
@@ -15,7 +15,9 @@ TORCH_TIMEOUT: Final = 600  # seconds: models/fsdp_module.py calls init_process_
 def compute(facts: FactTable) -> Iterable[Fact]:
     """Yield replicas, data parallel sizes, batch arithmetic and what the code sets by itself."""
     backend = facts.get("train.backend")
-    gpus = facts.get("train.gpus")
+    gpus = _gpus(facts)
+    if facts.get("train.gpus") is None:
+        yield derived("train.gpus", gpus, text="models.policy_trainer.num_gpu is not told")
     yield derived("train.world_size", gpus, ("train.gpus",))
     yield from (
         _fsdp(facts, gpus) if backend == "fsdp" else _megatron(facts, gpus) if backend == "megatron" else ()
@@ -28,13 +30,22 @@ def compute(facts: FactTable) -> Iterable[Fact]:
     yield derived("algo.use_kl_loss", used, ("algo.kl_loss_coef",))
 
 
+def _gpus(facts: FactTable, concept: str = "train.gpus", role: Role = "policy") -> Any:
+    """Return a model's GPUs; where only the template tells, they are the trainer's (template/grpo_fsdp.yaml)."""
+    told = facts.get(concept, role)
+    if told is not None:
+        return told
+    trainer = facts.get("train.gpus")
+    return UNKNOWN if trainer is None else trainer
+
+
 def _fsdp(facts: FactTable, gpus: Any) -> Iterator[Fact]:
     """configs/fsdp_config.py:_post_init_impl, models/fsdp_module.py:model_setup."""
     yield derived("train.fsdp_size", gpus, ("train.gpus",), text="overwritten with num_gpu")
     yield derived(
         "train.dp", quotient(gpus, facts.get("train.ulysses_sp")), ("train.gpus", "train.ulysses_sp")
     )
-    reference = facts.get("train.gpus", "ref")
+    reference = _gpus(facts, role="ref")
     sp = facts.get("train.ulysses_sp", "ref")
     yield derived("train.dp", quotient(reference, sp), ("train.gpus", "train.ulysses_sp"), "ref")
     yield derived("train.fsdp_version", 2, text="fully_shard")
@@ -66,7 +77,8 @@ def _megatron(facts: FactTable, gpus: Any) -> Iterator[Fact]:
 
 def _reference_dp(facts: FactTable) -> Any:
     """Return how many ways the reference's data is split: its replicas times their data parallel size."""
-    gpus, tp, pp, cp, ep = (facts.get(f"train.{size}", "ref") for size in ("gpus", "tp", "pp", "cp", "ep"))
+    gpus = _gpus(facts, role="ref")
+    tp, pp, cp, ep = (facts.get(f"train.{size}", "ref") for size in ("tp", "pp", "cp", "ep"))
     etp = 1 if facts.get("train.etp", "ref") is None else facts.get("train.etp", "ref")
     if UNKNOWN in (gpus, tp, pp, cp, ep, etp):
         return UNKNOWN
@@ -89,9 +101,9 @@ def _placement(facts: FactTable) -> Iterator[Fact]:
     together = any({"policy", "policy_trainer"} <= set(group) for group in groups)
     yield derived("cluster.colocate", together, text="runtime_args.colocation")
     asked = {
-        "policy": facts.get("rollout.gpus"),
-        "policy_trainer": facts.get("train.gpus"),
-        "ref_policy": facts.get("train.gpus", "ref"),
+        "policy": _gpus(facts, "rollout.gpus"),
+        "policy_trainer": _gpus(facts),
+        "ref_policy": _gpus(facts, role="ref"),
     }
     inputs = ("train.gpus", "rollout.gpus", "cluster.colocate")
     yield derived("cluster.asked_gpus", _asked(asked, groups), inputs)
@@ -120,10 +132,11 @@ def _rollout(facts: FactTable) -> Iterator[Fact]:
     """configs/policy_config.py:PolicyConfig._post_init_impl, models/vllm_module.py:setup_engine."""
     sizes = [facts.get(f"rollout.{size}") for size in ("tp", "ep", "pp")]
     each = product(*sizes)
+    gpus = _gpus(facts, "rollout.gpus")
+    if facts.get("rollout.gpus") is None:
+        yield derived("rollout.gpus", gpus, ("train.gpus",))
     yield derived("rollout.gpus_per_engine", each, ("rollout.tp", "rollout.ep", "rollout.pp"))
-    yield derived(
-        "rollout.engines", quotient(facts.get("rollout.gpus"), each), ("rollout.gpus", "rollout.tp")
-    )
+    yield derived("rollout.engines", quotient(gpus, each), ("rollout.gpus", "rollout.tp"))
     engine = facts.get("rollout.engine")
     if engine == "vllm":
         # distributed_executor_backend="ray"; the hooks of vLLM 0.8.5 always take the compiled graph with V1
@@ -159,7 +172,7 @@ def _batches(facts: FactTable) -> Iterator[Fact]:
 
 
 def _trainer_dp(facts: FactTable) -> Any:
-    gpus = facts.get("train.gpus")
+    gpus = _gpus(facts)
     if facts.get("train.backend") == "fsdp":
         return quotient(gpus, facts.get("train.ulysses_sp"))
     if facts.get("train.backend") == "megatron":

@@ -15,6 +15,7 @@ FORCED_OPTIMIZER: Final = "0.18"  # the first core release that turns the distri
 def compute(facts: FactTable) -> Iterable[Fact]:
     """Yield sizes, batch arithmetic, forced values and the shape that missing arguments stand for."""
     world = product(facts.get("train.nodes"), facts.get("train.gpus_per_node"))
+    world = UNKNOWN if world is None else world  # only the launcher tells, and there is none to read
     yield derived("train.gpus", world, ("train.nodes", "train.gpus_per_node"))
     yield from sizes(facts, world)
     yield from batches(facts, world)
