@@ -1,0 +1,5 @@
+"""``python -m rldoctor``."""
+
+from rldoctor.cli import main
+
+main()

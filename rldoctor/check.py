@@ -1,0 +1,142 @@
+"""The story of ``rldoctor check``: files → facts → rules → findings with edits, before any launch."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rldoctor import facts, remedies, sources
+from rldoctor.facts import Facts, ToldFacts
+from rldoctor.matching import Silent, examine_config
+from rldoctor.rules import Index, index
+from rldoctor.types import Fact, Finding, Match, Report, RLDoctorError, Severity, Verdict
+
+SHOWN: tuple[Severity, ...] = ("error", "warning", "hint")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A report, what could not be read, and the bytes of every file as they were read."""
+
+    report: Report
+    errors: tuple[RLDoctorError, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    silent: tuple[Silent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one file gave."""
+
+    findings: tuple[Finding, ...]
+    facts: tuple[Fact, ...]
+    notes: tuple[str, ...]
+    files: Mapping[str, bytes]
+    silent: tuple[Silent, ...]
+
+
+def check(paths: Sequence[str], told: ToldFacts) -> Checked:
+    """Return what the rules say about launch scripts and configurations; a bad file leaves the others."""
+    began, rules = time.perf_counter(), index()
+    parts: list[_Part] = []
+    errors: list[RLDoctorError] = []
+    for path in paths:
+        try:
+            parts.append(_of_file(path, told, rules))
+        except RLDoctorError as error:  # a bad file must not hide what is wrong with the others
+            errors.append(error)
+    findings = _numbered(finding for part in parts for finding in part.findings)
+    report = Report(
+        command="check",
+        subjects=tuple(paths),
+        verdict=_verdict(findings),
+        summary=summary(findings, len(parts), len(errors)),
+        findings=findings,
+        facts=tuple(fact for part in parts for fact in part.facts),
+        timings={"seconds": round(time.perf_counter() - began, 4)},
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+    )
+    files = {name: data for part in parts for name, data in part.files.items()}
+    return Checked(report, tuple(errors), files, tuple(s for part in parts for s in part.silent))
+
+
+def _of_file(path: str, told: ToldFacts, rules: Index) -> _Part:
+    document = sources.read(path, sources.Told(told.env, told.args))
+    worlds = facts.walk(document, told)
+    outcomes = [(world, examine_config(world, rules)) for world in worlds]
+    found = [
+        (world, [_finding(match, world, rules) for match in outcome.matches]) for world, outcome in outcomes
+    ]
+    notes = [str(problem) for problem in document.problems]
+    notes += [text for _, outcome in outcomes for text in outcome.broken]
+    return _Part(
+        findings=_of_worlds(found),
+        facts=_shown_facts(worlds),
+        notes=tuple(dict.fromkeys(notes)),
+        files=document.files,
+        silent=tuple(dict.fromkeys(silent for _, outcome in outcomes for silent in outcome.silent)),
+    )
+
+
+def _finding(match: Match, world: Facts, rules: Index) -> Finding:
+    ladder = remedies.ladder(rules.rule(match.finding.rule), match, world, rules)
+    return replace(match.finding, remedies=ladder)
+
+
+def _of_worlds(found: Sequence[tuple[Facts, Sequence[Finding]]]) -> tuple[Finding, ...]:
+    """Return each finding once; one that only some branches of the script give is possible."""
+    together: dict[tuple[str | None, str], list[Finding]] = {}
+    for world, findings in found:
+        for finding in findings:
+            together.setdefault((world.system, finding.id), []).append(finding)
+    branches = Counter(
+        world.system for world, _ in found if world.document and len(world.document.worlds) > 1
+    )
+    return tuple(
+        several[0] if len(several) >= branches[system] else _only_sometimes(several[0])
+        for (system, _), several in together.items()
+    )
+
+
+def _only_sometimes(finding: Finding) -> Finding:
+    told = (*finding.assumes, "the branch of the script in which it holds")
+    return replace(finding, confidence="possible", assumes=told)
+
+
+def _shown_facts(worlds: Sequence[Facts]) -> tuple[Fact, ...]:
+    every = (fact for world in worlds for fact in world.all() if fact.value is not None)
+    return tuple({(fact.role, fact.concept, repr(fact.value)): fact for fact in every}.values())
+
+
+def _numbered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings in order of importance, their ids made distinct over several files."""
+    ordered = sorted(findings, key=lambda finding: (SHOWN.index(finding.severity), _first_line(finding)))
+    seen: Counter[str] = Counter()
+    named = []
+    for finding in ordered:
+        seen[finding.id] += 1
+        times = seen[finding.id]
+        named.append(finding if times == 1 else replace(finding, id=f"{finding.id}#{times}"))
+    return tuple(named)
+
+
+def _first_line(finding: Finding) -> tuple[str, int]:
+    lines = [piece.line for piece in finding.evidence if piece.line]
+    return finding.subject, lines[0] if lines else 0
+
+
+def _verdict(findings: Sequence[Finding]) -> Verdict:
+    return next((finding.verdict for finding in findings if finding.severity != "hint"), "nothing")
+
+
+def summary(findings: Sequence[Finding], files: int, unread: int = 0) -> str:
+    """Return one sentence on what was found."""
+    if not files:
+        return "Nothing could be checked."
+    number = Counter(finding.severity for finding in findings)
+    told = [f"{number[word]} {word}{'s' * (number[word] != 1)}" for word in SHOWN if number[word]]
+    where = f"in {files} file{'s' * (files != 1)}"
+    left = f"; {unread} could not be read" if unread else ""
+    return f"{', '.join(told).capitalize() if told else 'Nothing wrong found'} {where}{left}."

@@ -1,0 +1,195 @@
+"""The command line: words → one call → one report → exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import click
+
+from rldoctor import __version__
+from rldoctor.types import Report, RLDoctorError
+
+if TYPE_CHECKING:
+    from rldoctor.facts import ToldFacts
+
+OK: Final = 0
+FOUND: Final = 1
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rldoctor")
+def cli() -> None:
+    """Checks, before launch, and diagnoses, after a failure, RL post-training runs of LLMs."""
+
+
+def about_the_run(command: Command) -> Command:
+    """Add the options that tell facts to a command."""
+    options = (
+        click.option(
+            "--set", "told", multiple=True, metavar="CONCEPT=VALUE", help="Tell a fact (cluster.gpus=8)."
+        ),
+        click.option("--system", metavar="NAME", help="The system, where the files do not tell it."),
+        click.option(
+            "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@about_the_run
+@click.option("--diff", "as_diff", is_flag=True, help="Show the edits that --fix would make.")
+@click.option("--fix", "do_fix", is_flag=True, help="Make the safe edits in the files.")
+@click.option("--unsafe-fixes", is_flag=True, help="Edits that may change results or costs, too.")
+@click.option("--explain-unknown", is_flag=True, help="Say which rules are silent, and on what they hang.")
+def check(
+    files: tuple[str, ...], told: tuple[str, ...], system: str | None, form: str, **how: bool
+) -> NoReturn:
+    """Say what is wrong with launch scripts and configurations, and mend it."""
+    from rldoctor import fix
+    from rldoctor.check import check as run_check
+
+    facts = _told(told, system)
+    if how["do_fix"] or (how["unsafe_fixes"] and not how["as_diff"]):
+        fixed = fix.fix(files, facts, unsafe=how["unsafe_fixes"])
+        checked = fixed.checked
+        for change in fixed.applied:
+            _say(f"changed {change.file}" + (f" (before: {change.backup})" if change.backup else ""))
+        for text in fixed.left:
+            _say(f"left: {text}")
+    else:
+        checked = run_check(files, facts)
+    if how["as_diff"]:
+        sys.stdout.write(fix.preview(checked, unsafe=how["unsafe_fixes"]))
+    else:
+        _print(checked.report, form)
+    if how["explain_unknown"]:
+        for silent in checked.silent:
+            _say(f"silent: {silent.rule}: unknown: {', '.join(silent.unknown) or 'the release'}")
+    for error in checked.errors:
+        _say(f"error: {error}")
+    sys.exit(BAD_INPUT if checked.errors else _code(checked.report))
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...|-")
+@about_the_run
+@click.option("--config", metavar="FILE", help="The configuration of the run, else the log's own is used.")
+def diagnose(
+    files: tuple[str, ...], told: tuple[str, ...], system: str | None, form: str, config: str | None
+) -> NoReturn:
+    """Name the root cause of a failed run, with what only follows from it folded under it."""
+    from rldoctor.diagnose import diagnose as run_diagnose
+
+    report = run_diagnose(files, config, _told(told, system))
+    _print(report, form)
+    sys.exit(_code(report))
+
+
+@cli.command()
+@click.argument("rule")
+def explain(rule: str) -> None:
+    """Say what a rule knows."""
+    from rldoctor.explain import explain as run_explain
+
+    sys.stdout.write(run_explain(rule))
+
+
+@cli.command()
+def rules() -> None:
+    """List the rules."""
+    from rldoctor.explain import overview
+
+    sys.stdout.write(overview())
+
+
+def _told(pairs: Sequence[str], system: str | None) -> ToldFacts:
+    from rldoctor import dialects
+    from rldoctor.facts import ToldFacts, typed
+
+    if system is not None:
+        dialects.load(system)
+    words = dict(_pair(text) for text in pairs)
+    env, versions = _behind("env.", words), _behind("version.", words)
+    facts = {name: value for name, value in words.items() if not name.startswith(("env.", "version."))}
+    typed(facts)
+    return ToldFacts(set=facts, system=system, versions=versions, env=env)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise RLDoctorError(
+            f"--set {text}: not CONCEPT=VALUE", hint="for example --set cluster.gpus_per_node=8"
+        )
+    return name.strip(), value
+
+
+def _behind(prefix: str, words: Mapping[str, str]) -> dict[str, str]:
+    return {name.removeprefix(prefix): value for name, value in words.items() if name.startswith(prefix)}
+
+
+def _print(report: Report, form: str) -> None:
+    if form == "json":
+        from rldoctor.report import as_json
+
+        sys.stdout.write(as_json(report) + "\n")
+    else:
+        from rldoctor.report.terminal import draw
+
+        draw(report)
+
+
+def _code(report: Report) -> int:
+    loud = any(finding.severity in ("error", "warning") for finding in report.findings)
+    return FOUND if loud else OK
+
+
+def _say(text: str) -> None:
+    """Print to standard error what is no part of the report."""
+    from rldoctor.report.redact import redact
+
+    print(redact(text), file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; bad input is one message and code 2, never a traceback."""
+    if os.environ.get("RLDOCTOR_DEBUG") != "1":
+        sys.excepthook = _unexpected
+    try:
+        cli.main(args=None if argv is None else list(argv), prog_name="rldoctor", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(OK)
+    except RLDoctorError as error:
+        _say(f"error: {error}")
+        sys.exit(BAD_INPUT)
+    sys.exit(OK)
+
+
+def _unexpected(kind: type[BaseException], error: BaseException, _trace: object) -> None:
+    """Say an internal error in one line; code 2, since code 1 would mean that something was found."""
+    sys.stdout.flush()
+    print(
+        f"rldoctor: internal error: {kind.__name__}: {error}. Please report it with the output of the same "
+        "command under RLDOCTOR_DEBUG=1.",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(BAD_INPUT)

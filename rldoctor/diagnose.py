@@ -1,0 +1,128 @@
+"""The story of ``rldoctor diagnose``: log → what was seen → facts → causes → remedies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from rldoctor import causes, facts, logs, remedies, sources
+from rldoctor.facts import Facts, ToldFacts
+from rldoctor.logs import LogReading, PrintedConfig
+from rldoctor.matching import examine_config, examine_log
+from rldoctor.rules import Index, index
+from rldoctor.types import Document, Finding, LogLine, Match, Report, Verdict
+
+MOST_HINTS: Final = 20
+
+
+def diagnose(paths: Sequence[str], config: str | None, told: ToldFacts) -> Report:
+    """Return what went wrong in a log, the root first, with what to change in the user's own words."""
+    began, rules = time.perf_counter(), index()
+    reading = logs.read(paths, rules.patterns)
+    world, notes = known_facts(reading, config, told)
+    seen = examine_log(reading, world, rules)
+    matches = seen.matches
+    if failed(seen.matches, reading):
+        matches += _hints_of_the_config(seen.matches, world, rules)
+    findings = causes.explain(matches, reading)
+    findings = _with_remedies(findings, matches, world, rules)[:MOST_HINTS]
+    return Report(
+        command="diagnose",
+        subjects=reading.subjects,
+        verdict=_verdict(findings),
+        summary=summary(findings, reading),
+        findings=findings,
+        facts=tuple(fact for fact in world.all() if fact.value is not None),
+        timings={"seconds": round(time.perf_counter() - began, 4)},
+        notes=(*notes, *seen.broken, *reading.notes),
+    )
+
+
+def failed(matches: Sequence[Match], reading: LogReading) -> bool:
+    """Say whether something in the log ended the run, as far as can be seen."""
+    fatal = any(match.finding.severity == "error" and not match.recovered for match in matches)
+    return fatal or any(not (failure.recovered or failure.ignored) for failure in reading.failures)
+
+
+def known_facts(reading: LogReading, config: str | None, told: ToldFacts) -> tuple[Facts, tuple[str, ...]]:
+    """Return the facts of the config given, else of the nearest one in the log, else of defaults."""
+    versions = {**reading.versions, **told.versions}
+    told = replace(told, versions=versions)
+    if config is not None:
+        document = sources.read(config, sources.Told(told.env, told.args))
+        return facts.walk(document, told)[0], ()
+    printed = nearest_config(reading)
+    if printed is not None:
+        place = f"{printed.line.file}:{printed.line.number}"
+        worlds = facts.walk(printed.document, told)
+        return worlds[0], (f"the configuration is the one that the log prints at {place} ({printed.form})",)
+    system = told.system or next(iter(reading.systems), None)
+    empty = Document(path=reading.subjects[0] if reading.subjects else "-", kind="log", worlds=((),))
+    return facts.walk(empty, replace(told, system=system))[0], _no_config_note(system)
+
+
+def _no_config_note(system: str | None) -> tuple[str, ...]:
+    if system is None:
+        return ("no configuration was found in the log; --config FILE tells it, --system NAME the system",)
+    return (f"no configuration was found in the log: defaults of {system} hold; --config FILE tells more",)
+
+
+def nearest_config(reading: LogReading) -> PrintedConfig | None:
+    """Return the printed configuration nearest above the first failure that has one above it."""
+    for line in _failing_lines(reading):
+        above = [
+            printed
+            for printed in reading.configs
+            if printed.line.file == line.file and printed.line.number <= line.number
+        ]
+        if above:
+            return max(above, key=lambda printed: printed.line.number)
+    return next(iter(reading.configs), None)
+
+
+def _failing_lines(reading: LogReading) -> list[LogLine]:
+    lines = [event.lines[0] for event in reading.events if event.lines]
+    lines += [failure.line for failure in reading.failures if not failure.recovered]
+    return sorted(lines, key=lambda line: line.number)
+
+
+def _hints_of_the_config(matches: Sequence[Match], world: Facts, rules: Index) -> tuple[Match, ...]:
+    """Return what check would say of the config, but for the rules that the log has already shown."""
+    shown = {(match.finding.rule, match.finding.role) for match in matches}
+    found = examine_config(world, rules).matches
+    return tuple(match for match in found if (match.finding.rule, match.finding.role) not in shown)
+
+
+def _with_remedies(
+    findings: Sequence[Finding], matches: Sequence[Match], world: Facts, rules: Index
+) -> tuple[Finding, ...]:
+    """Return the findings, those that are no mere consequence with their ladders."""
+    by_id = {match.finding.id: match for match in matches}
+    return tuple(
+        replace(finding, remedies=remedies.ladder(rules.rule(finding.rule), by_id[finding.id], world, rules))
+        if finding.id in by_id and finding.part != "consequence"
+        else finding
+        for finding in findings
+    )
+
+
+def _verdict(findings: Sequence[Finding]) -> Verdict:
+    return next((finding.verdict for finding in findings if finding.part == "root"), "nothing")
+
+
+def summary(findings: Sequence[Finding], reading: LogReading) -> str:
+    """Return one sentence on what happened."""
+    roots = [finding for finding in findings if finding.part == "root"]
+    if not roots:
+        return f"Nothing wrong found in {reading.total_lines} lines."
+    follow = sum(finding.explained_by == roots[0].id for finding in findings)
+    told = f"Most likely root cause: {roots[0].title.rstrip('.')}"
+    if roots[0].rule == causes.UNRECOGNISED:
+        told = roots[0].title.rstrip(".")
+    more = (
+        f"; {follow} other finding{'s' * (follow != 1)} follow{'s' * (follow == 1)} from it" if follow else ""
+    )
+    others = f"; {len(roots) - 1} more root{'s' * (len(roots) > 2)}" if len(roots) > 1 else ""
+    return f"{told}{more}{others}."

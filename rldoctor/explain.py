@@ -1,0 +1,87 @@
+"""``rldoctor explain RULE`` and ``rldoctor rules``: what the rules know, for people."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+
+from rldoctor import vocabulary
+from rldoctor.rules import Rule, Trigger, index
+
+WIDTH = 100
+_HOLE = re.compile(r"\{(?:key\()?([^{}()]*)\)?\}")
+
+
+def explain(name: str) -> str:
+    """Return what a rule sees, why it matters and what it proposes; RLDoctorError for an unknown one."""
+    return "\n".join(_lines(index().rule(name))) + "\n"
+
+
+def overview() -> str:
+    """Return a line for every rule, by phase."""
+    rules = index()
+    every = [rules.rule(name) for name in rules.ids]
+    width = max((len(rule.id) for rule in every), default=0)
+    lines = []
+    for phase in dict.fromkeys(sorted(rule.phase for rule in every)):
+        lines.append(f"{phase}:")
+        for rule in every:
+            if rule.phase == phase:
+                lines.append(f"  {rule.id:<{width}}  {rule.severity:<8}  {readable(rule.title)}")
+    return "\n".join(lines) + "\n"
+
+
+def readable(template: str) -> str:
+    """Return a template with its holes as words: a concept's meaning, else the expression itself."""
+    concepts = vocabulary.load().concepts
+
+    def word(found: re.Match[str]) -> str:
+        name = found[1].strip()
+        return f"<{concepts[name].meaning if name in concepts else name}>"
+
+    return " ".join(_HOLE.sub(word, template).split())
+
+
+def _lines(rule: Rule) -> Iterator[str]:
+    yield f"{rule.id}  ({rule.severity}, {rule.phase}, family {rule.family}, verdict {rule.verdict})"
+    yield from _wrapped("", readable(rule.title))
+    yield ""
+    yield from _wrapped("  ", readable(rule.explanation))
+    yield ""
+    yield "seen in:"
+    yield from (f"  {_trigger(trigger)}" for trigger in rule.on)
+    if rule.explains:
+        yield f"then only consequences: {', '.join(rule.explains)}"
+    if rule.remedies:
+        yield "remedies, in the order to try them:"
+    for number, rung in enumerate(rule.remedies, start=1):
+        safety = rung.safety if isinstance(rung.safety, str) else "safe or unsafe, as the configuration says"
+        yield from _wrapped(f"  {number}. ", f"{readable(rung.title)} ({safety})")
+        for concept in (*rung.set, *rung.unset):
+            yield f"     {concept}: {_meaning(concept)}"
+    yield "references:"
+    yield from (f"  {reference}" for reference in rule.references)
+
+
+def _trigger(trigger: Trigger) -> str:
+    if trigger.kind == "log":
+        near = f", near {' and '.join(trigger.near)}" if trigger.near else ""
+        return f"a log line with {' or '.join(trigger.find)}{near}"
+    if trigger.kind == "event":
+        return f"an event {trigger.event}"
+    if trigger.kind == "metric":
+        return f"the metric {trigger.metric}"
+    return "the configuration, before launch"
+
+
+def _meaning(name: str) -> str:
+    if name.startswith("env."):
+        return "environment variable"
+    concept = name.split(".", 1)[-1] if name.split(".", 1)[0] in vocabulary.load().roles else name
+    known = vocabulary.load().concepts.get(concept)
+    return known.meaning if known else ""
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
