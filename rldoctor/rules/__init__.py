@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rldoctor.rules.index import Entry, Index, index
+from rldoctor.rules.indexing import Entry, Index, index
 from rldoctor.rules.schema import Rule, RuleTest, Rung, Trigger
 
 __all__ = ["Entry", "Index", "Rule", "RuleTest", "Rung", "Trigger", "index", "load_all"]
