@@ -5,11 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rldoctor.logs import LogReading
-from rldoctor.logs.failures import Failure
 from rldoctor.types import Evidence, Finding, LogLine, Match, Part, Remedy, Severity, Verdict
+
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
+    from rldoctor.logs.failures import Failure
 
 CLOCK_SKEW: Final = 5.0  # seconds that the clocks of two nodes may differ
 LINE_SKEW: Final = 50  # lines by which buffered output of two processes may be out of order
@@ -144,9 +146,9 @@ def _losers(ranked: Sequence[Match]) -> list[tuple[Match, Match]]:
 
 
 def _explained(serious: Sequence[Match]) -> dict[str, str]:
-    """Return who is explained by which root; of two that explain each other the earlier one is the cause."""
+    """Return who is explained by which root; where several explain each other the earliest is the cause."""
     cause_of: dict[str, str] = {}
-    for effect in serious:
+    for effect in reversed(serious):
         for cause in serious:
             if cause is effect or not _lists(cause, effect) or not _not_later(cause, effect):
                 continue

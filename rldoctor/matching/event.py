@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rldoctor import vocabulary
-from rldoctor.logs import LogReading
 from rldoctor.matching.findings import Incident
 from rldoctor.matching.progress import went_on
 from rldoctor.rules import Trigger
 from rldoctor.types import UNKNOWN, Event
+
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
 
 
 def incidents(trigger: Trigger, reading: LogReading) -> Iterator[Incident]:

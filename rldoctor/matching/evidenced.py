@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rldoctor.facts import Facts
-from rldoctor.logs import LogReading
 from rldoctor.matching import event, log, metric
 from rldoctor.matching.config import Outcome
 from rldoctor.matching.findings import Incident, build, one_each
@@ -15,10 +15,8 @@ from rldoctor.matching.scope import Scope
 from rldoctor.rules import Entry, Index, Rule, Trigger
 from rldoctor.types import Match, Role
 
-
-def match_log(reading: LogReading, facts: Facts, index: Index) -> tuple[Match, ...]:
-    """Return the matches of all triggers that a log can hold, one a rule and role."""
-    return examine_log(reading, facts, index).matches
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
 
 
 def examine_log(reading: LogReading, facts: Facts, index: Index) -> Outcome:

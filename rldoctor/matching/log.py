@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from rldoctor.logs import LogReading
-from rldoctor.logs.patterns import Pattern
 from rldoctor.matching.findings import Incident
 from rldoctor.matching.progress import went_on
 from rldoctor.rules import Trigger
 from rldoctor.types import UNKNOWN, LogLine
+
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
+    from rldoctor.logs.patterns import Pattern
 
 MOST_WINDOWS: Final = 100
 """Windows of near lines that are read for one trigger; later hits are the same thing again."""
@@ -78,6 +80,8 @@ def _first(key: str, window: Iterable[LogLine]) -> LogLine | None:
 
 @cache
 def _pattern(key: str) -> Pattern:
+    from rldoctor.logs.patterns import Pattern
+
     return Pattern(key)
 
 

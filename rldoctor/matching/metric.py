@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rldoctor import expr
 from rldoctor.expr import Node, names
 from rldoctor.facts import Facts
-from rldoctor.logs import LogReading
 from rldoctor.matching.findings import Incident
 from rldoctor.matching.scope import Scope
 from rldoctor.types import UNKNOWN, LogLine, Role
+
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from rldoctor.logs import LogReading
+from typing import TYPE_CHECKING
+
 from rldoctor.types import LogLine
+
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
 
 
 def went_on(reading: LogReading, line: LogLine) -> bool:

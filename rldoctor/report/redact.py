@@ -43,6 +43,6 @@ def redact_all(value: Any) -> Any:
 
 
 def _redact_entry(key: Any, value: Any) -> Any:
-    if isinstance(key, str) and isinstance(value, str) and _NAMED.search(f"{key.split('.')[-1]}={value}"):
+    if isinstance(key, str) and isinstance(value, str) and _NAMED.search(f"{key.split('.')[-1]}=xxxxxx"):
         return HIDDEN if not value.startswith("$") else value
     return redact_all(value)
