@@ -59,7 +59,10 @@ def errors(facts: Facts, index: Index) -> frozenset[tuple[str, Role]]:
 
 
 def _certain(entry: Entry, scope: Scope) -> bool:
-    held = hold(entry.conditions, scope)
+    try:
+        held = hold(entry.conditions, scope)
+    except ISOLATED:  # said where the rule itself is evaluated
+        return False
     return held is not None and held.certain and released(entry.since, entry.until, scope.facts) is True
 
 

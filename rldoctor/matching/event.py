@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rldoctor import vocabulary
+from rldoctor.matching.context import near_lines
 from rldoctor.matching.findings import Incident
 from rldoctor.matching.progress import went_on
 from rldoctor.rules import Trigger
@@ -16,10 +18,13 @@ if TYPE_CHECKING:
 
 
 def incidents(trigger: Trigger, reading: LogReading) -> Iterator[Incident]:
-    """Yield the events of the trigger's kind."""
+    """Yield the events of the trigger's kind that stand in the context it asks for."""
     for event in reading.events:
-        if event.kind == trigger.event:
-            yield of_event(event, reading)
+        if event.kind != trigger.event:
+            continue
+        near = near_lines(trigger, event.lines[0], reading) if event.lines else ()
+        if near is not None:
+            yield replace(of_event(event, reading), near=near)
 
 
 def of_event(event: Event, reading: LogReading) -> Incident:

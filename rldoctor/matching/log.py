@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from rldoctor.matching.context import near_lines, needs_context
 from rldoctor.matching.findings import Incident
 from rldoctor.matching.progress import went_on
 from rldoctor.rules import Trigger
@@ -14,7 +15,6 @@ from rldoctor.types import UNKNOWN, LogLine
 
 if TYPE_CHECKING:
     from rldoctor.logs import LogReading
-    from rldoctor.logs.patterns import Pattern
 
 MOST_WINDOWS: Final = 100
 """Windows of near lines that are read for one trigger; later hits are the same thing again."""
@@ -27,10 +27,8 @@ def incidents(trigger: Trigger, reading: LogReading) -> Iterator[Incident]:
         captures = _captures(trigger.match, line)
         if captures is None or windows > MOST_WINDOWS:
             continue
-        near: tuple[LogLine, ...] | None = ()
-        if trigger.near or trigger.not_near:
-            windows += 1
-            near = _near(trigger, line, reading)
+        windows += needs_context(trigger)
+        near = near_lines(trigger, line, reading)
         if near is not None:
             yield Incident((line,), captures, went_on(reading, line), near=near, spread=(line.who,))
 
@@ -62,27 +60,6 @@ def typed(text: str | None) -> Any:
     if re.fullmatch(r"[+-]?(\d+\.\d*|\.?\d+)([eE][+-]?\d+)?", plain):
         return float(plain)
     return text
-
-
-def _near(trigger: Trigger, line: LogLine, reading: LogReading) -> tuple[LogLine, ...] | None:
-    """Return the first line of each near pattern, None where one is missing or a forbidden one is there."""
-    window = reading.window(line, trigger.within, trigger.same)
-    if any(_first(key, window) for key in trigger.not_near):
-        return None
-    found = [_first(key, window) for key in trigger.near]
-    return None if None in found else tuple(dict.fromkeys(hit for hit in found if hit is not None))
-
-
-def _first(key: str, window: Iterable[LogLine]) -> LogLine | None:
-    search = _pattern(key).search
-    return next((line for line in window if search(line.text.encode()) is not None), None)
-
-
-@cache
-def _pattern(key: str) -> Pattern:
-    from rldoctor.logs.patterns import Pattern
-
-    return Pattern(key)
 
 
 @cache
