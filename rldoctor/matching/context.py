@@ -1,0 +1,42 @@
+"""What must and must not stand near a line: the context that a trigger asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from rldoctor.rules import Trigger
+from rldoctor.types import LogLine
+
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
+    from rldoctor.logs.patterns import Pattern
+
+
+def needs_context(trigger: Trigger) -> bool:
+    """Say whether a trigger asks for lines around the one it found."""
+    return bool(trigger.near or trigger.not_near)
+
+
+def near_lines(trigger: Trigger, line: LogLine, reading: LogReading) -> tuple[LogLine, ...] | None:
+    """Return the first line of each near pattern, None where one is missing or a forbidden one is there."""
+    if not needs_context(trigger):
+        return ()
+    window = reading.window(line, trigger.within, trigger.same)
+    if any(_first(key, window) for key in trigger.not_near):
+        return None
+    found = [_first(key, window) for key in trigger.near]
+    return None if None in found else tuple(dict.fromkeys(hit for hit in found if hit is not None))
+
+
+def _first(key: str, window: Iterable[LogLine]) -> LogLine | None:
+    search = _pattern(key).search
+    return next((line for line in window if search(line.text.encode())), None)
+
+
+@cache
+def _pattern(key: str) -> Pattern:
+    from rldoctor.logs.patterns import Pattern
+
+    return Pattern(key)
