@@ -31,7 +31,7 @@ def compute(facts: FactTable) -> Iterable[Fact]:
 
 
 def _gpus(facts: FactTable, concept: str = "train.gpus", role: Role = "policy") -> Any:
-    """Return a model's GPUs; where only the template tells, they are the trainer's (template/grpo_fsdp.yaml)."""
+    """Return a model's GPUs; where only a template tells, they are the trainer's (template/*.yaml)."""
     told = facts.get(concept, role)
     if told is not None:
         return told
