@@ -22,7 +22,7 @@ from rldoctor.vocabulary import unknown_word
 __all__ = ["NAMES", "Detection", "Dialect", "Row", "computed", "decode", "default", "detect", "encode"]
 __all__ += ["load", "log_shape"]
 
-NAMES: Final = ("verl", "slime", "chatlearn", "megatron", "trainer_core", "sglang", "vllm", "ray", "torchrun")
+NAMES: Final = ("verl", "slime", "chatlearn", "megatron", "trainer_core", "sglang", "ray", "torchrun")
 FOLDER: Final = Path(__file__).parent
 
 

@@ -1,0 +1,95 @@
+"""Parallel sizes for remedies: what divides the model, fits the world and stays on a node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from rldoctor.facts.sizing import Ask, powers_of_two
+from rldoctor.types import UNKNOWN
+
+
+def ep_for(ask: Ask) -> Any:
+    """Return the smallest expert parallel size with at most ``experts_per_rank`` experts a rank.
+
+    It divides the experts, and with ``etp`` (the one in force) and the pipeline it divides the world.
+    """
+    target, etp = ask.options.get("experts_per_rank", 32), ask.options.get("etp")
+    names = ("model.num_experts", "train.ep", "train.world_size")
+    experts, now, world = (ask.get(name) for name in names)
+    pp = _or_one(ask.get("train.pp"))
+    inner = _or_one(ask.get("train.etp") if etp is None else etp)
+    if any(value is UNKNOWN for value in (experts, now, world, pp, inner)):
+        return UNKNOWN
+    if not experts or not now or not world or experts / now <= target:
+        return None
+    return next(
+        (size for size in _divisors(experts) if _fits(size, experts / target, world, inner * pp)), None
+    )
+
+
+def raise_ulysses(ask: Ask) -> Any:
+    """Return the next Ulysses size: a power of two that divides heads and GPUs, at most those of a node."""
+    return _next_size(ask, "train.ulysses_sp", ("model.num_heads", "train.gpus"))
+
+
+def raise_cp(ask: Ask) -> Any:
+    """Return the next context parallel size that the world allows; None where a rank is left no data."""
+    now, names = ask.get("train.cp"), ("train.world_size", "train.tp", "train.pp")
+    world, tp, pp = (ask.get(name) for name in names)
+    if any(value is UNKNOWN for value in (now, world, tp, pp)):
+        return UNKNOWN
+    if not now or not world:
+        return None
+    inner = _or_one(tp) * _or_one(pp)
+    return next((size for size in powers_of_two(now, world // inner) if world % (inner * size) == 0), None)
+
+
+def raise_tp(ask: Ask) -> Any:
+    """Return the next tensor parallel size: it divides heads and the world, at most the GPUs of a node."""
+    return _next_size(ask, "train.tp", ("model.num_heads", "train.world_size"))
+
+
+def raise_rollout_tp(ask: Ask) -> Any:
+    """Return the next tensor parallel size of an engine: it divides heads and GPUs of a node."""
+    return _next_size(ask, "rollout.tp", ("model.num_heads", "rollout.gpus"))
+
+
+def whole_node_engine(ask: Ask) -> Any:
+    """Return the GPUs of a node, so that one engine fills it; None once it does."""
+    now, width = ask.get("rollout.gpus_per_engine"), _node(ask)
+    if now is UNKNOWN or width is UNKNOWN:
+        return UNKNOWN
+    return width if width and now and now < width else None
+
+
+def _next_size(ask: Ask, concept: str, divided: Iterable[str]) -> Any:
+    now, width = ask.get(concept), _node(ask)
+    wholes = [ask.get(name) for name in divided]
+    if any(value is UNKNOWN for value in (now, width, *wholes)):
+        return UNKNOWN
+    if not now or not width or not all(wholes):
+        return None
+    sizes = powers_of_two(now, width)
+    return next((size for size in sizes if all(whole % size == 0 for whole in wholes)), None)
+
+
+def _node(ask: Ask) -> Any:
+    for name in ("cluster.gpus_per_node", "train.gpus_per_node"):
+        value = ask.get(name)
+        if value is not None:
+            return value
+    return None
+
+
+def _fits(size: int, least: float, world: int, inner: int) -> bool:
+    return size >= math.ceil(least) and world % (size * inner) == 0
+
+
+def _divisors(number: int) -> list[int]:
+    return [size for size in range(1, number + 1) if number % size == 0]
+
+
+def _or_one(value: Any) -> Any:
+    return 1 if value is None else value

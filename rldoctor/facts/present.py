@@ -1,0 +1,113 @@
+"""What exists, against what is asked for: told, else started by a launcher, else assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from rldoctor import dialects
+from rldoctor.dialects import Detection
+from rldoctor.dialects.formulas import derived, product, quotient
+from rldoctor.facts.table import Table, hear
+from rldoctor.types import UNKNOWN, Fact, State
+
+ASSUMPTION: Final = "the cluster has what the configuration asks for"
+OF_A_CLUSTER: Final = (
+    "cluster.nodes",
+    "cluster.gpus_per_node",
+    "cluster.cpus",
+    "cluster.master_port",
+    "cluster.ray_address",
+)
+
+
+def launched(detections: Sequence[Detection]) -> tuple[Fact, ...]:
+    """Return what the launchers of a world say about the cluster, the first that says it counting."""
+    found: dict[str, Fact] = {}
+    for detection in detections:
+        if not detection.launcher:
+            continue
+        dialect = dialects.load(detection.system)
+        for command in detection.commands:
+            table = Table(dialect, hear(command), None)
+            for concept in OF_A_CLUSTER:
+                fact = table.fact(concept)
+                if fact.value is not None:
+                    found.setdefault(concept, fact)
+    return tuple(found.values())
+
+
+def asked_by_launcher(table: Table, launchers: Sequence[Fact]) -> None:
+    """Take nodes and GPUs from torchrun where the system's own arguments do not tell them."""
+    pairs = (("train.nodes", "cluster.nodes"), ("train.gpus_per_node", "cluster.gpus_per_node"))
+    told = {fact.concept: fact for fact in launchers if fact.system == "torchrun"}
+    for asked, present in pairs:
+        if table.get(asked) is None and present in told:
+            table.put(replace(told[present], concept=asked))
+
+
+def present(table: Table, launchers: Sequence[Fact]) -> None:
+    """Put what exists into the table."""
+    for fact in launchers:
+        if table.get(fact.concept) is None:
+            table.put(fact)
+    for fact in _cluster(table):
+        if fact.value is not None and table.get(fact.concept) is None:
+            table.put(fact)
+
+
+def _cluster(table: Table) -> Iterator[Fact]:
+    told = table.get("cluster.gpus")
+    width = table.get("cluster.gpus_per_node")
+    if width is None:
+        yield _assumed(table, "cluster.gpus_per_node", *_widest(table))
+        width = table.get("cluster.gpus_per_node")
+    if table.get("cluster.nodes") is None and told is not None:
+        nodes = quotient(told, width)
+        yield derived("cluster.nodes", nodes, ("cluster.gpus", "cluster.gpus_per_node"))
+    elif table.get("cluster.nodes") is None:
+        yield _assumed(table, "cluster.nodes", *_most_nodes(table))
+    if told is not None:
+        return
+    inputs = ("cluster.nodes", "cluster.gpus_per_node")
+    count = product(*(table.get(concept) for concept in inputs))
+    if _is_told(table, "cluster.gpus_per_node") or _is_told(table, "cluster.nodes"):
+        fact = derived("cluster.gpus", count, inputs)
+        assumed = [table.fact(concept).assumes for concept in inputs]
+        yield replace(fact, assumes=tuple(dict.fromkeys(text for each in assumed for text in each)))
+    else:
+        asked = "cluster.asked_gpus"
+        yield _assumed(table, "cluster.gpus", table.get(asked), (asked,))
+
+
+def _is_told(table: Table, concept: str) -> bool:
+    fact = table.fact(concept)
+    return fact.value is not None and fact.origin.kind != "derived"
+
+
+def _assumed(table: Table, concept: str, value: Any, inputs: tuple[str, ...]) -> Fact:
+    fact = derived(concept, value, inputs)
+    state: State = "unknown" if value is UNKNOWN else "assumed"
+    return replace(fact, state=state, assumes=(ASSUMPTION,), system=table.system)
+
+
+def _widest(table: Table) -> tuple[Any, tuple[str, ...]]:
+    """Return the largest number of GPUs that is asked of a node."""
+    names = ("train.gpus_per_node", "rollout.gpus_per_node")
+    return _largest(table, names)
+
+
+def _most_nodes(table: Table) -> tuple[Any, tuple[str, ...]]:
+    colocated = table.get("cluster.colocate")
+    names = ("train.nodes", "rollout.nodes")
+    if colocated is False and all(table.get(name) not in (None, UNKNOWN) for name in names):
+        return table.get(names[0]) + table.get(names[1]), names
+    return _largest(table, names)
+
+
+def _largest(table: Table, names: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
+    values = {name: table.get(name) for name in names if table.get(name) is not None}
+    if UNKNOWN in values.values():
+        return UNKNOWN, tuple(values)
+    return max(values.values(), default=None), tuple(values)

@@ -1,0 +1,258 @@
+"""Sizes for remedies. A function gives a value, None where it is spent, or UNKNOWN where something is missing.
+
+Lowering gives something strictly smaller; raising jumps to the smallest legal value that meets its target.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rldoctor import expr
+from rldoctor.facts.told import split
+from rldoctor.facts.walk import Facts
+from rldoctor.types import UNKNOWN, Role
+
+FUNCTIONS: Final[Mapping[str, str]] = {
+    name: f"rldoctor.facts.{module}:{name}"
+    for module, names in {
+        "sizing": (
+            "halve",
+            "double",
+            "lower_fraction",
+            "lower_tokens",
+            "raise_tokens",
+            "longer_timeout",
+            "power_of_two",
+            "global_batch_for",
+            "micro_for",
+            "gpus_for",
+        ),
+        "parallel": (
+            "ep_for",
+            "raise_ulysses",
+            "raise_cp",
+            "raise_tp",
+            "raise_rollout_tp",
+            "whole_node_engine",
+        ),
+    }.items()
+    for name in names
+}
+LONGER: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A call: the facts, whose role, the names of its arguments (or their values) and its options."""
+
+    facts: Facts
+    role: Role
+    args: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def get(self, concept: str) -> Any:
+        """Return a fact of the role, of the policy where the role has none of its own."""
+        own = self.facts.fact(concept, self.role).value
+        return self.facts.fact(concept).value if own is None and self.role != "policy" else own
+
+
+def call(
+    name: str,
+    facts: Facts,
+    args: Sequence[expr.Node],
+    keywords: Mapping[str, expr.Node],
+    role: Role = "policy",
+) -> Any:
+    """Return what a sizing function gives; UNKNOWN for a function or an argument that nobody knows."""
+    if name not in FUNCTIONS:
+        return UNKNOWN
+    module, _, function = FUNCTIONS[name].partition(":")
+    compute: Callable[[Ask], Any] = getattr(importlib.import_module(module), function)
+    scope = _Scope(facts, role)
+    options = {key: expr.evaluate(node, scope) for key, node in keywords.items()}
+    values = tuple(_argument(node, scope) for node in args)
+    if any(value is UNKNOWN for value in (*options.values(), *values)):
+        return UNKNOWN
+    return compute(Ask(facts, role, values, options))
+
+
+def halve(ask: Ask) -> Any:
+    """Return half of a value, not below ``floor`` (1 for whole numbers); None below it."""
+    value, floor = _value(ask), ask.options.get("floor")
+    if not _is_number(value):
+        return value if value is UNKNOWN else None
+    half = value // 2 if isinstance(value, int) else value / 2
+    least = (1 if isinstance(value, int) else 0) if floor is None else floor
+    return half if half >= least and half < value else None
+
+
+def double(ask: Ask) -> Any:
+    """Return twice a value, None above ``ceiling``."""
+    value, ceiling = _value(ask), ask.options.get("ceiling")
+    if not _is_number(value):
+        return value if value is UNKNOWN else None
+    return None if value <= 0 or (ceiling is not None and value * 2 > ceiling) else value * 2
+
+
+def lower_fraction(ask: Ask) -> Any:
+    """Return a memory fraction lowered by ``step`` (0.1), None below ``floor`` (0.2)."""
+    value = _value(ask)
+    if not _is_number(value):
+        return value if value is UNKNOWN else None
+    lowered = round(value - ask.options.get("step", 0.1), 4)
+    return lowered if lowered >= ask.options.get("floor", 0.2) else None
+
+
+def lower_tokens(ask: Ask) -> Any:
+    """Return a smaller token budget: the least that the longest sample allows if far above it, else half.
+
+    Starting value of the documents: the longest answer over the context parallel size.
+    """
+    value, least = _value(ask), ask.get("batch.min_tokens_per_gpu")
+    if value is UNKNOWN or least is UNKNOWN:
+        return UNKNOWN
+    if not _is_number(value):
+        return None
+    start = _start(ask)
+    if start is UNKNOWN:
+        return UNKNOWN
+    floor = max(least or 0, 1)
+    wanted = max(start or 0, floor)
+    if wanted < value and (start or least):
+        return wanted
+    half = max(value // 2, floor)
+    return half if half < value else None
+
+
+def raise_tokens(ask: Ask) -> Any:
+    """Return the least token budget that the longest sample allows, None if the one in force is enough."""
+    value, least = _value(ask), ask.get("batch.min_tokens_per_gpu")
+    if value is UNKNOWN or least is UNKNOWN:
+        return UNKNOWN
+    return least if _is_number(least) and (value is None or value < least) else None
+
+
+def longer_timeout(ask: Ask) -> Any:
+    """Return a timeout in seconds above ``factor`` (2) times the ``measured`` duration, in whole minutes."""
+    value, measured = ask.get("dist.timeout"), ask.options.get("measured")
+    if value is UNKNOWN:
+        return UNKNOWN
+    if not _is_number(value):
+        return None
+    base = value if not _is_number(measured) else max(measured, value)
+    longer = (math.floor(base * ask.options.get("factor", LONGER) / 60) + 1) * 60
+    return longer if longer > value else None
+
+
+def power_of_two(ask: Ask) -> Any:
+    """Return the nearest power of two that is not above the value; with ``up``, not below it."""
+    value = ask.args[0] if ask.args else None
+    if isinstance(value, Name):
+        value = _value(ask)
+    if not _is_number(value) or value < 1:
+        return value if value is UNKNOWN else None
+    below: int = 1 << (int(value).bit_length() - 1)
+    return below * 2 if ask.options.get("up") and below < value else below
+
+
+def global_batch_for(ask: Ask) -> Any:
+    """Return the samples of a step that the rollout and its number of steps give."""
+    samples, steps = ask.get("batch.samples_per_rollout"), ask.get("batch.steps_per_rollout")
+    written = ask.facts.written("batch.steps_per_rollout")
+    steps = written if written is not None else steps
+    if samples is UNKNOWN or steps is UNKNOWN:
+        return UNKNOWN
+    if not samples or not steps or samples % steps:
+        return None
+    value = samples // steps
+    return None if value == ask.get("batch.global") else value
+
+
+def micro_for(ask: Ask) -> Any:
+    """Return the largest micro-batch below the one in force that divides the samples of a rank."""
+    micro, samples = ask.get("batch.micro"), ask.get("batch.samples_per_rank")
+    if micro is UNKNOWN or samples is UNKNOWN:
+        return UNKNOWN
+    if not micro or not samples or samples % micro == 0:
+        return None
+    return next((size for size in range(min(micro, samples), 0, -1) if samples % size == 0), None)
+
+
+def gpus_for(ask: Ask) -> Any:
+    """Return the GPUs of a node that training may ask for, so that all it asks for exists."""
+    present, nodes = ask.get("cluster.gpus"), ask.get("train.nodes")
+    asked, width = ask.get("cluster.asked_gpus"), ask.get("train.gpus_per_node")
+    if any(value is UNKNOWN for value in (present, nodes, asked, width)):
+        return UNKNOWN
+    if not (present and nodes and asked and width) or asked <= present:
+        return None
+    others = 0 if ask.get("cluster.colocate") else asked - nodes * width
+    fits = (present - others) // nodes
+    return fits if 1 <= fits < width else None
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """An argument that names a concept."""
+
+    name: str
+
+
+class _Scope:
+    """What arguments and options are evaluated over."""
+
+    def __init__(self, facts: Facts, role: Role) -> None:
+        self.facts, self.role = facts, role
+
+    def lookup(self, name: str) -> Any:
+        own = self.facts.value(f"{self.role}.{name}") if self.role != "policy" and split(name) else None
+        return self.facts.value(name) if own is None else own
+
+    def call(self, function: str, args: Sequence[expr.Node], keywords: Mapping[str, expr.Node]) -> Any:
+        return call(function, self.facts, args, keywords, self.role)
+
+
+def _argument(node: expr.Node, scope: _Scope) -> Any:
+    if node[0] == "name" and split(node[1]) is not None:
+        return Name(node[1])
+    return expr.evaluate(node, scope)
+
+
+def _value(ask: Ask) -> Any:
+    """Return the value of the first argument."""
+    first = ask.args[0] if ask.args else None
+    if not isinstance(first, Name):
+        return first
+    key = split(first.name)
+    if key is None or key[0] != "policy":
+        return ask.facts.value(first.name)
+    return ask.get(key[1])
+
+
+def _start(ask: Ask) -> Any:
+    """Return the documents' starting value of a token budget: longest answer / ranks that share it."""
+    answer = ask.get("batch.max_response_len")
+    sizes = [ask.get(f"train.{name}") for name in ("cp", "ulysses_sp")]
+    if answer is UNKNOWN or any(size is UNKNOWN for size in sizes):
+        return UNKNOWN
+    return None if not answer else math.ceil(answer / math.prod(size or 1 for size in sizes))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def powers_of_two(above: int, upto: int) -> Iterator[int]:
+    """Yield the powers of two above a number, up to and with another."""
+    size = 1
+    while size <= upto:
+        if size > above:
+            yield size
+        size *= 2
+
+
+__all__ = ["FUNCTIONS", "Ask", "Name", "call", "powers_of_two"]

@@ -1,0 +1,257 @@
+"""The one walk to facts: settings, rows, model, the system's own formulas, what follows, what exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rldoctor import dialects, vocabulary
+from rldoctor.dialects import Detection, Row, versions
+from rldoctor.facts import modelled
+from rldoctor.facts.derive import derive
+from rldoctor.facts.present import asked_by_launcher, launched, present
+from rldoctor.facts.table import Table, hear
+from rldoctor.facts.told import Key, ToldFacts, split, typed
+from rldoctor.types import (
+    ROLES,
+    UNKNOWN,
+    Command,
+    Document,
+    Fact,
+    Origin,
+    RLDoctorError,
+    Role,
+    Setting,
+    State,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a walk starts from; a change of facts walks again from here."""
+
+    told: ToldFacts
+    command: Command | None = None
+    below: tuple[Setting, ...] = ()
+    launchers: tuple[Fact, ...] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of one launched system in one world of a document. ``system`` None: nobody knows which."""
+
+    system: str | None
+    systems: tuple[str, ...]
+    document: Document | None
+    world: tuple[Command, ...]
+    start: Start
+    table: Table | None = None
+
+    def fact(self, concept: str, role: Role = "policy") -> Fact:
+        """Return the fact of a concept; its value is None or UNKNOWN where there is none."""
+        if self.table is not None:
+            return self.table.fact(concept, role)
+        told = _given(self.start)
+        if (role, concept) in told:
+            value = told[role, concept]
+            return Fact(role, concept, value, Origin("set", f"{concept}={value}"))
+        return Fact(role, concept, UNKNOWN, Origin("default"), "unknown")
+
+    def value(self, name: str) -> Any:
+        """Return the value of an expression's name: a concept, ``env.X``, ``version.X`` or ``system``."""
+        if name == "system":
+            return UNKNOWN if self.system is None else self.system
+        if name.startswith("version."):
+            return self._version(name[8:])
+        fact = self.resolve(name)
+        return UNKNOWN if fact is None else fact.value
+
+    def resolve(self, name: str) -> Fact | None:
+        """Return the fact behind an expression's name, None if it names none."""
+        if name.startswith("env."):
+            return self._environment(name[4:])
+        key = split(name)
+        return None if key is None else self.fact(key[1], key[0])
+
+    def written(self, name: str) -> Any:
+        """Return what the user wrote, in the concept's words; None if nothing."""
+        key = split(name)
+        if self.table is None or key is None:
+            fact = self.resolve(name)
+            return fact.value if fact is not None and fact.origin.kind == "written" else None
+        return self.table.written(key[1], key[0])
+
+    def setting(self, concept: str, role: Role = "policy") -> tuple[Command, Setting] | None:
+        """Return the setting that an edit of the concept would change, None where it is not written."""
+        if self.table is None:
+            return None
+        found = (
+            self.table.spoken.env.get(concept[4:])
+            if concept.startswith("env.")
+            else self.table.setting(concept, role)
+        )
+        return None if found is None else (self.table.command, found)
+
+    def row(self, concept: str, role: Role = "policy") -> Row | None:
+        """Return the row that gives the concept, or would take a new value."""
+        return None if self.table is None else self.table.row(concept, role)
+
+    def command(self, concept: str, role: Role = "policy") -> Command | None:
+        """Return the command that a new argument or variable of the concept belongs to."""
+        return self.start.command
+
+    def changed(self, changes: Mapping[str, Any]) -> Facts:
+        """Return the facts as they would be; a value of None means that the setting is taken away."""
+        start = replace(self.start, changes={**self.start.changes, **changes})
+        return _facts(self.system, self.systems, self.document, self.world, start)
+
+    def all(self) -> tuple[Fact, ...]:
+        """Return every fact that has a value or hangs on something, in the vocabulary's order."""
+        if self.table is None:
+            return ()
+        for role, concept in self.table.rows:
+            self.table.fact(concept, role)
+        order = {concept: i for i, concept in enumerate(vocabulary.load().concepts)}
+        facts = sorted(self.table.facts.values(), key=lambda fact: order.get(fact.concept, 0))
+        return tuple(fact for fact in facts if fact.value is not None)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Return the roles that the run has, as far as anybody knows."""
+        return tuple(role for role in ROLES if self.table is None or self.table.in_use(role))
+
+    def _environment(self, name: str) -> Fact:
+        if self.table is not None:
+            return self.table.environment(name)
+        told = {**self.start.told.env, **_environment_of(self.start.changes)}
+        value = told.get(name, UNKNOWN)
+        state: State = "unknown" if value is UNKNOWN else "known"
+        return Fact("policy", f"env.{name}", value, Origin("set", f"{name}={value}", name), state)
+
+    def _version(self, system: str) -> Any:
+        told = self.start.told.versions.get(system)
+        if told is not None:
+            return told
+        if self.table is not None and system == self.system:
+            return self.table.version or UNKNOWN
+        engine = system in dialects.NAMES and self.system is not None and system not in self.systems
+        return None if engine and not _is_engine(system) else UNKNOWN
+
+
+def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
+    """Return the facts of each world and launched system; one without facts where there is no document.
+
+    A document whose system nobody can tell gives nothing: name it in ``told.system``.
+    """
+    if document is None:
+        return (_facts(told.system, (), None, (), Start(told)),)
+    detections = dialects.detect(document)
+    walked: list[Facts] = []
+    for number, world in enumerate(document.worlds):
+        here = [each for each in detections if each.world == number]
+        systems = tuple(dict.fromkeys(each.system for each in here if each.certainty == "certain"))
+        launchers = launched([each for each in here if each.certainty == "certain"])
+        for system, command in _trained(world, here, told.system):
+            whole, below = _with_config_file(document, command, system)
+            start = Start(told, command, below, launchers)
+            walked.append(_facts(system, tuple(dict.fromkeys((system, *systems))), whole, world, start))
+    return tuple(walked)
+
+
+def _trained(
+    world: Sequence[Command], here: Sequence[Detection], told: str | None
+) -> Iterator[tuple[str, Command]]:
+    """Yield system and command of everything that a world launches."""
+    if told is None:
+        for detection in here:
+            if detection.certainty == "certain" and not detection.launcher:
+                yield from ((detection.system, command) for command in detection.commands)
+        return
+    spoken = [command for each in here if each.system == told for command in each.commands]
+    if not spoken:
+        spoken = sorted(world, key=lambda command: len(command.settings))[-1:]
+    yield from ((told, command) for command in spoken)
+
+
+def _facts(
+    system: str | None,
+    systems: tuple[str, ...],
+    document: Document | None,
+    world: tuple[Command, ...],
+    start: Start,
+) -> Facts:
+    if system is None:
+        return Facts(None, systems, document, world, start)
+    return Facts(system, systems or (system,), document, world, start, _table(system, start, document))
+
+
+def _table(system: str, start: Start, document: Document | None) -> Table:
+    dialect, told = dialects.load(system), start.told
+    spoken = hear(start.command or Command(""), start.below)
+    version = told.versions.get(system)
+    assumes: tuple[str, ...] = ()
+    if version is None:
+        version = versions.newest(dialect, spoken.settings.keys())
+        assumes = (versions.says(dialect, version),) if version else ()
+    table = Table(
+        dialect,
+        spoken,
+        version,
+        assumes,
+        given=_given(start),
+        env={**told.env, **_environment_of(start.changes)},
+        told=frozenset(typed(told.set)) - {split(name) for name in start.changes},
+        complete=start.command is not None,
+    )
+    table.put(
+        Fact("policy", "run.program", spoken.command.program, Origin("derived", spoken.command.program))
+    )
+    if table.complete:
+        _complete(table, start, document)
+    return table
+
+
+def _given(start: Start) -> dict[Key, Any]:
+    """Return the values that stand above all settings: changes over what was told."""
+    changes = {key: value for name, value in start.changes.items() if (key := split(name)) is not None}
+    return {**typed(start.told.set), **changes}
+
+
+def _complete(table: Table, start: Start, document: Document | None) -> None:
+    asked_by_launcher(table, start.launchers)
+    modelled.models(table, document)
+    compute = dialects.computed(table.dialect)
+    for fact in compute(table) if compute is not None else ():
+        table.put(fact)
+    derive(table)
+    modelled.checkpoints(table, document)
+    present(table, start.launchers)
+
+
+def _with_config_file(
+    document: Document, command: Command, system: str
+) -> tuple[Document, tuple[Setting, ...]]:
+    """Return the document with the config file that a command names, and that file's settings."""
+    flags = dialects.load(system).config_flags
+    named = [setting for setting in command.settings if setting.key in flags and setting.state != "unknown"]
+    path = modelled.found(str(named[-1].value), document) if named else None
+    if path is None or not path.is_file():
+        return document, ()
+    from rldoctor import sources
+
+    try:
+        inner = sources.read(str(path))
+    except RLDoctorError as error:
+        return replace(document, problems=(*document.problems, error)), ()
+    settings = inner.worlds[0][0].settings if inner.worlds and inner.worlds[0] else ()
+    return replace(document, files={**document.files, **inner.files}), settings
+
+
+def _environment_of(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name[4:]: value for name, value in changes.items() if name.startswith("env.")}
+
+
+def _is_engine(system: str) -> bool:
+    return system in ("vllm", "sglang")
