@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from rldoctor.dialects.formulas import FactTable, derived, product, quotient
@@ -14,11 +15,11 @@ TORCH_TIMEOUT: Final = 600  # seconds: models/fsdp_module.py calls init_process_
 
 def compute(facts: FactTable) -> Iterable[Fact]:
     """Yield replicas, data parallel sizes, batch arithmetic and what the code sets by itself."""
+    yield from _backend_of_template(facts)
     backend = facts.get("train.backend")
     gpus = _gpus(facts)
     if facts.get("train.gpus") is None:
         yield derived("train.gpus", gpus, text="models.policy_trainer.num_gpu is not told")
-    yield derived("train.world_size", gpus, ("train.gpus",))
     yield from (
         _fsdp(facts, gpus) if backend == "fsdp" else _megatron(facts, gpus) if backend == "megatron" else ()
     )
@@ -28,6 +29,15 @@ def compute(facts: FactTable) -> Iterable[Fact]:
     coefficient = facts.get("algo.kl_loss_coef")
     used = UNKNOWN if coefficient is UNKNOWN else bool(coefficient)
     yield derived("algo.use_kl_loss", used, ("algo.kl_loss_coef",))
+
+
+def _backend_of_template(facts: FactTable) -> Iterator[Fact]:
+    """Take the backend from the name of a template that is not at hand (template/grpo_fsdp.yaml)."""
+    template = str(facts.raw("--config-file") or "")
+    named = [backend for backend in ("fsdp", "megatron") if backend in template.rpartition("/")[2]]
+    if facts.get("train.backend") is None and len(named) == 1:
+        fact = derived("train.backend", named[0], text=f"--config-file {template}")
+        yield replace(fact, state="assumed", assumes=(f"{template} sets train_backend to {named[0]}",))
 
 
 def _gpus(facts: FactTable, concept: str = "train.gpus", role: Role = "policy") -> Any:
@@ -94,7 +104,8 @@ def _reference_dp(facts: FactTable) -> Any:
 
 def _placement(facts: FactTable) -> Iterator[Fact]:
     """schedule/model_manager.py: models of one colocation group share their GPUs."""
-    groups = _groups(facts.get("cluster.colocate"))
+    untold = facts.raw("runtime_args.colocation") is None and facts.raw("--config-file") is not None
+    groups = None if untold else _groups(facts.get("cluster.colocate"))
     if groups is None:
         yield derived("cluster.colocate", UNKNOWN, text="runtime_args.colocation")
         return
@@ -136,7 +147,6 @@ def _rollout(facts: FactTable) -> Iterator[Fact]:
     if facts.get("rollout.gpus") is None:
         yield derived("rollout.gpus", gpus, ("train.gpus",))
     yield derived("rollout.gpus_per_engine", each, ("rollout.tp", "rollout.ep", "rollout.pp"))
-    yield derived("rollout.engines", quotient(gpus, each), ("rollout.gpus", "rollout.tp"))
     engine = facts.get("rollout.engine")
     if engine == "vllm":
         # distributed_executor_backend="ray"; the hooks of vLLM 0.8.5 always take the compiled graph with V1
@@ -154,8 +164,6 @@ def _batches(facts: FactTable) -> Iterator[Fact]:
     yield derived(
         "batch.steps_per_rollout", quotient(samples, batch), ("batch.samples_per_episode", "batch.global")
     )
-    dp = _trainer_dp(facts)
-    yield derived("batch.samples_per_rank", quotient(batch, dp), ("batch.global", "train.dp"))
     yield derived("batch.logprob_dynamic", facts.get("batch.dynamic"), ("batch.dynamic",))
     yield derived("batch.remove_padding", facts.get("batch.dynamic"), ("batch.dynamic",))
     prompt, answer = facts.get("batch.max_prompt_len"), facts.get("batch.max_response_len")
@@ -169,12 +177,3 @@ def _batches(facts: FactTable) -> Iterator[Fact]:
     yield derived("batch.min_tokens_per_gpu", longest, lengths)
     # algorithm/grpo_utils/policy_trainer.py divides by the answer tokens of the whole step
     yield derived("batch.loss_global_norm", True, text="the loss is normalised over the step")
-
-
-def _trainer_dp(facts: FactTable) -> Any:
-    gpus = _gpus(facts)
-    if facts.get("train.backend") == "fsdp":
-        return quotient(gpus, facts.get("train.ulysses_sp"))
-    if facts.get("train.backend") == "megatron":
-        return quotient(gpus, *(facts.get(f"train.{size}") for size in ("tp", "pp", "cp")))
-    return UNKNOWN

@@ -50,11 +50,6 @@ def batches(facts: FactTable, world: Any) -> Iterator[Fact]:
         # training/arguments.py:validate_args: global_batch_size = micro_batch_size * data_parallel_size
         batch = product(micro, dp)
         yield derived("batch.global", batch, ("batch.micro", "train.dp"))
-    yield derived("batch.samples_per_rank", quotient(batch, dp), ("batch.global", "train.dp"))
-    # training/arguments.py:validate_args: grpo_samples_per_iteration
-    samples = product(facts.get("batch.prompts_per_step"), facts.get("batch.n_samples"))
-    if samples is not None:
-        yield derived("batch.samples_per_rollout", samples, ("batch.prompts_per_step", "batch.n_samples"))
     per_token = facts.get("train.per_token_loss")
     yield derived("batch.loss_global_norm", per_token, ("train.per_token_loss",))
 

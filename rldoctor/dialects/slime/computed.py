@@ -94,7 +94,6 @@ def _engines(facts: FactTable, world: Any) -> Iterator[Fact]:
     if gpus is None and facts.get("cluster.colocate") is True:
         gpus = world
     yield derived("rollout.tp", quotient(each, pp), ("rollout.gpus_per_engine", "rollout.pp"))
-    yield derived("rollout.engines", quotient(gpus, each), ("rollout.gpus", "rollout.gpus_per_engine"))
     node = facts.get("rollout.gpus_per_node")
     if all(isinstance(number, int) and number > 0 for number in (node, each, gpus)):
         a_node = max(1, min(node, gpus) // each)
@@ -125,7 +124,6 @@ def _batches(facts: FactTable, world: Any) -> Iterator[Fact]:
         yield derived(
             "batch.steps_per_rollout", _floor(samples, batch), ("batch.samples_per_rollout", "batch.global")
         )
-    yield derived("batch.samples_per_rank", quotient(batch, dp), ("batch.global", "train.dp"))
     if facts.get("batch.max_tokens_logprob") is None and facts.get("batch.dynamic") is True:
         budget = facts.get("batch.max_tokens_per_gpu")
         yield derived("batch.max_tokens_logprob", budget, ("batch.max_tokens_per_gpu",))
