@@ -1,0 +1,38 @@
+"""The examples of every rule file, each one test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rule_examples import FIXTURES, SHIPPED, Seen, edited, identify, recheck, remedy, see, siblings
+
+from rldoctor.rules import Index, Rule, RuleTest
+
+EXAMPLES = [(rule, test) for rule in (*SHIPPED, *FIXTURES) for test in rule.tests]
+INDEXES = {id(rules): Index.of(rules) for rules in (SHIPPED, FIXTURES)}
+
+
+def index_of(rule: Rule) -> Index:
+    return INDEXES[id(siblings(rule))]
+
+
+@pytest.mark.parametrize(("rule", "test"), EXAMPLES, ids=[identify(rule, test) for rule, test in EXAMPLES])
+def test_rule(rule: Rule, test: RuleTest, tmp_path: Path) -> None:
+    seen = see(rule, test, tmp_path, index_of(rule))
+    assert not seen.problems
+    assert seen.confidence == test.expect, [finding.title for finding in seen.findings]
+    if test.becomes is not None:
+        becomes(rule, test, seen)
+
+
+def becomes(rule: Rule, test: RuleTest, seen: Seen) -> None:
+    assert test.becomes is not None
+    before = seen.entry.read_text() if seen.entry else ""
+    chosen = remedy(test, seen)
+    after = edited(chosen)
+    if after != test.becomes:
+        assert set(test.becomes.splitlines()) <= set(after.splitlines()), after
+        assert not set(test.becomes.splitlines()) <= set(before.splitlines()), "nothing changed"
+    if chosen.edits and seen.entry and test.log is None:
+        assert not recheck(rule, test, seen.entry, index_of(rule)).findings
