@@ -1,0 +1,155 @@
+"""What a line wears: colours, process prefixes, progress bars, log heads; who said it and when."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from rldoctor.logs.clock import read_time
+from rldoctor.types import Identity
+
+NOBODY: Final = Identity()
+LONGEST: Final = 16384  # characters of a line that are looked at
+ROUNDS: Final = 8
+
+ANSI: Final = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])")
+LOST_ANSI: Final = re.compile(
+    r"\[\d{1,3}(?:;\d{1,3}){0,4}m"
+)  # colours whose escape character a paste has lost
+REPEATED: Final = re.compile(
+    r"\s*\[repeated (\d{1,9})x across (?:the )?cluster\](?: \(Ray deduplicates .*)?\s*$"
+)
+RAY: Final = re.compile(
+    r"\((?:(?P<actor>[A-Za-z_][\w.<>:/-]{0,120}) )?pid=(?P<pid>\d{1,10})(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\)\s?"
+)
+RAYLET: Final = re.compile(
+    r"\((?P<actor>raylet|gcs_server|autoscaler|scheduler|dashboard)(?: [+\w.]{1,20})?(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\) ?"
+)
+RANK: Final = re.compile(r"\[(?:rank|default)(?P<rank>\d{1,6})\]:? ?")
+SRUN: Final = re.compile(r"\s{0,6}(?P<rank>\d{1,5}): (?=\S| {2})")
+QUOTE: Final = re.compile(r"(?:> ?){1,4}(?=\S| )|`{1,2}(?=[A-Z\[(])")
+LEVEL: Final = re.compile(
+    r"[\[(]?(?P<level>DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)[\])]?(?P<sep>: | {0,4}[-|] | {1,4}(?=\[)|(?=\[))"
+)
+PLACE: Final = re.compile(
+    r"\[?[\w./<>-]{1,100}\.(?:py|cc|cpp|cu|rs|hpp|h):\d{1,6}(?: in [\w<>.]{1,60})?[\]:]{1,2}(?: -+ ?| )?"
+)
+LOGGER: Final = re.compile(
+    r" {0,2}- (?P<name>[\w./]{1,60}) - (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) - "
+)
+PID_TAG: Final = re.compile(r"\((?P<actor>[A-Z]\w{0,60}(?: \w{1,20})?) pid=(?P<pid>\d{1,10})\) ?")
+INSIDE_RANK: Final = re.compile(r"\[(?:[Gg]lobal )?[Rr]ank[ _:]?\s?(\d{1,6})\]|\bRank (\d{1,6})\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """A line taken apart: ``text`` is the message, a piece of the line as it was."""
+
+    text: str
+    who: Identity = NOBODY
+    time: float | None = None
+    repeated: int = 1
+
+
+def read_line(raw: bytes, year: int | None = None) -> Anatomy:
+    """Return the message of a line, who said it and when; of a progress bar the last state counts."""
+    line = raw[: 4 * LONGEST].decode("utf-8", "replace")[:LONGEST].rstrip("\r\n")
+    first, _, rest = line.partition("\r")
+    if not rest:
+        return _one(first, year)
+    last = next((part for part in reversed(rest.split("\r")) if part.strip()), "")
+    whole, head = _one(last or first, year), _one(first, year)
+    return Anatomy(whole.text, merge(whole.who, head.who), whole.time or head.time, whole.repeated)
+
+
+def merge(first: Identity, second: Identity) -> Identity:
+    """Return an identity with the gaps of the first filled from the second."""
+    if second is NOBODY or first == second:
+        return first
+    if first is NOBODY:
+        return second
+    return Identity(
+        first.node or second.node,
+        first.rank if first.rank is not None else second.rank,
+        first.pid if first.pid is not None else second.pid,
+        first.actor or second.actor,
+    )
+
+
+def _one(line: str, year: int | None) -> Anatomy:
+    """Take one segment apart: prefixes from the left until none is left, the repetition from the right."""
+    text = _plain(line)
+    repeated = 1
+    if text.endswith(")") or "cluster]" in text[-40:]:
+        found = REPEATED.search(text[-400:])
+        if found:
+            repeated = int(found[1])
+            text = text[: len(text) - len(text[-400:]) + found.start()]
+    who, time, at = _prefixes(text, year)
+    rest = text[at:]
+    if who.rank is None and "ank" in rest[:120]:
+        found = INSIDE_RANK.search(rest[:120])
+        if found:
+            who = replace(who, rank=int(found[1] or found[2]))
+    return Anatomy(rest, who, time, repeated)
+
+
+def _plain(line: str) -> str:
+    """Return a line without colours, NULs and byte-order marks."""
+    if "\x1b" in line:
+        line = ANSI.sub("", line)
+    if "m" in line and "[" in line:
+        line = LOST_ANSI.sub("", line)
+    return line.replace("\0", "").lstrip("\ufeff")
+
+
+def _prefixes(text: str, year: int | None) -> tuple[Identity, float | None, int]:
+    who, time, at = NOBODY, None, 0
+    for number in range(ROUNDS):
+        found, identity = _identity(text, at, number)
+        if found is not None:
+            who, at = merge(who, identity), found
+            continue
+        stamp, end = read_time(text, at, year)
+        if end == at:
+            end = _log_head(text, at, time is not None)
+        if end == at:
+            break
+        time, at = stamp if time is None else time, end
+    return who, time, at
+
+
+def _identity(text: str, at: int, number: int) -> tuple[int | None, Identity]:
+    """Return where a process prefix at ``at`` ends, and whose it is."""
+    start = text[at : at + 1]
+    if start == "(":
+        found = RAY.match(text, at) or RAYLET.match(text, at) or PID_TAG.match(text, at)
+        if found:
+            part = found.groupdict()
+            pid = int(part["pid"]) if part.get("pid") else None
+            return found.end(), Identity(part.get("ip"), None, pid, part.get("actor"))
+    elif start == "[":
+        found = RANK.match(text, at)
+        if found:
+            return found.end(), Identity(rank=int(found["rank"]))
+    elif start in (">", "`"):
+        found = QUOTE.match(text, at)
+        if found:
+            return found.end(), NOBODY
+    elif number == 0 and (start.isdigit() or start == " "):
+        found = SRUN.match(text)
+        if found:
+            return found.end(), Identity(rank=int(found["rank"]))
+    return None, NOBODY
+
+
+def _log_head(text: str, at: int, dated: bool) -> int:
+    """Return where a level, a logger's name or a source place ends; only after a time they are a head."""
+    found = LEVEL.match(text, at) if text[at : at + 1] in "[(DIWECF" else None
+    if found and (dated or found["sep"].strip() in ("", "-", "|")):
+        return found.end()
+    if not dated:
+        return at
+    found = LOGGER.match(text, at) or PLACE.match(text, at)
+    return found.end() if found else at

@@ -1,0 +1,94 @@
+"""What a log prints of its own configuration, read as the documents that commands and files are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from rldoctor.logs.printed import COMMAND, FORMS, Found
+from rldoctor.logs.seen import Seen
+from rldoctor.types import Command, Document, LogLine, Place, RLDoctorError, Setting
+
+MOST: Final = 12
+OVERRIDES: Final = "Error executing job with overrides:"
+GENERIC: Final = ((OVERRIDES, "hydra_overrides"), (COMMAND, "command"))
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedConfig:
+    """A configuration that a log shows: its settings, the line where it starts, and in which form."""
+
+    document: Document
+    line: LogLine
+    form: str
+
+
+def read_configs(seen: Seen, finds: Iterable[tuple[str, str]]) -> tuple[PrintedConfig, ...]:
+    """Return the configurations that lines with the given patterns start, in order, each text once."""
+    starts = {(line.file, line.number, form): (line, form) for key, form in finds for line in seen.lines(key)}
+    found: dict[tuple[str, str], PrintedConfig] = {}
+    done: dict[str, int] = {}
+    for line, form in starts.values():
+        if form not in FORMS or (form == "command" and line.number <= done.get(line.file, 0)):
+            continue
+        printed = FORMS[form](seen, line)
+        if printed is None or (form, printed.text) in found:
+            continue
+        document = _document(printed, line)
+        if document is not None:
+            done[line.file] = max(done.get(line.file, 0), printed.numbers[-1])
+            found[form, printed.text] = PrintedConfig(document, line, form)
+        if len(found) == MOST:
+            break
+    return tuple(sorted(found.values(), key=lambda printed: (printed.line.file, printed.line.number)))
+
+
+def config_for(configs: Sequence[PrintedConfig], line: LogLine) -> PrintedConfig | None:
+    """Return the configuration nearest above a line of a log, else the first below, else the first of all."""
+    mine = [printed for printed in configs if printed.line.file == line.file]
+    above = [printed for printed in mine if printed.line.number <= line.number]
+    return next((*above[::-1], *mine, *configs).__iter__(), None)
+
+
+def _document(printed: Found, line: LogLine) -> Document | None:
+    """Return the text as a document whose places are lines of the log; None if no system speaks so."""
+    from rldoctor import dialects, sources
+
+    try:
+        document = sources.read_text(printed.text, line.file, printed.kind)
+    except RLDoctorError:
+        return None  # cut off or not what it looked like: other evidence remains
+    worlds = tuple(tuple(_placed(command, printed.numbers) for command in world) for world in document.worlds)
+    document = replace(document, path=line.file, kind="log", worlds=worlds, files={})
+    return document if dialects.detect(document) else None
+
+
+def _placed(command: Command, numbers: Sequence[int]) -> Command:
+    return replace(
+        command,
+        settings=tuple(_setting(setting, numbers) for setting in command.settings),
+        env=tuple(_setting(setting, numbers) for setting in command.env),
+        place=_place(command.place, numbers),
+        insert_at=None,
+    )
+
+
+def _setting(setting: Setting, numbers: Sequence[int]) -> Setting:
+    return replace(setting, place=_place(setting.place, numbers), value_place=None, defined_at=None)
+
+
+def _place(place: Place | None, numbers: Sequence[int]) -> Place | None:
+    if place is None:
+        return None
+    number = numbers[min(max(place.line, 1), len(numbers)) - 1]
+    return Place(place.file, number, place.column, 0, 0)
+
+
+def systems_of(configs: Sequence[PrintedConfig]) -> Iterator[str]:
+    """Yield the systems that printed configurations speak, surest first."""
+    from rldoctor import dialects
+
+    for printed in configs:
+        for detection in dialects.detect(printed.document):
+            yield detection.system

@@ -1,0 +1,137 @@
+"""From the bytes on disk to UTF-8 text: gz, zst, UTF-16, byte-order marks; what is broken counts as far as it goes."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import IO, Any, Final
+
+GZIP: Final = b"\x1f\x8b"
+ZSTD: Final = b"\x28\xb5\x2f\xfd"
+MAGIC: Final = {
+    b"\x7fELF": "a program",
+    b"PK\x03\x04": "a zip archive or torch checkpoint",
+    b"\x89PNG": "an image",
+    b"\x80\x02": "a pickle",
+    b"\x80\x03": "a pickle",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+    b"BZh": "bzip2: unpack it first",
+    b"\xfd7zXZ": "xz: unpack it first",
+    b"PAR1": "a parquet file",
+}
+SNIFF: Final = 8192
+CONTROL: Final = bytes(b for b in range(1, 32) if b not in b"\t\n\r\x1b\x08\x0c\x07")
+
+
+class Binary(Exception):
+    """The data is no text."""
+
+
+def decode(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:
+    """Yield UTF-8 text (or bytes that nearly are) in pieces of about ``size``; raises Binary at the first piece."""
+    head = raw.read(4)
+    raw.seek(0)
+    if head.startswith(GZIP):
+        pieces = _gunzip(raw, size, notes)
+    elif head.startswith(ZSTD):
+        pieces = _unzstd(raw, size, notes)
+    else:
+        pieces = iter(lambda: raw.read(size), b"")
+    first = next(pieces, b"")
+    encoding = _utf16(first)
+    if encoding:
+        yield from _from_utf16(first, pieces, encoding)
+        return
+    if _looks_binary(first):
+        raise Binary
+    yield first.removeprefix(codecs.BOM_UTF8)
+    yield from pieces
+
+
+def is_plain(raw: IO[bytes]) -> bool:
+    """Say whether offsets in the text are offsets in the file."""
+    head = raw.read(SNIFF)
+    raw.seek(0)
+    return not head.startswith((GZIP, ZSTD, codecs.BOM_UTF8)) and _utf16(head) is None
+
+
+def _gunzip(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:
+    """Unpack gzip members one after the other; a cut or broken file gives what can be read."""
+    from isal import isal_zlib
+
+    unpacker = isal_zlib.decompressobj(wbits=31)
+    packed = raw.read(size)
+    while packed:
+        try:
+            data = unpacker.decompress(packed, size)
+        except isal_zlib.error as error:  # type: ignore[misc]
+            notes.append(f"the gzip data is broken ({error}); what could be read was read")
+            return
+        if data:
+            yield data
+        packed = unpacker.unconsumed_tail
+        if unpacker.eof:
+            packed = unpacker.unused_data.lstrip(b"\0") or raw.read(size)
+            if not packed:
+                return
+            unpacker = isal_zlib.decompressobj(wbits=31)
+        packed = packed or raw.read(size)
+    yield from _rest(unpacker, size)
+    notes.append("the gzip file is cut off; what could be read was read")
+
+
+def _rest(unpacker: Any, size: int) -> Iterator[bytes]:
+    """Yield what an unpacker still holds when its input has ended."""
+    while data := unpacker.decompress(b"", size):
+        yield data
+
+
+def _unzstd(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:
+    import zstandard
+
+    reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+    while True:
+        try:
+            data = reader.read(size)
+        except zstandard.ZstdError as error:
+            notes.append(f"the zstd data is broken ({error}); what could be read was read")
+            return
+        if not data:
+            return
+        yield data
+
+
+def _utf16(head: bytes) -> str | None:
+    """Return the UTF-16 flavour of the text, from its mark or from where its NULs stand."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    sample = head[:SNIFF]
+    if len(sample) < 16 or not sample.strip(b"\0"):
+        return None
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    half = len(sample) // 2
+    if odd > 0.7 * half and even < 0.1 * half:
+        return "utf-16-le"
+    if even > 0.7 * half and odd < 0.1 * half:
+        return "utf-16-be"
+    return None
+
+
+def _from_utf16(first: bytes, pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    yield decoder.decode(first).encode("utf-8", "replace")
+    for piece in pieces:
+        yield decoder.decode(piece).encode("utf-8", "replace")
+    tail = decoder.decode(b"", final=True).encode("utf-8", "replace")
+    if tail:
+        yield tail
+
+
+def _looks_binary(head: bytes) -> bool:
+    """Say whether control characters are too many for a text; NULs alone are holes of a log."""
+    sample = head[:SNIFF].replace(b"\0", b"")
+    if not sample:
+        return False
+    controls = len(sample) - len(sample.translate(None, CONTROL))
+    return controls > 0.05 * len(sample)

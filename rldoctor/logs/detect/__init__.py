@@ -1,0 +1,23 @@
+"""Detectors: what a log says, as events of the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from rldoctor.logs.detect import collective, hosts, memory, numbers, process, told
+from rldoctor.logs.detect.sightings import Sighting
+from rldoctor.logs.seen import Seen
+
+Detect = Callable[[Seen], Iterable[Sighting]]
+
+DETECTORS: Final[Mapping[str, tuple[tuple[str, ...], Detect]]] = {
+    "memory": (memory.PATTERNS, memory.detect),
+    "collective": (collective.PATTERNS, collective.detect),
+    "process": (process.PATTERNS, process.detect),
+    "hosts": (hosts.PATTERNS, hosts.detect),
+    "told": (told.PATTERNS, told.detect),
+    "numbers": (numbers.PATTERNS, numbers.detect),
+}
+PATTERNS: Final = tuple(key for patterns, _ in DETECTORS.values() for key in patterns)
+MANY: Final = (collective.TIMEOUT, collective.ENQUEUED)  # of these every rank of a large run speaks

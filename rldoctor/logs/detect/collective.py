@@ -1,0 +1,197 @@
+"""Collectives that did not finish: which one, which group, which ranks wait, where they stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from rldoctor.logs.detect.sightings import Sighting, sighting
+from rldoctor.logs.failures import Frame
+from rldoctor.logs.seen import Seen
+from rldoctor.types import LogLine
+
+TIMEOUT: Final = "/WorkNCCL\\(.{0,300}\\) (?:ran for \\d+ milliseconds|timed out)/"
+ENQUEUED: Final = "/last enqueued (?:NCCL )?work: ?-?\\d+/"
+STACK: Final = "Stack trace of the failed collective"
+NO_RECORDER: Final = "because FlightRecorder is disabled"
+PATTERNS: Final = (TIMEOUT, ENQUEUED, STACK, NO_RECORDER)
+
+WORK: Final = re.compile(
+    r"WorkNCCL\((?:SeqNum=(?P<seq>\d{1,12}), )?OpType=(?P<op>\w{1,40})(?:, NumelIn=(?P<elements>\d{1,15}))?"
+    r"(?:, NumelOut=\d{1,15})?.{0,80}?Timeout\(ms\)=(?P<timeout>\d{1,12})\)(?: ran for (?P<elapsed>\d{1,12}) milli)?"
+)
+GROUP: Final = re.compile(
+    r"\[PG (?:ID )?(?P<id>\w{1,40}) (?:PG )?GUID (?P<guid>[\w.-]{1,60})(?:\((?P<name>[\w.:-]{1,80})\))? Rank (?P<rank>\d{1,6})\]"
+)
+AT_WORK: Final = re.compile(r"(?:work sequence id: ?|at (?:NCCL )?work: ?)(?P<seq>\d{1,12})")
+LAST: Final = re.compile(
+    r"last enqueued (?:NCCL )?work: ?(?P<enqueued>-?\d{1,12}), last completed (?:NCCL )?work: ?(?P<completed>-?\d{1,12})"
+)
+FAILED_FRAME: Final = re.compile(
+    r"#\d{1,4} (?P<function>[\w.<>]{1,200}) from (?P<file>\S{1,400}):(?P<line>\d{1,7})\s*$"
+)
+MOST_FRAMES: Final = 80
+
+
+@dataclass
+class _Waiting:
+    """What one rank told about the collective it waits in."""
+
+    line: LogLine
+    op: str
+    seq: int | None
+    fields: dict[str, Any]
+    group: str | None = None
+    others: list[LogLine] = field(default_factory=list)
+
+
+def detect(seen: Seen) -> Iterator[Sighting]:
+    """Yield a sighting for each rank that waits in a collective that timed out."""
+    waiting = _waiting(seen)
+    _add_groups(waiting, seen.lines(ENQUEUED))
+    _add_stacks(waiting, seen)
+    no_recorder = {_place(line): line for line in seen.lines(NO_RECORDER)}
+    if no_recorder:
+        for one in waiting.values():
+            one.fields.setdefault("flight_recorder", False)
+    _add_others(list(waiting.values()))
+    _add_missing(list(waiting.values()), seen)
+    for one in waiting.values():
+        rank = one.line.who.rank
+        fields = {**one.fields, "op": one.op, "seq": one.seq, "group": one.group}
+        fields["ranks_waiting"] = [rank] if rank is not None else None
+        fields["step"] = seen.step(one.line)
+        fields.setdefault("phase", seen.phase(one.line))
+        told = sighting("collective_timeout", one.line, fields, (one.group, one.seq, one.op))
+        yield _with_lines(told, one.others)
+
+
+def _waiting(seen: Seen) -> dict[tuple[Any, ...], _Waiting]:
+    """Return what each rank waits in, each once although the watchdog says it twice."""
+    found: dict[tuple[Any, ...], _Waiting] = {}
+    for line in seen.lines(TIMEOUT):
+        work = WORK.search(line.text)
+        if work is None:
+            continue
+        seq = int(work["seq"]) if work["seq"] else None
+        group = _group(line)
+        key = (line.file if line.who.rank is None else None, line.who.rank, seq, work["op"])
+        known = found.get(key)
+        if known is not None:
+            known.group = known.group or group
+            continue
+        fields = {
+            "elements": _number(work["elements"]),
+            "timeout_ms": _number(work["timeout"]),
+            "elapsed_ms": _number(work["elapsed"]),
+        }
+        found[key] = _Waiting(
+            line, work["op"], seq, {k: v for k, v in fields.items() if v is not None}, group
+        )
+    return found
+
+
+def _add_groups(waiting: dict[tuple[Any, ...], _Waiting], lines: Iterable[LogLine]) -> None:
+    """Add group and last works from the status lines, to the rank that says them."""
+    by_seq: dict[int, set[str]] = {}
+    for line in lines:
+        group, seq, last = _group(line), AT_WORK.search(line.text), LAST.search(line.text)
+        number = int(seq["seq"]) if seq else None
+        if group is not None and number is not None:
+            by_seq.setdefault(number, set()).add(group)
+        for one in waiting.values():
+            if one.line.who.rank == line.who.rank and number in (None, one.seq):
+                one.group = one.group or group
+                one.others.append(line)
+                if last is not None:
+                    one.fields.setdefault("last_enqueued", int(last["enqueued"]))
+                    one.fields.setdefault("last_completed", int(last["completed"]))
+    for one in waiting.values():
+        told = by_seq.get(one.seq) if one.seq is not None else None
+        if one.group is None and told is not None and len(told) == 1:
+            one.group = next(iter(told))
+
+
+def _add_stacks(waiting: dict[tuple[Any, ...], _Waiting], seen: Seen) -> None:
+    """Add the Python frames that the flight recorder kept, and the phase that they tell."""
+    for line in seen.lines(STACK):
+        if "not found" in line.text:
+            continue
+        frames = _frames(seen, line)
+        mine = [one for one in waiting.values() if one.line.who.rank == line.who.rank] if frames else []
+        before = [one for one in mine if one.line.file == line.file and one.line.number <= line.number]
+        for one in before[-1:] or mine[:1]:
+            one.fields["frames"] = [str(frame) for frame in frames]
+            one.fields["frame"] = str(
+                next((f for f in reversed(frames) if "torch/distributed" not in f.file), frames[-1])
+            )
+            one.fields["phase"] = seen.phase(one.line, frames)
+            one.others.append(line)
+
+
+def _frames(seen: Seen, line: LogLine) -> tuple[Frame, ...]:
+    """Return the frames after a line, outermost first."""
+    frames: list[Frame] = []
+    for other in seen.after(line, MOST_FRAMES):
+        found = FAILED_FRAME.match(other.text.strip())
+        if found is not None and other.who.rank in (None, line.who.rank):
+            frames.append(Frame(found["file"], int(found["line"]), found["function"]))
+        elif found is None and frames and other.who.rank in (None, line.who.rank):
+            break
+    return tuple(reversed(frames))
+
+
+def _add_others(waiting: list[_Waiting]) -> None:
+    """Tell each rank's event what other ranks of the same group wait in instead."""
+    for one in waiting:
+        for other in waiting:
+            if (
+                other.group == one.group
+                and (other.op, other.seq) != (one.op, one.seq)
+                and _near(one.line, other.line)
+            ):
+                one.fields["other_op"] = other.op
+                break
+
+
+def _add_missing(waiting: list[_Waiting], seen: Seen) -> None:
+    """Name the ranks of the default group that spoke in the log and do not wait, where all waiting ones are told."""
+    ranks = {line.who.rank for lines in seen.hits.values() for line in lines if line.who.rank is not None}
+    groups: dict[tuple[Any, ...], list[_Waiting]] = {}
+    for one in waiting:
+        groups.setdefault((one.group, one.seq, one.op), []).append(one)
+    for (group, _, _), members in groups.items():
+        mine = {one.line.who.rank for one in members}
+        if group != "default_pg" or None in mine or any(one.line.repeated > 1 for one in members):
+            continue
+        missing = sorted(rank for rank in ranks - mine if rank is not None)
+        if missing:
+            for one in members:
+                one.fields["ranks_missing"] = missing
+
+
+def _with_lines(told: Sighting, others: list[LogLine]) -> Sighting:
+    return replace(told, event=replace(told.event, lines=(*told.event.lines, *others[:3])))
+
+
+def _near(one: LogLine, other: LogLine) -> bool:
+    if one.time is not None and other.time is not None:
+        return abs(one.time - other.time) < 3600
+    return True
+
+
+def _group(line: LogLine) -> str | None:
+    found = GROUP.search(line.text)
+    if found is None:
+        return None
+    return found["name"] or f"PG {found['id']} {found['guid']}"
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text else None
+
+
+def _place(line: LogLine) -> tuple[str, int]:
+    return line.file, line.number

@@ -1,0 +1,130 @@
+"""Processes and Ray workers that ended: who, by which signal or exit code, as far as a launcher tells."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from typing import Any, Final
+
+from rldoctor.logs.detect.sightings import Sighting, sighting
+from rldoctor.logs.seen import Seen
+from rldoctor.types import Identity, LogLine
+
+TABLE: Final = "Root Cause (first observed failure):"
+ELASTIC: Final = "/failed \\(exitcode: -?\\d+\\) local_rank: \\d+/"
+CRASHED: Final = (
+    "Fatal Python error: ",
+    "/Segmentation fault(?: \\(core dumped\\))?/",
+    "terminate called after throwing an instance of",
+    "/(?:srun|slurmstepd): error: .{0,120}(?:Killed|Segmentation|Aborted|Exited with exit code)/",
+    "/process \\d+ terminated with signal SIG\\w+/",
+    "/^(?:.{0,40}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\))?/",
+    "/(?:died|exited) unexpectedly/",
+    "Received sigquit from a child process",
+)
+RAY: Final = (
+    "/(?:Actor|Worker)DiedError|WorkerCrashedError/",
+    "/The actor died (?:unexpectedly|because of an error)/",
+    "/A worker died or was killed while executing a task by an unexpected system error/",
+    "The actor is dead because its",
+    "EngineDeadError",
+)
+PATTERNS: Final = (TABLE, ELASTIC, *CRASHED, *RAY)
+
+ELASTIC_LINE: Final = re.compile(
+    r"failed \(exitcode: (?P<code>-?\d{1,5})\) local_rank: (?P<rank>\d{1,5}) \(pid: (?P<pid>\d{1,10})\)"
+)
+ROW: Final = re.compile(r"\s*(?P<key>time|host|rank|exitcode|error_file|traceback)\s*: (?P<value>.*)")
+RANK: Final = re.compile(r"(\d{1,6})(?: \(local_rank: (\d{1,5})\))?")
+CODE: Final = re.compile(r"(-?\d{1,5}) +\(pid: (\d{1,10})\)")
+SIGNAL: Final = re.compile(r"\b(SIG[A-Z]{2,6})\b|\bsignal (\d{1,2})\b", re.IGNORECASE)
+EXIT_TYPE: Final = re.compile(
+    r"Worker exit type: (?P<type>\w+)(?: Worker exit detail: (?P<detail>.{0,300}))?"
+)
+CLASS_NAME: Final = re.compile(r"class_name: (\w+)")
+PID: Final = re.compile(r"\bpid: ?(\d{1,10})")
+WORDS: Final = {"Killed": "SIGKILL", "Segmentation": "SIGSEGV", "Aborted": "SIGABRT", "Bus error": "SIGBUS"}
+
+
+def detect(seen: Seen) -> Iterator[Sighting]:
+    """Yield each sighting of a process or worker that is gone."""
+    for line in seen.lines(TABLE):
+        yield from _table(seen, line)
+    for line in seen.lines(ELASTIC):
+        yield from _elastic(seen, line)
+    for line in seen.lines(*CRASHED):
+        yield _crashed(seen, line)
+    for line in seen.lines(*RAY):
+        yield _worker(seen, line)
+
+
+def _table(seen: Seen, line: LogLine) -> Iterator[Sighting]:
+    """Read the first failure of torchrun's table."""
+    rows: dict[str, tuple[str, LogLine]] = {}
+    for other in seen.after(line, 10):
+        found = ROW.match(other.text)
+        if found is not None:
+            rows.setdefault(found["key"], (found["value"].strip(), other))
+        elif "=====" in other.text:
+            break
+    code = CODE.match(rows["exitcode"][0]) if "exitcode" in rows else None
+    rank = RANK.match(rows["rank"][0]) if "rank" in rows else None
+    if code is None:
+        return
+    who = Identity(rows["host"][0] if "host" in rows else None, int(rank[1]) if rank else None, int(code[2]))
+    fields = _ending(int(code[1]))
+    fields["phase"] = seen.phase(line)
+    yield sighting("process_death", rows["exitcode"][1], fields, (who.pid,), who)
+
+
+def _elastic(seen: Seen, line: LogLine) -> Iterator[Sighting]:
+    found = ELASTIC_LINE.search(line.text)
+    if found is not None:
+        fields = {**_ending(int(found["code"])), "phase": seen.phase(line)}
+        who = Identity(pid=int(found["pid"]))
+        yield sighting("process_death", line, fields, (who.pid,), who)
+
+
+def _ending(code: int) -> dict[str, Any]:
+    name = _signal_name(-code) if code < 0 else _signal_name(code - 128) if code > 128 else None
+    return {"exit_code": code, "signal": name}
+
+
+def _signal_name(number: int) -> str | None:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return None
+
+
+def _crashed(seen: Seen, line: LogLine) -> Sighting:
+    found = SIGNAL.search(line.text)
+    name = None
+    if found is not None:
+        name = found[1].upper() if found[1] else _signal_name(int(found[2]))
+    name = name or next((signal for word, signal in WORDS.items() if word in line.text), None)
+    fields = {
+        "signal": name,
+        "reason": line.text.strip()[:300],
+        "phase": seen.phase(line),
+        "step": seen.step(line),
+    }
+    return sighting("process_death", line, fields, (name, line.who.pid))
+
+
+def _worker(seen: Seen, line: LogLine) -> Sighting:
+    """Read what Ray says about an actor that died, on this line and those that follow."""
+    text = "\n".join([line.text, *(other.text for other in seen.after(line, 8))])
+    actor, pid, ending = CLASS_NAME.search(text), PID.search(text), EXIT_TYPE.search(text)
+    failure = seen.failure_at(line)
+    reason = f"{ending['type']} {ending['detail'] or ''}".strip() if ending else line.text.strip()[:300]
+    fields = {
+        "actor": actor[1] if actor else None,
+        "reason": reason,
+        "signal": "SIGKILL" if "SIGKILL" in reason and "potential" not in reason else None,
+        "phase": seen.phase(line, failure.frames if failure else ()),
+        "step": seen.step(line),
+    }
+    who = Identity(pid=int(pid[1]) if pid else None, actor=actor[1] if actor else None)
+    return sighting("worker_died", line, fields, (), who)

@@ -1,0 +1,101 @@
+"""An exception as a log tells it: its chain from the innermost outwards, its frames, whose process it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from rldoctor.types import Identity, LogLine
+
+LIBRARY: Final = (
+    "site-packages/",
+    "dist-packages/",
+    "/lib/python",
+    "<frozen",
+    "python/ray/",
+    "<string>",
+    "/lib64/python",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a stack: file, line number, function."""
+
+    file: str
+    line: int
+    function: str
+
+    @property
+    def is_library(self) -> bool:
+        """Return whether the frame lies in an installed package, not in the user's own code."""
+        return any(part in self.file for part in LIBRARY)
+
+    def __str__(self) -> str:
+        return f"{self.function} ({self.file}:{self.line})"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One exception of a chain; ``inner`` is the type that a wrapper names: RayTaskError(KeyError)."""
+
+    name: str
+    message: str
+    line: LogLine
+    frames: tuple[Frame, ...] = ()
+    inner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception that ended something, told by its innermost link; ``chain`` starts with that one."""
+
+    chain: tuple[Link, ...]
+    who: Identity
+    start: LogLine
+    call: str | None = None  # the remote method that raised, Actor.method
+    phase: str | None = None
+    ignored: bool = False  # Python says itself that it went on
+    recovered: bool = False  # the run finished further steps after it
+
+    @property
+    def exception(self) -> str:
+        """Return the innermost exception's full name."""
+        return self.chain[0].name
+
+    @property
+    def message(self) -> str:
+        """Return the innermost exception's message."""
+        return self.chain[0].message
+
+    @property
+    def line(self) -> LogLine:
+        """Return the line with the innermost exception."""
+        return self.chain[0].line
+
+    @property
+    def time(self) -> float | None:
+        """Return when it was told, in seconds since the epoch."""
+        return self.line.time if self.line.time is not None else self.start.time
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """Return all frames of the chain, the innermost exception's last, each stack outermost first."""
+        return tuple(frame for link in reversed(self.chain) for frame in link.frames)
+
+    @property
+    def user_frame(self) -> Frame | None:
+        """Return the innermost frame in the user's own code."""
+        return next(self._inward(library=False), None)
+
+    @property
+    def library_frame(self) -> Frame | None:
+        """Return the innermost frame in an installed package."""
+        return next(self._inward(library=True), None)
+
+    def _inward(self, library: bool) -> Iterator[Frame]:
+        for link in self.chain:
+            for frame in reversed(link.frames):
+                if frame.is_library is library:
+                    yield frame

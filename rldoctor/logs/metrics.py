@@ -1,0 +1,79 @@
+"""Step lines → samples of the vocabulary's metrics, and the counters by which a run shows that it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from rldoctor.logs.shapes import Shape, number
+from rldoctor.types import LogLine, Sample
+
+LIMIT: Final = 1500  # step lines of a shape kept from the front and from the back
+MOST_PAIRS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What the step lines say: samples, and one count of steps for each line, with the series it belongs to."""
+
+    samples: tuple[Sample, ...]
+    counts: tuple[tuple[tuple[str, ...], Sample], ...]
+    systems: tuple[str, ...]
+
+
+def read_steps(shapes: Iterable[Shape], hits: Mapping[str, tuple[LogLine, ...]]) -> Steps:
+    """Return the samples of all step lines; a line that a dialect reads is not read by the generic shapes."""
+    samples: list[Sample] = []
+    counts: list[tuple[tuple[str, ...], Sample]] = []
+    systems: dict[str, int] = {}
+    taken: set[tuple[str, int]] = set()
+    for shape in shapes:
+        lines = [line for line in hits.get(shape.key or "", ()) if (line.file, line.number) not in taken]
+        ordinal: dict[str, int] = {}
+        read = 0
+        for line in lines:
+            found, series, step = _read(shape, line, ordinal)
+            if not found and not shape.system:
+                continue
+            taken.add((line.file, line.number))
+            samples.extend(found)
+            if step is not None:
+                counts.append((series, Sample("step", step, float(step), line)))
+            read += bool(found)
+        if shape.system and read:
+            systems[shape.system] = read
+    ranked = sorted(systems, key=lambda system: -systems[system])
+    return Steps(tuple(samples), tuple(counts), tuple(ranked))
+
+
+def _read(
+    shape: Shape, line: LogLine, ordinal: dict[str, int]
+) -> tuple[list[Sample], tuple[str, ...], int | None]:
+    """Return a line's samples, its series of steps and its step; dictionaries without one are counted."""
+    step, start, word = None, 0, "dict"
+    if shape.counter is not None:
+        found = shape.counter.search(line.text)
+        if found is None:
+            return [], (), None
+        step, start = int(found["step"]), found.start()
+        word = line.text[start : found.start("step")].strip(" :=")
+    samples = list(_samples(shape, line, step, start))
+    if step is None and samples:
+        step = ordinal[line.file] = ordinal.get(line.file, 0) + 1
+        samples = [Sample(sample.metric, step, sample.value, line) for sample in samples]
+    return samples, (line.file, shape.system, word, str(line.who.rank)), step
+
+
+def _samples(shape: Shape, line: LogLine, step: int | None, start: int) -> Iterator[Sample]:
+    seen: set[str] = set()
+    for count, pair in enumerate(shape.pairs.finditer(line.text, start)):
+        if count > MOST_PAIRS:
+            return
+        known = shape.keys.get(pair["key"].strip())
+        if known is None or known[0] in seen:
+            continue
+        value = number(pair["value"].strip("'\","))
+        if value is not None:
+            seen.add(known[0])
+            yield Sample(known[0], step, value * known[1], line)

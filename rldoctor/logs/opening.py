@@ -1,0 +1,229 @@
+"""Opening logs: files, folders, standard input, gz and zst, whatever the bytes; never a whole file in memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from rldoctor.logs.decoding import MAGIC, Binary, decode, is_plain
+from rldoctor.types import RLDoctorError
+
+CHUNK: Final = 1 << 20
+LOG_SUFFIXES: Final = {".log", ".out", ".err", ".txt", ".jsonl", ".stdout", ".stderr", ".gz", ".zst"}
+OTHER_SUFFIXES: Final = frozenset(
+    [
+        ".py",
+        ".pyc",
+        ".json",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".cfg",
+        ".ini",
+        ".sh",
+        ".md",
+        ".rst",
+        ".html",
+        ".css",
+        ".js",
+        ".csv",
+        ".tsv",
+        ".parquet",
+        ".arrow",
+        ".npy",
+        ".npz",
+        ".pt",
+        ".pth",
+        ".bin",
+        ".safetensors",
+        ".distcp",
+        ".metadata",
+        ".pkl",
+        ".pickle",
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".gif",
+        ".svg",
+        ".pdf",
+        ".zip",
+        ".tar",
+        ".whl",
+        ".so",
+        ".db",
+        ".sqlite",
+        ".lock",
+        ".pid",
+        ".sock",
+        ".tfevents",
+        ".wandb",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogFile:
+    """A log as found: ``name`` is what reports show; standard input has been put into ``spool``."""
+
+    name: str
+    size: int
+    spool: IO[bytes] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def open(self) -> IO[bytes]:
+        """Open the bytes as they lie on disk."""
+        if self.spool is not None:
+            return os.fdopen(os.dup(self.spool.fileno()), "rb")
+        try:
+            return Path(self.name).open("rb")
+        except OSError as error:
+            raise RLDoctorError(f"cannot read this log: {error.strerror}", file=self.name) from error
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the text in pieces of about 1 MiB that end at line ends; endless lines are cut."""
+        carry = b""
+        for data in self._decoded():
+            cut = data.rfind(b"\n") + 1
+            if cut == 0 and len(carry) + len(data) < CHUNK:
+                carry += data
+                continue
+            cut = cut or len(data)
+            yield carry + data[:cut] if carry else data[:cut]
+            carry = data[cut:]
+        if carry:
+            yield carry
+
+    def forward(self) -> Forward:
+        """Return a reader of parts of the text, cheap as long as it only goes forward."""
+        with self.open() as raw:
+            plain = is_plain(raw)
+        return Forward(self, plain)
+
+    def _decoded(self) -> Iterator[bytes]:
+        self.notes.clear()
+        with self.open() as raw:
+            raw.seek(0)
+            yield from decode(raw, CHUNK, self.notes)
+
+
+class Forward:
+    """Reads parts of a log again: by seeking where bytes are text, else by unpacking on, anew to go back."""
+
+    def __init__(self, log: LogFile, plain: bool) -> None:
+        self.log, self.plain = log, plain
+        self.chunks, self.data, self.at = log.chunks(), b"", 0
+
+    def take(self, start: int, end: int) -> bytes:
+        """Return the bytes from start to end, fewer where the log ends."""
+        if self.plain:
+            with self.log.open() as raw:
+                raw.seek(start)
+                return raw.read(end - start)
+        if start < self.at:
+            self.chunks, self.data, self.at = self.log.chunks(), b"", 0
+        pieces = []
+        while True:
+            if start < self.at + len(self.data):
+                pieces.append(self.data[max(0, start - self.at) : end - self.at])
+            if end <= self.at + len(self.data):
+                break
+            self.at += len(self.data)
+            self.data = next(self.chunks, b"")
+            if not self.data:
+                break
+        return b"".join(pieces)
+
+
+def find(paths: Sequence[str]) -> tuple[tuple[LogFile, ...], tuple[str, ...]]:
+    """Return the logs under the given files, folders and ``-``, and notes on what was left out."""
+    found: dict[str, LogFile] = {}
+    notes: list[str] = []
+    for path in paths:
+        if path == "-":
+            found["-"] = _spool(sys.stdin.buffer)
+        elif Path(path).is_dir():
+            for name in _walk(Path(path)):
+                _add(found, name, notes)
+        else:
+            found.setdefault(os.path.realpath(path), _named(path))
+    if not found:
+        raise RLDoctorError(
+            f"no log found in {', '.join(paths) or 'nothing'}", hint="Name a file or a folder with logs."
+        )
+    return tuple(found.values()), tuple(notes)
+
+
+def _named(path: str) -> LogFile:
+    """Return a file that the user named; what cannot be read as a log is an error."""
+    file = Path(path)
+    if not file.exists():
+        raise RLDoctorError("no such file or folder", file=path)
+    log = LogFile(path, file.stat().st_size)
+    kind = _binary(log)
+    if kind:
+        raise RLDoctorError(
+            f"this is no text log ({kind})", file=path, hint="Name a text log, .gz, .zst or a folder."
+        )
+    return log
+
+
+def _add(found: dict[str, LogFile], path: Path, notes: list[str]) -> None:
+    """Add a file of a folder, unless it is a link to one seen, binary or unreadable."""
+    real = os.path.realpath(path)
+    if real in found:
+        return
+    try:
+        log = LogFile(str(path), path.stat().st_size)
+        if not _binary(log):
+            found[real] = log
+    except (OSError, RLDoctorError) as error:
+        notes.append(f"{path} was left out: {getattr(error, 'message', error)}")
+
+
+def _binary(log: LogFile) -> str:
+    """Return what kind of binary data a file holds, or nothing for text."""
+    with log.open() as raw:
+        head = raw.read(8)
+    kind = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), "")
+    if kind:
+        return kind
+    try:
+        for _ in log.chunks():
+            break
+    except Binary:
+        return "binary data"
+    return ""
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the log-like files below a folder, sorted; linked folders are not followed."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(parent, name)
+            if _is_log_like(path) and path.is_file():
+                yield path
+
+
+def _is_log_like(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    suffix = path.suffix.lower()
+    if suffix in (".gz", ".zst"):
+        return Path(path.stem).suffix.lower() not in OTHER_SUFFIXES | {".tar"}
+    return suffix in LOG_SUFFIXES or suffix not in OTHER_SUFFIXES
+
+
+def _spool(stream: IO[bytes]) -> LogFile:
+    """Copy standard input to a temporary file, because parts of it are read twice."""
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the log
+    size = 0
+    while data := stream.read(CHUNK):
+        size += spool.write(data)
+    spool.flush()
+    return LogFile("-", size, spool)

@@ -1,0 +1,57 @@
+"""Steps as signs of life: when a run finished a further step, and whether it went on after a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from rldoctor.types import LogLine, Sample
+
+ENOUGH: Final = (
+    2  # further steps of one counter that prove a run went on: one may be under way on other ranks
+)
+RESTART: Final = 2  # a counter that falls by as much has begun again
+SKEW: Final = 5.0  # seconds that clocks of two files may differ
+
+Series = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """For each counter of steps the samples at which it moved on."""
+
+    moves: dict[Series, tuple[Sample, ...]] = field(default_factory=dict)
+
+    def went_on(self, line: LogLine) -> bool:
+        """Say whether the run finished further steps after a line."""
+        return any(self._after(samples, line) >= ENOUGH for samples in self.moves.values())
+
+    def main(self) -> dict[str, tuple[Sample, ...]]:
+        """Return for each log the counter that moved most."""
+        best: dict[str, tuple[Sample, ...]] = {}
+        for series, samples in self.moves.items():
+            if len(samples) > len(best.get(series[0], ())):
+                best[series[0]] = samples
+        return best
+
+    @staticmethod
+    def _after(samples: Sequence[Sample], line: LogLine) -> int:
+        if samples[0].line.file == line.file:
+            return sum(sample.line.number > line.number for sample in samples)
+        if line.time is None:
+            return 0
+        return sum((sample.line.time or 0.0) > line.time + SKEW for sample in samples)
+
+
+def follow(counts: Iterable[tuple[Series, Sample]]) -> Progress:
+    """Return when each counter moved on; a counter that starts anew after a restart moves too."""
+    moves: dict[Series, list[Sample]] = {}
+    last: dict[Series, int] = {}
+    for series, sample in counts:
+        step = sample.step or 0
+        before = last.get(series)
+        if before is None or step > before or step <= before - RESTART:
+            last[series] = step
+            moves.setdefault(series, []).append(sample)
+    return Progress({series: tuple(samples) for series, samples in moves.items()})

@@ -1,0 +1,238 @@
+"""The reading of logs: one pass of the matcher, then what the matched lines and their surroundings say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from rldoctor.logs import configs, detect, events_file, metrics, phases, shapes, versions
+from rldoctor.logs.configs import PrintedConfig
+from rldoctor.logs.detect.sightings import merged
+from rldoctor.logs.failures import Failure
+from rldoctor.logs.matchers import build
+from rldoctor.logs.metrics import Steps
+from rldoctor.logs.opening import LogFile, find
+from rldoctor.logs.patterns import parse
+from rldoctor.logs.progress import Progress, follow
+from rldoctor.logs.rereading import Text
+from rldoctor.logs.scanning import scan
+from rldoctor.logs.seen import Seen
+from rldoctor.logs.shapes import Shape
+from rldoctor.logs.tracebacks import HEAD, assemble
+from rldoctor.types import Event, LogLine, Sample
+
+RAISED: Final = "/[A-Za-z](?:Error|Exception)(?:\\([A-Za-z]\\w*\\))?: /"
+AFTER_HEAD, BEFORE_RAISED, AFTER_RAISED = 150, 60, 12
+MOST_REGION_LINES: Final = 40_000
+MANY: Final = 4000
+
+
+@dataclass(frozen=True)
+class LogReading:
+    """All that logs say, in the words of the vocabulary; lines can be looked at again."""
+
+    subjects: tuple[str, ...]
+    hits: Mapping[str, tuple[LogLine, ...]]
+    counts: Mapping[str, int]
+    events: tuple[Event, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    configs: tuple[PrintedConfig, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    progress: tuple[LogLine, ...] = ()
+    steps: tuple[Sample, ...] = ()
+    systems: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    total_lines: int = 0
+    total_bytes: int = 0
+    text: Text | None = field(default=None, repr=False)
+    moves: Progress = field(default_factory=Progress, repr=False)
+
+    def window(self, line: LogLine, lines: int, same: str) -> tuple[LogLine, ...]:
+        """Return up to ``lines`` lines before and after, of the same process, rank, node or run."""
+        return self.text.window(line, lines, same) if self.text is not None else (line,)
+
+    def went_on(self, line: LogLine) -> bool:
+        """Say whether the run finished further steps after a line."""
+        return self.moves.went_on(line)
+
+    def config_for(self, line: LogLine) -> PrintedConfig | None:
+        """Return the printed configuration nearest above a line, else the next best."""
+        return configs.config_for(self.configs, line)
+
+
+def read(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
+    """Read logs (files, folders, ``-``) once for the patterns and for what the detectors know."""
+    logs, notes = find(paths)
+    texts = [log for log in logs if not events_file.is_events(log)]
+    known = shapes.load()
+    wanted = parse([*patterns, *_own_patterns(known)])
+    found = scan(texts, wanted, build(wanted), _limits(known))
+    text = Text(texts, found)
+    hits = {
+        key: tuple(text.line_of(hit) for hit in kept.all()) for key, kept in found.kept.items() if kept.count
+    }
+    reading = _interpret(text, hits, known)
+    reading = _with_events(reading, [log for log in logs if events_file.is_events(log)])
+    return replace(
+        reading,
+        subjects=tuple(log.name for log in logs),
+        counts={key: kept.count for key, kept in found.kept.items()},
+        notes=(*notes, *(f"{log.name}: {note}" for log in logs for note in log.notes)),
+        total_lines=reading.total_lines + sum(found.lines),
+        total_bytes=sum(found.sizes) + sum(log.size for log in logs if events_file.is_events(log)),
+    )
+
+
+def _own_patterns(known: Iterable[Shape]) -> Iterator[str]:
+    yield from (HEAD, RAISED, *detect.PATTERNS, *versions.PATTERNS)
+    yield from (key for key, _ in configs.GENERIC)
+    for shape in known:
+        if shape.key:
+            yield shape.key
+        yield from (find for find, _ in shape.configs)
+        yield from (match for match in shape.line_phases)
+
+
+def _limits(known: Iterable[Shape]) -> dict[str, int]:
+    """Return how many hits of the own patterns are kept where it is not the usual number."""
+    steps = {shape.key: metrics.LIMIT for shape in known if shape.key}
+    told = dict.fromkeys(versions.PATTERNS, versions.LIMIT)
+    return {**steps, **told, **dict.fromkeys(detect.MANY, MANY)}
+
+
+def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Sequence[Shape]) -> LogReading:
+    """Return the reading of the matched lines: steps first, then exceptions, then events and configurations."""
+    steps = metrics.read_steps(known, hits)
+    moves = follow(steps.counts)
+    failures = _failures(text, hits, moves)
+    seen = Seen(text, hits, failures, steps.samples, moves)
+    printed = configs.read_configs(
+        seen, [*configs.GENERIC, *(row for shape in known for row in shape.configs)]
+    )
+    systems = _systems(steps, failures, printed)
+    rows = tuple(row for shape in known if shape.system in systems for row in shape.phases)
+    failures = tuple(replace(failure, phase=phases.of_failure(failure, rows)) for failure in failures)
+    told = _told_phases(hits, known, systems)
+    seen = replace(seen, failures=failures, phase_rows=rows, told_phases=told)
+    events = merged((one for _, run in detect.DETECTORS.values() for one in run(seen)), seen.segment)
+    failures = tuple(_placed(failure, seen) for failure in failures)
+    named = [*systems, *versions.systems_of_frames(failures, events)]
+    return LogReading(
+        subjects=(),
+        hits=hits,
+        counts={},
+        events=tuple(sorted((*events, *_exceptions(failures)), key=_order)),
+        samples=steps.samples,
+        configs=printed,
+        failures=failures,
+        progress=tuple(dict.fromkeys(sample.line for _, sample in steps.counts)),
+        steps=tuple(sample for _, sample in steps.counts),
+        systems=tuple(dict.fromkeys(named)),
+        versions=versions.read_versions(hits),
+        text=text,
+        moves=moves,
+    )
+
+
+def _failures(text: Text, hits: Mapping[str, tuple[LogLine, ...]], moves: Progress) -> tuple[Failure, ...]:
+    """Return the exceptions around the lines that give tracebacks and exceptions away."""
+    found: list[Failure] = []
+    for log, first, last in _regions(text, hits):
+        found.extend(assemble(text.between(log, first, last)))
+    return tuple(replace(failure, recovered=moves.went_on(failure.line)) for failure in found)
+
+
+def _regions(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> list[tuple[int, int, int]]:
+    """Return log, first and last line of the stretches to read again, merged, from front and back if too many."""
+    spans = [(text.index[line.file], line.number, line.number + AFTER_HEAD) for line in hits.get(HEAD, ())]
+    spans += [
+        (text.index[line.file], max(1, line.number - BEFORE_RAISED), line.number + AFTER_RAISED)
+        for line in hits.get(RAISED, ())
+    ]
+    regions: list[tuple[int, int, int]] = []
+    for log, first, last in sorted(spans):
+        if regions and regions[-1][0] == log and first <= regions[-1][2] + 1:
+            regions[-1] = (log, regions[-1][1], max(last, regions[-1][2]))
+        else:
+            regions.append((log, first, last))
+    return _bounded(regions)
+
+
+def _bounded(regions: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    kept: list[tuple[int, int, int]] = []
+    left, front, back = MOST_REGION_LINES, 0, len(regions) - 1
+    while front <= back and left > 0:
+        for at in dict.fromkeys((back, front)):
+            kept.append(regions[at])
+            left -= regions[at][2] - regions[at][1] + 1
+        front, back = front + 1, back - 1
+    return sorted(kept)
+
+
+def _placed(failure: Failure, seen: Seen) -> Failure:
+    """Return a failure with its phase, by its stack or by the last line that told one."""
+    return failure if failure.phase else replace(failure, phase=seen.phase(failure.line))
+
+
+def _exceptions(failures: Iterable[Failure]) -> Iterator[Event]:
+    """Yield an event for each exception that was not ignored."""
+    for failure in failures:
+        if failure.ignored:
+            continue
+        fields: dict[str, object] = {
+            "type": failure.exception,
+            "message": failure.message,
+            "phase": failure.phase,
+        }
+        if failure.frames:
+            fields["frames"] = [str(frame) for frame in failure.frames]
+            fields["frame"] = str(failure.user_frame or failure.frames[-1])
+        told = {name: value for name, value in fields.items() if value is not None}
+        lines = tuple(dict.fromkeys(link.line for link in failure.chain))
+        yield Event("exception", told, failure.who, failure.time, failure.phase, lines, (failure.who,))
+
+
+def _order(event: Event) -> tuple[str, int]:
+    return event.lines[0].file, event.lines[0].number
+
+
+def _told_phases(
+    hits: Mapping[str, tuple[LogLine, ...]], known: Iterable[Shape], systems: Collection[str]
+) -> tuple[tuple[LogLine, str], ...]:
+    """Return the lines (not frames of stacks) that tell a phase of the systems at hand, in order."""
+    told = [
+        (line, phase)
+        for shape in known
+        if shape.system in systems
+        for key, phase in shape.line_phases.items()
+        for line in hits.get(key, ())
+        if not line.text.lstrip().startswith(('File "', "#"))
+    ]
+    return tuple(sorted(told, key=lambda pair: (pair[0].file, pair[0].number)))
+
+
+def _systems(steps: Steps, failures: Iterable[Failure], printed: Sequence[PrintedConfig]) -> tuple[str, ...]:
+    frames = versions.systems_of_frames(failures, ())
+    return tuple(dict.fromkeys((*configs.systems_of(printed), *steps.systems, *frames)))
+
+
+def _with_events(reading: LogReading, files: Sequence[LogFile]) -> LogReading:
+    """Add what files of events tell."""
+    for file in files:
+        events, samples, lines = events_file.read_events(file)
+        steps = tuple(sample for sample in samples if sample.metric == "step")
+        counts = [*((series, sample) for series, moved in reading.moves.moves.items() for sample in moved)]
+        counts += [((file.name, "trainer_core", "step"), sample) for sample in steps]
+        reading = replace(
+            reading,
+            events=(*reading.events, *events),
+            samples=(*reading.samples, *(sample for sample in samples if sample.metric != "step")),
+            steps=(*reading.steps, *steps),
+            progress=(*reading.progress, *(sample.line for sample in steps)),
+            systems=tuple(dict.fromkeys(("trainer_core", *reading.systems))),
+            total_lines=reading.total_lines + lines,
+            moves=follow(counts),
+        )
+    return reading

@@ -1,0 +1,126 @@
+"""Surroundings of a line, read again from its log: nothing but a few pieces of a log is ever held."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rldoctor.logs.anatomy import read_line
+from rldoctor.logs.opening import Forward, LogFile
+from rldoctor.logs.scanning import RawHit, Scan
+from rldoctor.types import Identity, LogLine
+
+BLOCKS: Final = 6  # pieces of about 1 MiB that are kept
+FARTHEST: Final = 4000  # lines looked at on each side for lines of the same process
+
+
+@dataclass(slots=True)
+class _Block:
+    first: int
+    raw: list[bytes]
+    lines: dict[int, LogLine]
+
+
+class Text:
+    """Random access to the lines of all logs."""
+
+    def __init__(self, logs: Sequence[LogFile], scan: Scan) -> None:
+        self.logs, self.scan = logs, scan
+        self.index = {log.name: number for number, log in enumerate(logs)}
+        self.blocks: OrderedDict[tuple[int, int], _Block] = OrderedDict()
+        self.readers: dict[int, Forward] = {}
+
+    def line_of(self, hit: RawHit) -> LogLine:
+        """Return a hit as a line with its wrapping taken off."""
+        return self._line(hit.log, hit.number, hit.raw)
+
+    def between(self, log: int, first: int, last: int) -> Iterator[LogLine]:
+        """Yield the lines from number first to last, both included."""
+        number = max(1, first)
+        while number <= min(last, self.scan.lines[log]):
+            block = self._block(log, number)
+            end = block.first + len(block.raw)
+            if number >= end:
+                return
+            for at in range(number, min(end, last + 1)):
+                yield self._in_block(log, block, at)
+            number = end
+
+    def backwards(self, log: int, first: int, farthest: int) -> Iterator[LogLine]:
+        """Yield the lines from number first down to farthest."""
+        number = first
+        while number >= max(1, farthest):
+            block = self._block(log, number)
+            last = min(number, block.first + len(block.raw) - 1)
+            for at in range(last, max(block.first, farthest) - 1, -1):
+                yield self._in_block(log, block, at)
+            number = block.first - 1
+
+    def window(self, line: LogLine, lines: int, same: str) -> tuple[LogLine, ...]:
+        """Return up to ``lines`` lines of the same stream (process, rank, node, run) before and after a line."""
+        log = self.index.get(line.file)
+        if log is None:
+            return (line,)
+        before = _matching(
+            self.backwards(log, line.number - 1, line.number - FARTHEST), line.who, same, lines
+        )
+        after = _matching(self.between(log, line.number + 1, line.number + FARTHEST), line.who, same, lines)
+        return (*reversed(before), line, *after)
+
+    def _line(self, log: int, number: int, raw: bytes) -> LogLine:
+        part = read_line(raw, self.scan.years[log])
+        return LogLine(self.logs[log].name, number, part.text, part.who, part.time, part.repeated)
+
+    def _in_block(self, log: int, block: _Block, number: int) -> LogLine:
+        line = block.lines.get(number)
+        if line is None:
+            line = block.lines[number] = self._line(log, number, block.raw[number - block.first])
+        return line
+
+    def _forward(self, log: int) -> Forward:
+        if log not in self.readers:
+            self.readers = {log: self.logs[log].forward()}  # one at a time: each holds a piece of its log
+        return self.readers[log]
+
+    def _block(self, log: int, number: int) -> _Block:
+        marks = self.scan.marks[log]
+        at = max(0, bisect_right(marks, (number, 1 << 62)) - 1)
+        key = (log, at)
+        block = self.blocks.get(key)
+        if block is None:
+            start = marks[at][1]
+            end = marks[at + 1][1] if at + 1 < len(marks) else self.scan.sizes[log]
+            data = self._forward(log).take(start, end)
+            raw = data.split(b"\n")
+            block = self.blocks[key] = _Block(
+                marks[at][0], raw[:-1] if raw[-1] == b"" and len(raw) > 1 else raw, {}
+            )
+            while len(self.blocks) > BLOCKS:
+                self.blocks.popitem(last=False)
+        self.blocks.move_to_end(key)
+        return block
+
+
+def _matching(lines: Iterator[LogLine], who: Identity, same: str, most: int) -> list[LogLine]:
+    found: list[LogLine] = []
+    for line in lines:
+        if same == "run" or _agree(line.who, who, same):
+            found.append(line)
+            if len(found) == most:
+                break
+    return found
+
+
+def _agree(one: Identity, other: Identity, same: str) -> bool:
+    """Say whether nothing that is known of both lines speaks against one origin."""
+    if same == "node":
+        return one.node is None or other.node is None or one.node == other.node
+    if one.rank is not None and other.rank is not None and one.rank != other.rank:
+        return False
+    if same == "rank":
+        return True
+    pids = one.pid is None or other.pid is None or one.pid == other.pid
+    return pids and (one.node is None or other.node is None or one.node == other.node)

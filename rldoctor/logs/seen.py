@@ -1,0 +1,80 @@
+"""What detectors look at: the matched lines, the exceptions, the surroundings of a line, the phase."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from rldoctor.logs import phases
+from rldoctor.logs.failures import Failure, Frame
+from rldoctor.logs.phases import Table
+from rldoctor.logs.progress import Progress
+from rldoctor.logs.rereading import Text
+from rldoctor.types import LogLine, Sample
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that one reading has found so far."""
+
+    text: Text
+    hits: Mapping[str, tuple[LogLine, ...]]
+    failures: tuple[Failure, ...]
+    samples: tuple[Sample, ...] = ()
+    progress: Progress = field(default_factory=Progress)
+    phase_rows: Table = ()
+    told_phases: tuple[tuple[LogLine, str], ...] = ()
+
+    def lines(self, *keys: str) -> Iterator[LogLine]:
+        """Yield the lines that any of the patterns hit, in order, each once."""
+        found = {(line.file, line.number): line for key in keys for line in self.hits.get(key, ())}
+        yield from (found[place] for place in sorted(found, key=self._place))
+
+    def after(self, line: LogLine, count: int) -> Sequence[LogLine]:
+        """Return the next lines of a line's log, whoever said them."""
+        log = self.text.index[line.file]
+        return tuple(self.text.between(log, line.number + 1, line.number + count))
+
+    def before(self, line: LogLine, count: int) -> Sequence[LogLine]:
+        """Return the lines before a line, in order, whoever said them."""
+        log = self.text.index[line.file]
+        return tuple(self.text.between(log, line.number - count, line.number - 1))
+
+    def failure_at(self, line: LogLine) -> Failure | None:
+        """Return the exception one of whose links stands on a line."""
+        return self._by_line.get((line.file, line.number))
+
+    def phase(self, line: LogLine, frames: Sequence[Frame] = (), call: str | None = None) -> str | None:
+        """Return the phase by stack, by remote method, else by the last line that told one."""
+        told = phases.of_frames(frames, self.phase_rows) or phases.of_call(call)
+        return told or phases.last_told(line, self.told_phases)
+
+    def segment(self, line: LogLine) -> int:
+        """Return how many steps had finished before a line of its log."""
+        return bisect_right(self._moves.get(line.file, []), line.number)
+
+    def step(self, line: LogLine) -> int | None:
+        """Return the last step that had finished before a line of its log."""
+        at = self.segment(line)
+        return self.main[line.file][at - 1].step if at else None
+
+    def _place(self, place: tuple[str, int]) -> tuple[int, int]:
+        return self.text.index.get(place[0], 0), place[1]
+
+    @cached_property
+    def _by_line(self) -> dict[tuple[str, int], Failure]:
+        return {
+            (link.line.file, link.line.number): failure for failure in self.failures for link in failure.chain
+        }
+
+    @cached_property
+    def _moves(self) -> dict[str, list[int]]:
+        """Return per log the lines at which a further step was finished."""
+        return {file: [sample.line.number for sample in samples] for file, samples in self.main.items()}
+
+    @cached_property
+    def main(self) -> dict[str, tuple[Sample, ...]]:
+        """Return per log the counter of steps that moved most."""
+        return self.progress.main()

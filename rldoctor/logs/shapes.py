@@ -1,0 +1,139 @@
+"""How the known systems' logs look: step lines, metrics, phases and printed configurations, from the dialects."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from rldoctor import dialects
+from rldoctor.logs.phases import Table, expression
+
+GENERIC_KEYS: Final[Mapping[str, str]] = {
+    "loss": "loss",
+    "train_loss": "loss",
+    "train/loss": "loss",
+    "lm loss": "loss",
+    "policy_loss": "policy_loss",
+    "pg_loss": "policy_loss",
+    "actor/pg_loss": "policy_loss",
+    "value_loss": "value_loss",
+    "vf_loss": "value_loss",
+    "grad_norm": "grad_norm",
+    "train/grad_norm": "grad_norm",
+    "actor/grad_norm": "grad_norm",
+    "grad norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "lr": "learning_rate",
+    "kl": "ref_kl",
+    "kl_loss": "ref_kl",
+    "entropy": "entropy",
+    "reward": "reward_mean",
+    "reward_mean": "reward_mean",
+    "reward/mean": "reward_mean",
+    "rewards/mean": "reward_mean",
+    "mean_reward": "reward_mean",
+    "reward_std": "reward_std",
+    "reward/std": "reward_std",
+    "adv_max": "advantage_max",
+    "adv_min": "advantage_min",
+    "completions/mean_length": "response_length",
+    "completion_length": "response_length",
+    "response_length": "response_length",
+    "response_length/mean": "response_length",
+    "completions/max_length": "response_length_max",
+    "completions/clipped_ratio": "response_clip_ratio",
+    "clip_ratio/region_mean": "clip_fraction",
+    "clip_fraction": "clip_fraction",
+    "step_time": "step_time",
+    "tok/s": "tokens_per_second",
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How one system prints its steps."""
+
+    system: str
+    step_line: str | None
+    pairs: re.Pattern[str]
+    keys: Mapping[str, tuple[str, float]]
+    phases: Table = ()
+    configs: tuple[tuple[str, str], ...] = ()
+    counter: re.Pattern[str] | None = field(default=None, compare=False)
+    line_phases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str | None:
+        """Return the pattern key of the step lines."""
+        return f"/{self.step_line}/" if self.step_line else None
+
+
+PAIRS: Final = re.compile(
+    r"""['"]?(?P<key>[A-Za-z][\w/@.-]{0,80})['"]?\s{0,2}[=:]\s{0,2}['"]?(?P<value>[-+]?(?:\d[\d.eE+-]*|nan|inf))""",
+    re.IGNORECASE,
+)
+GENERIC: Final = (
+    Shape(
+        "",
+        r"\{'(?:loss|train_loss|policy_loss)': '?-?(?:\d|nan|inf)",
+        PAIRS,
+        {key: (metric, 1.0) for key, metric in GENERIC_KEYS.items()},
+    ),
+    Shape(
+        "",
+        r"\b(?:global_?)?step(?:=|: ?| )(?P<step>\d+)\b.{0,300}\b(?:loss|reward|grad_norm|reward_mean)['\"]?(?:=|: ?)['\"]?-?(?:\d|nan|inf)",
+        PAIRS,
+        {key: (metric, 1.0) for key, metric in GENERIC_KEYS.items()},
+        counter=re.compile(r"\b(?:global_?)?step(?:=|: ?| )(?P<step>\d{1,12})"),
+    ),
+)
+
+
+@cache
+def load() -> tuple[Shape, ...]:
+    """Return the shapes of all dialects, then the ones that any trainer may print."""
+    known = (_shape(system, dialects.log_shape(system)) for system in dialects.NAMES)
+    return (*(shape for shape in known if shape is not None), *GENERIC)
+
+
+def number(text: str) -> float | None:
+    """Return a printed number; NaN and infinities are kept, anything else is None."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def is_bad(value: float | None) -> bool:
+    """Say whether a number is NaN or infinite."""
+    return value is not None and not math.isfinite(value)
+
+
+def _shape(system: str, raw: Mapping[str, Any]) -> Shape | None:
+    if not raw:
+        return None
+    step_line = raw.get("step_line")
+    bare = None if step_line is None else _bare(step_line)
+    return Shape(
+        system,
+        bare,
+        re.compile(_bare(raw["pairs"])) if raw.get("pairs") else PAIRS,
+        {row["key"]: (row["metric"], float(row.get("scale", 1))) for row in raw.get("metrics") or ()},
+        tuple((re.compile(expression(row["match"])), row["phase"]) for row in raw.get("phases") or ()),
+        tuple((row["find"], row["format"]) for row in raw.get("configs") or ()),
+        re.compile(bare) if bare else None,
+        {row["match"]: row["phase"] for row in raw.get("phases") or () if _is_of_lines(row["match"])},
+    )
+
+
+def _is_of_lines(match: str) -> bool:
+    """Say whether a phase row speaks of a line of the log, not of a frame."""
+    return not match.startswith("in ") and "/" not in match and " " in match
+
+
+def _bare(text: str) -> str:
+    return text[1:-1] if len(text) > 2 and text.startswith("/") and text.endswith("/") else text

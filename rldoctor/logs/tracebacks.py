@@ -1,0 +1,207 @@
+"""Python tracebacks put together again: prefixed, interleaved, chained, wrapped by Ray, pasted on one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from rldoctor.logs.anatomy import NOBODY, merge
+from rldoctor.logs.failures import Failure, Frame, Link
+from rldoctor.types import Identity, LogLine
+
+HEAD: Final = "Traceback (most recent call last):"
+FRAME: Final = re.compile(
+    r'File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7})(?:, in (?P<function><?[\w.]{1,200}>?))?'
+)
+NAME: Final = r"(?P<name>(?:[A-Za-z_]\w{0,80}\.){0,12}[A-Za-z_]\w{0,120})(?:\((?P<inner>[\w.]{1,200})\))?"
+IN_CONTEXT: Final = re.compile(NAME + r"(?::\s?(?P<message>.*))?$", re.DOTALL)
+STRICT: Final = re.compile(
+    r"(?P<name>(?:[A-Za-z_]\w{0,80}\.){0,12}[A-Z]\w{0,120}(?:Error|Exception|Interrupt|SystemExit))"
+    r"(?:\((?P<inner>[\w.]{1,200})\))?(?::\s?(?P<message>.*))?$",
+    re.DOTALL,
+)
+ON_ONE_LINE: Final = re.compile(
+    r"(?:^|\s)(?P<name>(?:[A-Za-z_]\w{0,80}\.){0,12}[A-Z]\w{0,120}(?:Error|Exception|Interrupt))"
+    r"(?:\((?P<inner>[\w.]{1,200})\))?: (?P<message>.*)",
+    re.DOTALL,
+)
+REMOTE: Final = re.compile(
+    r"ray::(?P<call>[\w.<>:]{1,200})\(\) \(pid=(?P<pid>\d{1,10})(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?"
+)
+CHAINS: Final = (
+    "During handling of the above exception, another exception occurred",
+    "The above exception was the direct cause of the following exception",
+)
+IGNORED: Final = ("Exception ignored in", "--- Logging error ---", "Exception ignored while")
+LONGEST_MESSAGE: Final = 4000
+MESSAGE_LINES: Final = 12
+PATIENCE: Final = 120  # lines of its stream after which a traceback without an end is given up
+
+
+@dataclass(slots=True)
+class _Open:
+    """A traceback that is being read."""
+
+    start: LogLine
+    frames: list[Frame] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    remote: Identity = NOBODY
+    call: str | None = None
+    causes: list[_Open] = field(default_factory=list)
+    chained: bool = False
+    ignored: bool = False
+    in_message: bool = False
+    column: int = 1
+    used: int = 0
+
+
+def assemble(lines: Iterable[LogLine]) -> list[Failure]:
+    """Return the exceptions that lines (in order, of one log) tell, each with its chain, innermost first."""
+    streams: dict[Identity, _Stream] = {}
+    done: list[Failure] = []
+    for line in lines:
+        stream = streams.get(line.who)
+        if stream is None:
+            stream = streams[line.who] = _Stream()
+        done.extend(stream.feed(line))
+    for stream in streams.values():
+        done.extend(stream.close())
+    return sorted(done, key=lambda failure: failure.line.number)
+
+
+class _Stream:
+    """The lines of one process: at most one traceback is open at a time."""
+
+    def __init__(self) -> None:
+        self.open: _Open | None = None
+        self.before = ""
+
+    def feed(self, line: LogLine) -> Iterator[Failure]:
+        """Take the next line of the process; yield what it completes."""
+        text = line.text
+        stripped = text.strip()
+        if HEAD in text:
+            yield from self._start(line)
+            self._one_line(line, text[text.index(HEAD) + len(HEAD) :])
+        elif not stripped:
+            if self.open is not None:
+                self.open.in_message = False
+        elif stripped.startswith(CHAINS):
+            if self.open is not None and self.open.links:
+                self.open.chained = True
+        else:
+            yield from self._content(line, text, stripped)
+        if stripped:
+            self.before = stripped
+
+    def close(self) -> Iterator[Failure]:
+        """Yield the traceback that is open, if it came to an exception."""
+        opened, self.open = self.open, None
+        if opened is not None and (opened.links or any(cause.links for cause in opened.causes)):
+            yield _failure(opened)
+
+    def _start(self, line: LogLine) -> Iterator[Failure]:
+        new = _Open(line, ignored=self.before.startswith(IGNORED))
+        if self.open is not None and self.open.chained:
+            new.causes = [*self.open.causes, self.open]
+            new.ignored = self.open.ignored
+        else:
+            yield from self.close()
+        self.open = new
+
+    def _content(self, line: LogLine, text: str, stripped: str) -> Iterator[Failure]:
+        if FRAME.match(stripped):
+            if self.open is None or (self.open.links and not _is_nested(self.open)):
+                yield from self._start(line)
+            self._one_line(line, stripped)
+            self._set_column(len(text) - len(text.lstrip()))
+        elif self.open is None or (self.open.links and not self.open.frames):
+            yield from self._loose(line, stripped)
+        elif _is_error(self.open, stripped, len(text) - len(text.lstrip())):
+            _add_link(self.open, line, stripped)
+        else:
+            self.open.used += 1
+            if self.open.used > PATIENCE:
+                yield from self.close()
+
+    def _loose(self, line: LogLine, stripped: str) -> Iterator[Failure]:
+        """Read a line where no frame waits for its exception: one told on its own, or more of a message."""
+        found = STRICT.match(stripped)
+        if found is not None and (found["message"] or found["inner"]):
+            if self.open is None or not (_is_nested(self.open) and self.open.in_message):
+                yield from self._start(line)
+            assert self.open is not None
+            _add_link(self.open, line, stripped)
+        elif self.open is not None:
+            self.open.used += 1
+            if self.open.in_message and self.open.used < MESSAGE_LINES:
+                _lengthen(self.open, stripped)
+            elif self.open.used > PATIENCE or not self.open.chained:
+                yield from self.close()
+
+    def _set_column(self, column: int) -> None:
+        if self.open is not None:
+            self.open.column = column
+
+    def _one_line(self, line: LogLine, text: str) -> None:
+        """Read the frames on a line, and the exception behind them where a paste has put all on one line."""
+        assert self.open is not None
+        frames, end = _frames(text)
+        self.open.frames.extend(frames)
+        self.open.in_message = False
+        error = ON_ONE_LINE.search(text[end:]) if frames else None
+        if error is not None:
+            _add_link(self.open, line, error[0].strip())
+
+
+def _is_nested(opened: _Open) -> bool:
+    """Say whether the last exception wraps a remote one, whose frames follow."""
+    last = opened.links[-1]
+    return "ray::" in last.message or last.name.endswith("RayTaskError")
+
+
+def _is_error(opened: _Open, stripped: str, column: int) -> bool:
+    if STRICT.match(stripped) is not None:
+        return column <= opened.column
+    if column >= opened.column or not opened.frames:
+        return False
+    found = IN_CONTEXT.match(stripped)
+    return found is not None and not (found["message"] or "").startswith("//")
+
+
+def _add_link(opened: _Open, line: LogLine, text: str) -> None:
+    found = STRICT.match(text) or IN_CONTEXT.match(text)
+    assert found is not None
+    message = (found["message"] or "")[:LONGEST_MESSAGE]
+    opened.links.append(Link(found["name"], message, line, tuple(opened.frames), found["inner"]))
+    opened.frames, opened.in_message, opened.used = [], True, 0
+    remote = REMOTE.search(message)
+    if remote is not None:
+        opened.call = remote["call"]
+        actor = remote["call"].partition(".")[0]
+        opened.remote = merge(Identity(remote["ip"], None, int(remote["pid"]), actor), opened.remote)
+
+
+def _lengthen(opened: _Open, text: str) -> None:
+    last = opened.links[-1]
+    if len(last.message) < LONGEST_MESSAGE:
+        message = f"{last.message}\n{text}"[:LONGEST_MESSAGE]
+        opened.links[-1] = replace(last, message=message)
+
+
+def _frames(text: str) -> tuple[list[Frame], int]:
+    """Return the frames on a line and where the last one ends."""
+    found = list(FRAME.finditer(text))
+    frames = [Frame(part["file"], int(part["line"]), part["function"] or "") for part in found]
+    return frames, found[-1].end() if found else 0
+
+
+def _failure(opened: _Open) -> Failure:
+    """Return the chain innermost first: of "During handling …" the first told, of Ray's wrappers the last."""
+    chain = [link for part in [*opened.causes, opened] for link in reversed(part.links)]
+    innermost = next((part for part in [*opened.causes, opened] if part.links), opened)
+    who = merge(innermost.remote, chain[0].line.who)
+    start = next(part.start for part in [*opened.causes, opened])
+    return Failure(tuple(chain), who, start, innermost.call, ignored=opened.ignored)
