@@ -1,4 +1,4 @@
-"""Sizes for remedies. A function gives a value, None where it is spent, or UNKNOWN where something is missing.
+"""Sizes for remedies: a value, None where it is spent, or UNKNOWN where something is missing.
 
 Lowering gives something strictly smaller; raising jumps to the smallest legal value that meets its target.
 """
@@ -150,9 +150,7 @@ def longer_timeout(ask: Ask) -> Any:
 
 def power_of_two(ask: Ask) -> Any:
     """Return the nearest power of two that is not above the value; with ``up``, not below it."""
-    value = ask.args[0] if ask.args else None
-    if isinstance(value, Name):
-        value = _value(ask)
+    value = _value(ask)
     if not _is_number(value) or value < 1:
         return value if value is UNKNOWN else None
     below: int = 1 << (int(value).bit_length() - 1)
