@@ -261,16 +261,22 @@ class Table:
         return UNKNOWN if "${" in text else text
 
     def _of_key(self, key: str, row: Row) -> Any:
-        """Return the value of another key of the same system, as its own row reads it."""
-        if key in row.keys:
+        """Return the value of another key: a change's, the written one, else its row's default."""
+        mark: Key = (row.role, f"${{{key}}}")
+        if key in row.keys or mark in self.asked:  # keys that follow each other in a ring
             return UNKNOWN
-        for other in self.dialect.rows:
-            if key in other.keys and in_force(other, self.version) and not other.enum:
-                return self.get(other.concept, other.role)
+        self.asked.add(mark)
+        value = self._at_key(key, row)
+        self.asked.discard(mark)
+        return value
+
+    def _at_key(self, key: str, row: Row) -> Any:
+        same = [r for r in self.dialect.rows if key in r.keys and in_force(r, self.version) and not r.enum]
         setting = self.spoken.settings.get(key)
-        if setting is None or setting.state == "unknown" or "${" in str(setting.value):
-            return UNKNOWN
-        return dialects.decode(row, setting.value)
+        changed = any((other.role, other.concept) in self.given for other in same)
+        if setting is not None and setting.form != "delete" and not changed:
+            return UNKNOWN if setting.state == "unknown" else self._decoded(row, setting.value)
+        return self.get(same[0].concept, same[0].role) if same else UNKNOWN
 
 
 def shortened(key: str) -> str:
