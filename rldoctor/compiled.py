@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,27 +41,27 @@ class Twin:
 
 def load(name: str, sources: Sequence[Path], build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return what ``build`` gives for ``sources``, from its JSON twin where that is up to date."""
-    data: dict[str, Any] = twin(name, lambda: sources, lambda: {WHOLE: build()}).part(WHOLE)
+    data: dict[str, Any] = twin(name, lambda: stamp_of(sources), lambda: {WHOLE: build()}).part(WHOLE)
     return data
 
 
 def twin(
     name: str,
-    sources: Callable[[], Sequence[Path]],
+    stamp: Callable[[], str],
     build: Callable[[], Mapping[str, Any]],
     ship: bool = True,
 ) -> Twin:
-    """Return the twin of that name: the wheel's, else the cache's if its stamp is that of the sources.
+    """Return the twin of that name: the wheel's, else the cache's if it has the stamp of the sources.
 
     ``build`` gives the parts by name. With ``ship`` false the wheel's is no answer.
     """
     if ship and (ready := _read(SHIPPED / f"{name}.json")):
         return ready
-    path, stamp = cached_path(name), stamp_of(sources())
+    path, wanted = cached_path(name), stamp()
     kept = _read(path)
-    if kept and kept.stamp == stamp:
+    if kept and kept.stamp == wanted:
         return kept
-    data = encode(stamp, build())
+    data = encode(wanted, build())
     with suppress(OSError):  # a read-only home costs time, nothing else
         write_atomically(path, data)
     return _decode(data)
@@ -81,9 +81,9 @@ def cache_folder() -> Path:
         return Path(os.devnull) / "rldoctor"
 
 
-def stamp_of(sources: Sequence[Path]) -> str:
+def stamp_of(sources: Iterable[Path | os.DirEntry[str]]) -> str:
     """Return a text that changes when a source is added, removed or written again."""
-    stats = ((str(path), path.stat()) for path in sources)
+    stats = ((os.fspath(source), source.stat()) for source in sources)
     return digest("|".join(f"{path}:{stat.st_mtime_ns}:{stat.st_size}" for path, stat in stats))
 
 

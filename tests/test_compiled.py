@@ -32,22 +32,24 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_parts_are_built_once_and_again_when_a_source_changes(source: Path) -> None:
     build = Build()
     for _ in range(3):
-        twin = compiled.twin("sample", lambda: [source], build)
+        twin = compiled.twin("sample", lambda: compiled.stamp_of([source]), build)
         assert twin.part("first") == {"größe": [1, None, 0.5]}
         assert "second" in twin and "third" not in twin
     assert build.times == 1
     source.write_text("a: 22")
-    compiled.twin("sample", lambda: [source], build)
+    compiled.twin("sample", lambda: compiled.stamp_of([source]), build)
     assert build.times == 2
 
 
 def test_a_damaged_twin_is_made_again(source: Path) -> None:
     build = Build()
-    compiled.twin("sample", lambda: [source], build)
+    compiled.twin("sample", lambda: compiled.stamp_of([source]), build)
     path = compiled.cached_path("sample")
     for damage in (b"", b"{}", b"\xff\xfe", path.read_bytes()[:-10], b"[]\n[]"):
         path.write_bytes(damage)
-        assert compiled.twin("sample", lambda: [source], build).part("second") == "x" * 1000
+        assert (
+            compiled.twin("sample", lambda: compiled.stamp_of([source]), build).part("second") == "x" * 1000
+        )
     assert build.times == 6
 
 
@@ -57,7 +59,9 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(
     monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
     build = Build()
     for _ in range(2):
-        assert compiled.twin("sample", lambda: [source], build).part("second") == "x" * 1000
+        assert (
+            compiled.twin("sample", lambda: compiled.stamp_of([source]), build).part("second") == "x" * 1000
+        )
     assert build.times == 2
 
 
@@ -65,8 +69,11 @@ def test_what_was_shipped_is_taken_as_it_is(source: Path) -> None:
     compiled.SHIPPED.mkdir()
     (compiled.SHIPPED / "sample.json").write_bytes(compiled.encode("", {"first": 7}))
     build = Build()
-    assert compiled.twin("sample", lambda: [source / "absent"], build).part("first") == 7
-    assert compiled.twin("sample", lambda: [source], build, ship=False).part("second") == "x" * 1000
+    assert compiled.twin("sample", lambda: "other", build).part("first") == 7
+    assert (
+        compiled.twin("sample", lambda: compiled.stamp_of([source]), build, ship=False).part("second")
+        == "x" * 1000
+    )
     assert build.times == 1
 
 

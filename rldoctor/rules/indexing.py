@@ -97,12 +97,13 @@ def index() -> Index:
 def _index(users: Path | None) -> Index:
     folders = (places.own_folder(), users) if users else (places.own_folder(),)
     name = f"rules-{compiled.digest(str(users.resolve()))}" if users else "rules"
-    return Index(compiled.twin(name, lambda: _sources(folders), lambda: _build(folders), ship=users is None))
+    return Index(compiled.twin(name, lambda: _stamp(folders), lambda: _build(folders), ship=users is None))
 
 
-def _sources(folders: Sequence[Path]) -> list[Path]:
+def _stamp(folders: Sequence[Path]) -> str:
     code = [*Path(__file__).parent.glob("*.py"), compiled.PACKAGE / "expr.py", Path(compiled.__file__)]
-    return [*sorted(code), vocabulary.FILE, Path(vocabulary.__file__), *places.files(folders)]
+    words = [vocabulary.FILE, Path(vocabulary.__file__)]
+    return compiled.stamp_of([*sorted(code), *words, *places.entries(folders)])
 
 
 def _build(folders: Sequence[Path]) -> dict[str, Any]:

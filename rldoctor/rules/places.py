@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,4 +39,18 @@ def folders() -> tuple[Path, ...]:
 
 def files(folders: Sequence[Path]) -> list[Path]:
     """Return the rule files of some folders, ordered by name within each."""
-    return [path for folder in folders for path in sorted(folder.glob("**/*.yaml"))]
+    return [Path(entry.path) for entry in entries(folders)]
+
+
+def entries(folders: Sequence[Path]) -> list[os.DirEntry[str]]:
+    """Return the rule files as the folders list them: cheap, there may be hundreds."""
+    return [entry for folder in folders for entry in sorted(_within(str(folder)), key=lambda item: item.path)]
+
+
+def _within(folder: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _within(entry.path)
+            elif entry.name.endswith(".yaml"):
+                yield entry
