@@ -41,7 +41,7 @@ def examine_config(facts: Facts, index: Index) -> Outcome:
     broken: list[str] = []
     for entry in index.config:
         try:
-            results += [_try_role(entry, role, facts, index) for role in entry.roles]
+            results += [_try_role(entry, role, facts, index) for role in entry.roles if role in facts.roles]
         except ISOLATED as error:
             broken.append(f"rule {entry.rule} could not be evaluated: {error}")
     matches = one_each(result for result in results if isinstance(result, Match))
@@ -54,6 +54,7 @@ def errors(facts: Facts, index: Index) -> frozenset[tuple[str, Role]]:
         (entry.rule, role)
         for entry in index.config
         for role in entry.roles
+        if role in facts.roles
         if entry.severity == "error" and _certain(entry, Scope(facts, role))
     )
 

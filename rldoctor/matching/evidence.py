@@ -55,9 +55,9 @@ def _of_fact(facts: Facts, name: str, fact: Fact) -> Evidence:
     place = fact.origin.place
     yaml = facts.document is not None and facts.document.kind == "yaml"
     if fact.origin.kind == "derived" or key is None:
-        text = wording.spell(facts, name) + _how(facts, fact)
+        text = wording.spell(facts, name) + _how(facts, name, fact)
     else:
-        text = wording.pair(key, wording.raw(facts, name, fact), yaml=yaml) + _how(facts, fact)
+        text = wording.pair(key, wording.raw(facts, name, fact), yaml=yaml) + _how(facts, name, fact)
     return Evidence(
         text=text[:LONGEST],
         file=place.file if place else None,
@@ -66,11 +66,13 @@ def _of_fact(facts: Facts, name: str, fact: Fact) -> Evidence:
     )
 
 
-def _how(facts: Facts, fact: Fact) -> str:
+def _how(facts: Facts, name: str, fact: Fact) -> str:
     if fact.origin.kind == "default":
-        return f" (default{f' of {fact.system}' if fact.system else ''})"
-    if fact.origin.kind == "written" and fact.value is not UNKNOWN and fact.origin.text:
-        return "" if str(fact.origin.key) in fact.origin.text else f" ({fact.origin.text})"
+        return f" ({fact.origin.text or 'default'})"
+    if fact.origin.kind == "written" and wording.is_concept(name):
+        found = facts.setting(*wording.split(name))
+        variable = found[1].defined_at if found is not None else None
+        return f" (set in line {variable.line})" if variable is not None else ""
     kinds = {
         "derived": "computed",
         "model": "of the model",

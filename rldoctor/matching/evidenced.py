@@ -49,7 +49,7 @@ def _called(reading: LogReading, index: Index) -> Iterator[Entry]:
 
 def _of_entry(entry: Entry, reading: LogReading, facts: Facts, rule: Rule, fits: bool) -> Iterator[Match]:
     trigger = rule.on[entry.position]
-    for role in entry.roles:
+    for role in (role for role in entry.roles if role in facts.roles):
         for scope, held, incident in _kept(_holding(entry, trigger, role, reading, facts)):
             certain = replace(held, certain=held.certain and fits)
             yield build(rule, trigger, scope, certain, incident)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rldoctor import wording
-from rldoctor.expr import Node, names
-from rldoctor.facts import Facts, sizing
+from rldoctor import vocabulary, wording
+from rldoctor.expr import Node, evaluate, names
+from rldoctor.facts import Facts
 from rldoctor.types import UNKNOWN, Role
 
 BOUND = ("event.", "match.")
@@ -36,9 +36,25 @@ class Scope:
         """Return the value of a function of the condition language or of a sizing function."""
         if function in ("written", "known", "key"):
             return self._about(function, self.own(names(args[0])[0]))
-        for name in (name for arg in args for name in names(arg)):
+        return self._sized(function, args, keywords)
+
+    def _sized(self, function: str, args: Sequence[Node], keywords: Mapping[str, Node]) -> Any:
+        """Call a sizing function: concepts go by name, all else by the value that it has here."""
+        from rldoctor.facts import sizing
+
+        takes = vocabulary.load().functions[function].takes
+        given = [
+            arg if what == "concept" else self._here(arg) for what, arg in zip(takes, args, strict=False)
+        ]
+        options = {word: self._here(value) for word, value in keywords.items()}
+        for name in (name for arg in args for name in names(arg) if wording.is_fact(name)):
             self.read[self.own(name)] = None
-        return sizing.call(function, self.facts, args, keywords, self.role)
+        if UNKNOWN in (node[1] for node in (*given, *options.values())):
+            return UNKNOWN
+        return sizing.call(function, self.facts, given, options, self.role)
+
+    def _here(self, node: Node) -> Node:
+        return ["const", evaluate(node, self)]
 
     def _about(self, function: str, name: str) -> Any:
         if function == "key":
