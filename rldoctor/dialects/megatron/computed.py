@@ -15,7 +15,10 @@ FORCED_OPTIMIZER: Final = "0.18"  # the first core release that turns the distri
 def compute(facts: FactTable) -> Iterable[Fact]:
     """Yield sizes, batch arithmetic, forced values and the shape that missing arguments stand for."""
     world = product(facts.get("train.nodes"), facts.get("train.gpus_per_node"))
-    world = UNKNOWN if world is None else world  # only the launcher tells, and there is none to read
+    if world is None:
+        # the launcher tells; a printed argument list says it too, and where there is neither nobody knows
+        printed = _number(facts.raw("--world-size"))
+        world = UNKNOWN if printed is None else printed
     yield derived("train.gpus", world, ("train.nodes", "train.gpus_per_node"))
     yield from sizes(facts, world)
     yield from batches(facts, world)
