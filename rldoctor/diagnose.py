@@ -12,7 +12,7 @@ from rldoctor.facts import Facts, ToldFacts
 from rldoctor.logs import LogReading, PrintedConfig
 from rldoctor.matching import examine_config, examine_log
 from rldoctor.rules import Index, index
-from rldoctor.types import Document, Finding, LogLine, Match, Report, Verdict
+from rldoctor.types import Finding, LogLine, Match, Report, Verdict
 
 MOST_HINTS: Final = 20
 
@@ -59,27 +59,25 @@ def known_facts(reading: LogReading, config: str | None, told: ToldFacts) -> tup
         worlds = facts.walk(printed.document, told)
         return worlds[0], (f"the configuration is the one that the log prints at {place} ({printed.form})",)
     system = told.system or next(iter(reading.systems), None)
-    empty = Document(path=reading.subjects[0] if reading.subjects else "-", kind="log", worlds=((),))
-    return facts.walk(empty, replace(told, system=system))[0], _no_config_note(system)
+    return facts.walk(None, replace(told, system=system))[0], _no_config_note(system)
 
 
 def _no_config_note(system: str | None) -> tuple[str, ...]:
     if system is None:
         return ("no configuration was found in the log; --config FILE tells it, --system NAME the system",)
-    return (f"no configuration was found in the log: defaults of {system} hold; --config FILE tells more",)
+    return (f"no configuration was found in the log ({system}); --config FILE tells it",)
 
 
 def nearest_config(reading: LogReading) -> PrintedConfig | None:
     """Return the printed configuration nearest above the first failure that has one above it."""
-    for line in _failing_lines(reading):
-        above = [
-            printed
-            for printed in reading.configs
-            if printed.line.file == line.file and printed.line.number <= line.number
-        ]
-        if above:
-            return max(above, key=lambda printed: printed.line.number)
-    return next(iter(reading.configs), None)
+    nearest = [reading.config_for(line) for line in _failing_lines(reading)]
+    lines = _failing_lines(reading)
+    above = (found for found, line in zip(nearest, lines, strict=True) if found and _is_above(found, line))
+    return next(above, next(iter(nearest or reading.configs), None))
+
+
+def _is_above(printed: PrintedConfig, line: LogLine) -> bool:
+    return printed.line.file == line.file and printed.line.number <= line.number
 
 
 def _failing_lines(reading: LogReading) -> list[LogLine]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from rldoctor import vocabulary
 from rldoctor.matching.context import near_lines
 from rldoctor.matching.findings import Incident
-from rldoctor.matching.progress import went_on
 from rldoctor.rules import Trigger
 from rldoctor.types import UNKNOWN, Event
 
@@ -34,5 +33,5 @@ def of_event(event: Event, reading: LogReading) -> Incident:
     bindings |= {f"event.{name}": value for name, value in event.fields.items() if value is not None}
     if event.phase is not None:
         bindings["event.phase"] = event.phase
-    recovered = bool(event.lines) and went_on(reading, event.lines[-1])
+    recovered = bool(event.lines) and reading.went_on(event.lines[-1])
     return Incident(event.lines, bindings, recovered, event.phase, spread=event.spread or (event.who,))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rldoctor.matching.context import near_lines, needs_context
 from rldoctor.matching.findings import Incident
-from rldoctor.matching.progress import went_on
 from rldoctor.rules import Trigger
 from rldoctor.types import UNKNOWN, LogLine
 
@@ -30,7 +29,7 @@ def incidents(trigger: Trigger, reading: LogReading) -> Iterator[Incident]:
         windows += needs_context(trigger)
         near = near_lines(trigger, line, reading)
         if near is not None:
-            yield Incident((line,), captures, went_on(reading, line), near=near, spread=(line.who,))
+            yield Incident((line,), captures, reading.went_on(line), near=near, spread=(line.who,))
 
 
 def _hits(keys: Iterable[str], reading: LogReading) -> list[LogLine]:

@@ -56,6 +56,10 @@ def line(number: int, text: str, rank: int | None = None, time: float | None = N
 class Reading(SimpleNamespace):
     """What the matcher reads of a log, its windows cut from the lines given."""
 
+    def went_on(self, at: LogLine) -> bool:
+        """Say whether a step line follows."""
+        return any(step.number > at.number for step in self.progress)
+
     def window(self, at: LogLine, lines: int, same: str) -> tuple[LogLine, ...]:
         """Return the lines around one."""
         near = (each for each in self.lines if abs(each.number - at.number) <= lines)
