@@ -15,7 +15,7 @@ from rldoctor import check, diagnose, edits, facts, logs
 from rldoctor.facts import ToldFacts
 from rldoctor.matching import examine_config, examine_log
 from rldoctor.rules import Index, Rule, RuleTest, load_all
-from rldoctor.types import Document, Finding, Remedy
+from rldoctor.types import Finding, Remedy
 
 SHIPPED = load_all()
 FIXTURES = load_all(Path(__file__).parent / "fixtures" / "rules")
@@ -85,8 +85,7 @@ def _log_file(test: RuleTest, folder: Path) -> str:
 
 
 def _by_facts(rule: Rule, told: ToldFacts, index: Index) -> Seen:
-    nothing = Document(path="-", kind="log", worlds=((),))
-    outcomes = [examine_config(world, index) for world in facts.walk(nothing, told)]
+    outcomes = [examine_config(world, index) for world in facts.walk(None, told)]
     findings = [match.finding for outcome in outcomes for match in outcome.matches]
     return Seen(_own(rule, findings), None, tuple(text for outcome in outcomes for text in outcome.broken))
 

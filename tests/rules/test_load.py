@@ -51,7 +51,7 @@ def test_a_sound_file_becomes_a_rule() -> None:
     assert (log.within, log.same, log.severity) == (20, "process", "warning")
     assert rule.remedies[0].set == {"train.pp": ["call", "halve", [["name", "train.pp"]], {}]}
     assert rule.remedies[1].set == {"train.pp": ["const", 1]}
-    assert [test.expect for test in rule.tests] == ["certain", "none"]
+    assert [test.expect for test in rule.tests] == ["certain", "none", "certain", "possible"]
 
 
 def test_on_is_a_word_and_a_release_keeps_its_zero(read: Callable[..., Rule]) -> None:
