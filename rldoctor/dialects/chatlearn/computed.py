@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -104,8 +105,9 @@ def _reference_dp(facts: FactTable) -> Any:
 
 def _placement(facts: FactTable) -> Iterator[Fact]:
     """schedule/model_manager.py: models of one colocation group share their GPUs."""
-    untold = facts.raw("runtime_args.colocation") is None and facts.raw("--config-file") is not None
-    groups = None if untold else _groups(facts.get("cluster.colocate"))
+    told = facts.raw("runtime_args.colocation")
+    untold = told is UNKNOWN or (told is None and facts.raw("--config-file") is not None)
+    groups = None if untold else _groups(told)
     if groups is None:
         yield derived("cluster.colocate", UNKNOWN, text="runtime_args.colocation")
         return
@@ -128,15 +130,12 @@ def _asked(asked: dict[str, Any], groups: Sequence[Sequence[str]]) -> Any:
     return alone + sum(max((asked.get(name) or 0 for name in group), default=0) for group in groups)
 
 
-def _groups(value: Any) -> list[list[str]] | None:
+def _groups(told: Any) -> list[list[str]] | None:
     """Return the colocation groups: one list of names stands for one group (configs/runtime_config.py)."""
-    if value is None or value is False:
+    if told is None:
         return []
-    if not isinstance(value, list):
-        return None
-    nested = [[str(name) for name in group] for group in value if isinstance(group, list)]
-    flat = [str(name) for name in value if not isinstance(name, list)]
-    return [*nested, flat] if flat else nested
+    innermost = re.findall(r"\[([^\[\]]*)\]", str(told))
+    return [re.findall(r"\w+", names) for names in innermost] if innermost else None
 
 
 def _rollout(facts: FactTable) -> Iterator[Fact]:
