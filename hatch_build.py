@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -19,15 +18,15 @@ class IndexHook(BuildHookInterface):
         """Add ``rules/`` as ``rldoctor/_rules`` and each twin as ``rldoctor/_index/<name>.json``."""
         if version == "editable":
             return
-        self.folder = Path(tempfile.mkdtemp(prefix="rldoctor-index-"))
+        self.kept = tempfile.TemporaryDirectory(prefix="rldoctor-index-")
         build_data["force_include"][str(Path(self.root, "rules"))] = "rldoctor/_rules"
-        for name, path in sorted(twins(Path(self.root), self.folder).items()):
+        for name, path in sorted(twins(Path(self.root), Path(self.kept.name)).items()):
             build_data["force_include"][str(path)] = f"rldoctor/_index/{name}.json"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what the wheel was made of."""
         if version != "editable":
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.kept.cleanup()
 
 
 def twins(root: Path, folder: Path) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rldoctor import compiled, vocabulary
 from rldoctor.compiled import Twin
@@ -84,7 +84,8 @@ class Index:
         if name not in self._rules:
             if f"rule/{name}" not in self._twin:
                 raise RLDoctorError(unknown_word("rule", name, self.ids))
-            self._rules[name] = _rule(self._twin.part(f"rule/{name}"))
+            body = self._twin.part(f"rule/{name}")
+            self._rules[name] = _rule(body | {"path": str(places.own_folder() / body["path"])})
         return self._rules[name]
 
 
@@ -138,6 +139,9 @@ _KEYS: Mapping[str, Any] = {
 }
 
 
+_NESTED: Final = ("on", "remedies", "tests")
+
+
 def _entry(rule: Rule, position: int, trigger: Trigger) -> list[Any]:
     conditions = [node for node in (rule.when, trigger.when) if node is not None]
     severity = trigger.severity or rule.severity
@@ -156,11 +160,18 @@ def _by_key(rows: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Entry, ...]]:
 
 
 def _body(rule: Rule) -> dict[str, Any]:
-    return {
-        item.name: getattr(rule, item.name)
-        for item in fields(rule)
-        if item.name not in ("on", "remedies", "tests")
-    } | {"on": [asdict(trigger) for trigger in rule.on], "remedies": [asdict(rung) for rung in rule.remedies]}
+    plain = {item.name: getattr(rule, item.name) for item in fields(rule) if item.name not in _NESTED}
+    return plain | {
+        "path": _relative(rule.path),
+        "on": [asdict(trigger) for trigger in rule.on],
+        "remedies": [asdict(rung) for rung in rule.remedies],
+    }
+
+
+def _relative(path: str) -> str:
+    """Return the path of one of the program's own rules as it is in every installation."""
+    own = places.own_folder()
+    return Path(path).relative_to(own).as_posix() if Path(path).is_relative_to(own) else path
 
 
 def _rule(body: Mapping[str, Any]) -> Rule:
