@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rldoctor import dialects
 from rldoctor.facts import Facts, ToldFacts, walk
+from rldoctor.logs import read
 from rldoctor.sources import read_text
 
 FSDP = """\
@@ -235,3 +238,25 @@ def test_timeout_in_minutes_belongs_to_megatron() -> None:
     assert row.key == "models.policy_trainer.distributed_timeout_minutes"
     assert dialects.encode(row, 3600) == 60
     assert facts(FSDP).row("dist.timeout") is None
+
+
+LOG = """\
+[2026-03-02 10:00:00,123 ChatLearn] (engine.py 502): INFO chatlearn_log start to make experience: 4/200
+[2026-03-02 10:05:00,123 ChatLearn] (metric_manager.py 90): INFO step 4 prefix rollout: logging metric {'response_token_length': 1500.25, 'prompt_token_length': 102.0, 'response_clip_ratio': 1.0, 'response_max': 2048}
+[2026-03-02 10:05:00,124 ChatLearn] (metric_manager.py 90): INFO step 4 prefix policy_trainer: logging metric {'pg_loss': 0.0021, 'kl_loss': 0.0, 'entropy_loss': 0.4, 'grad_norm': 0.18}
+[2026-03-02 10:05:00,125 ChatLearn] (metric_manager.py 90): INFO step 4 prefix rule_reward: logging metric {'train_reward_score': 0.5125}
+[2026-03-02 10:05:00,126 ChatLearn] (metric_manager.py 90): INFO step 4 prefix engine/timer_summary: logging metric {'episode': 300.5, 'train': 120.25, 'environment': 170.0, 'sync_parameters': 8.0, 'tps_throughput': 5100.5}
+"""  # noqa: E501
+
+
+def test_metric_lines_are_samples(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    path.write_text(LOG)
+    found = {s.metric: s.value for s in read([str(path)], ()).samples if s.step == 4}
+    assert found["response_length"] == 1500.25
+    assert found["response_clip_ratio"] == 1.0
+    assert found["policy_loss"] == 0.0021
+    assert found["grad_norm"] == 0.18
+    assert found["reward_mean"] == 0.5125
+    assert found["train_time"] == 120.25
+    assert found["sync_time"] == 8.0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rldoctor import dialects
 from rldoctor.facts import Facts, ToldFacts, walk
+from rldoctor.logs import LogReading, read
 from rldoctor.sources import read_text
 
 SCRIPT = """\
@@ -200,3 +203,61 @@ def test_names_of_the_printed_argument_list_have_rows(
     rows = [r for r in dialects.load("megatron").rows if r.concept == concept and name in r.keys]
     assert len(rows) == 1
     assert dialects.decode(rows[0], printed) == ours
+
+
+DUMP = """\
+using world size: 32, data-parallel size: 8, tensor-model-parallel size: 2, pipeline-model-parallel size: 2
+------------------------ arguments ------------------------
+  check_for_nan_in_loss_and_grad .................. False
+  ckpt_format ..................................... fsdp_dtensor
+  distributed_timeout_minutes ..................... 30
+  expert_model_parallel_size ...................... 4
+  gradient_accumulation_fusion .................... True
+  micro_batch_size ................................ 1
+  nccl_ub ......................................... True
+  num_experts ..................................... 128
+  pipeline_model_parallel_size .................... 2
+  tensor_model_parallel_size ...................... 2
+  use_distributed_optimizer ....................... True
+  use_megatron_fsdp ............................... True
+  world_size ...................................... 32
+-------------------- end of arguments ---------------------
+ [2026-08-22 15:22:22.123456] iteration        1/    5000 | consumed samples:          256 | elapsed time per iteration (ms): 12345.6 | throughput per GPU (TFLOP/s/GPU): 210.5 | learning rate: 1.500000E-07 | global batch size:   256 | lm loss: 1.104262E+01 | loss scale: 1.0 | grad norm: 3.214 | number of skipped iterations:   0 | number of nan iterations:   0 |
+ [2026-08-22 15:22:34.123456] iteration        2/    5000 | consumed samples:          512 | elapsed time per iteration (ms): 11000.0 | throughput per GPU (TFLOP/s/GPU): 236.0 | learning rate: 3.000000E-07 | global batch size:   256 | lm loss: nan | loss scale: 1.0 | grad norm: nan | number of skipped iterations:   0 | number of nan iterations:   1 |
+"""  # noqa: E501
+
+
+def reading(text: str, folder: Path) -> LogReading:
+    path = folder / "run.log"
+    path.write_text(text)
+    return read([str(path)], ())
+
+
+def test_m1_facts_come_out_of_the_printed_argument_list(tmp_path: Path) -> None:
+    printed = reading(DUMP, tmp_path).configs
+    assert [config.form for config in printed] == ["argument_dump"]
+    found = next(f for f in walk(printed[0].document, ToldFacts()) if f.system == "megatron")
+    wanted = {
+        "train.megatron_fsdp": True,
+        "train.backend": "megatron_fsdp",
+        "train.grad_accum_fusion": True,
+        "train.nccl_ub": True,
+        "train.fsdp_double_buffer": True,
+        "train.distributed_optimizer": True,
+        "train.world_size": 32,
+        "train.dp": 8,
+        "model.num_experts": 128,
+        "ckpt.format": "fsdp_dtensor",
+        "optim.nan_check": False,
+        "dist.timeout": 1800,
+    }
+    assert {name: found.value(name) for name in wanted} == wanted
+
+
+def test_step_lines_are_samples_in_the_vocabularys_units(tmp_path: Path) -> None:
+    steps = {(s.step, s.metric): s.value for s in reading(DUMP, tmp_path).samples}
+    assert steps[1, "loss"] == 11.04262
+    assert steps[1, "grad_norm"] == 3.214
+    assert steps[1, "step_time"] == pytest.approx(12.3456)
+    assert steps[2, "nan_iterations"] == 1
+    assert steps[2, "grad_norm"] != steps[2, "grad_norm"]

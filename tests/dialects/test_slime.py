@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rldoctor import dialects
 from rldoctor.facts import Facts, ToldFacts, walk
+from rldoctor.logs import read
+from rldoctor.logs.failures import Frame
+from rldoctor.logs.phases import of_frames
+from rldoctor.logs.shapes import load
 from rldoctor.sources import read_text
 from rldoctor.types import RLDoctorError
 
@@ -279,3 +285,34 @@ def test_rows_of_megatrons_own_rl_are_not_slimes() -> None:
     found = facts(COLOCATED.replace("--colocate", "--colocate --grpo-prompts-per-step 7 --seq-length 512"))
     assert found.value("batch.prompts_per_step") == 64
     assert found.value("batch.max_context_len") is None
+
+
+LOG = """\
+(RolloutManager pid=4242, ip=10.0.0.1) [2026-08-21 17:14:19] rollout_metrics.py:268 - perf 3: {'rollout/response_len/mean': 812.5, 'rollout/response_len/max': 8192, 'rollout/truncated_ratio': 0.25, 'perf/rollout_time': 61.2, 'perf/tokens_per_gpu_per_sec': np.float64(1830.5)}
+(MegatronTrainRayActor pid=5151, ip=10.0.0.1) [2026-08-21 17:15:02] timer.py:24 - Timer log_probs start
+(MegatronTrainRayActor pid=5151, ip=10.0.0.1) [2026-08-21 17:15:09] timer.py:24 - Timer actor_train start
+(MegatronTrainRayActor pid=5151, ip=10.0.0.1) [2026-08-21 17:15:40] model.py:918 - step 12: {'train/loss': 0.0123, 'train/pg_loss': -0.0004, 'train/entropy_loss': 0.31, 'train/ppo_kl': 1.2e-05, 'train/train_rollout_logprob_abs_diff': 0.012, 'train/grad_norm': nan, 'train/lr-pg_0': 1e-06, 'train/step': 12}
+"""  # noqa: E501
+
+
+def test_step_lines_are_samples(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    path.write_text(LOG)
+    found = {(s.step, s.metric): s.value for s in read([str(path)], ()).samples}
+    assert found[3, "response_length"] == 812.5
+    assert found[3, "response_clip_ratio"] == 0.25
+    assert found[3, "tokens_per_second"] == 1830.5
+    assert found[12, "policy_loss"] == -0.0004
+    assert found[12, "logprob_diff"] == 0.012
+    assert found[12, "grad_norm"] != found[12, "grad_norm"]
+
+
+def test_phase_of_a_line_and_of_a_frame() -> None:
+    shape = next(shape for shape in load() if shape.system == "slime")
+    assert shape.line_phases["Timer log_probs start"] == "train.logprob"
+    frames = (
+        Frame("/root/slime/slime/backends/megatron_utils/actor.py", 357, "compute_log_prob"),
+        Frame("/root/Megatron-LM/megatron/core/pipeline_parallel/schedules.py", 410, "forward_step"),
+    )
+    assert of_frames(frames) == "train"
+    assert of_frames(frames, shape.phases) == "train.logprob"
