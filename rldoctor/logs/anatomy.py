@@ -21,16 +21,19 @@ REPEATED: Final = re.compile(
     r"\s*\[repeated (\d{1,9})x across (?:the )?cluster\](?: \(Ray deduplicates .*)?\s*$"
 )
 RAY: Final = re.compile(
-    r"\((?:(?P<actor>[A-Za-z_][\w.<>:/-]{0,120}) )?pid=(?P<pid>\d{1,10})(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\)\s?"
+    r"\((?:(?P<actor>[A-Za-z_][\w.<>:/-]{0,120}) )?pid=(?P<pid>\d{1,10})"
+    r"(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\)\s?"
 )
 RAYLET: Final = re.compile(
-    r"\((?P<actor>raylet|gcs_server|autoscaler|scheduler|dashboard)(?: [+\w.]{1,20})?(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\) ?"
+    r"\((?P<actor>raylet|gcs_server|autoscaler|scheduler|dashboard)(?: [+\w.]{1,20})?"
+    r"(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\) ?"
 )
 RANK: Final = re.compile(r"\[(?:rank|default)(?P<rank>\d{1,6})\]:? ?")
 SRUN: Final = re.compile(r"\s{0,6}(?P<rank>\d{1,5}): (?=\S| {2})")
 QUOTE: Final = re.compile(r"(?:> ?){1,4}(?=\S| )|`{1,2}(?=[A-Z\[(])")
 LEVEL: Final = re.compile(
-    r"[\[(]?(?P<level>DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)[\])]?(?P<sep>: | {0,4}[-|] | {1,4}(?=\[)|(?=\[))"
+    r"[\[(]?(?P<level>DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)[\])]?"
+    r"(?P<sep>: | {0,4}[-|] | {1,4}(?=\[)|(?=\[))"
 )
 PLACE: Final = re.compile(
     r"\[?[\w./<>-]{1,100}\.(?:py|cc|cpp|cu|rs|hpp|h):\d{1,6}(?: in [\w<>.]{1,60})?[\]:]{1,2}(?: -+ ?| )?"

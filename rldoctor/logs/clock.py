@@ -6,17 +6,20 @@ import re
 from calendar import timegm
 from typing import Final
 
+CLOCK: Final = r"(?P<h>[0-2]\d):(?P<mi>[0-5]\d):(?P<s>[0-6]\d)"
 FULL: Final = re.compile(
-    r"[\[(【]?(?P<y>(?:19|20)\d\d)[-/]?(?P<mo>[01]\d)[-/]?(?P<d>[0-3]\d)[T _-]{1,2}(?P<h>[0-2]\d):(?P<mi>[0-5]\d):(?P<s>[0-6]\d)"
+    rf"[\[(【]?(?P<y>(?:19|20)\d\d)[-/]?(?P<mo>[01]\d)[-/]?(?P<d>[0-3]\d)[T _-]{{1,2}}{CLOCK}"
     r"(?:[.,](?P<f>\d{1,9}))?(?P<zone>Z|[+-]\d\d:?\d\d)?"
     r"(?P<tail>(?: [IWEFD] \d{1,10} \d{1,10})?(?: (?:TP|DP|PP|EP)\d+)*)[\])】]?:?(?= |$|\[|\(|\||-)[ |]{0,3}"
 )
 GLOG: Final = re.compile(
-    r"\[?(?P<level>[IWEF])(?P<y>(?:20\d\d)?)(?P<md>\d{3,4}) (?P<h>[0-2]\d):(?P<mi>[0-5]\d):(?P<s>[0-6]\d)\.(?P<f>\d{1,9})"
+    r"\[?(?P<level>[IWEF])(?P<y>(?:20\d\d)?)(?P<md>\d{3,4}) "
+    rf"{CLOCK}\.(?P<f>\d{{1,9}})"
     r" +(?:\d{1,10} +)?[\w./-]{1,120}:\d{1,6}\] ?"
 )
 VLLM: Final = re.compile(
-    r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<mo>[01]\d)-(?P<d>[0-3]\d) (?P<h>[0-2]\d):(?P<mi>[0-5]\d):(?P<s>[0-6]\d)(?:\.\d{1,9})? ?"
+    r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<mo>[01]\d)-(?P<d>[0-3]\d) "
+    rf"{CLOCK}(?:\.\d{{1,9}})? ?"
     r"(?:\[?[\w./-]{1,100}:\d{1,6}\] ?)?"
 )
 EPOCH: Final = re.compile(r"\[?(?P<epoch>1[0-9]{9}(?:\.\d{1,9})?)\]?:? ")
@@ -29,7 +32,7 @@ SYSLOG: Final = re.compile(
 
 
 def read_time(text: str, at: int, year: int | None) -> tuple[float | None, int]:
-    """Return the seconds since the epoch that a stamp at ``at`` tells (UTC where it names no zone), and its end."""
+    """Return the seconds since the epoch that a stamp at ``at`` tells (UTC without a zone), and its end."""
     start = text[at : at + 1]
     if not start or start not in "[(【0123456789IWEFDCMTSJNAO":
         return None, at

@@ -27,9 +27,10 @@ class PrintedConfig:
 def read_configs(seen: Seen, finds: Iterable[tuple[str, str]]) -> tuple[PrintedConfig, ...]:
     """Return the configurations that lines with the given patterns start, in order, each text once."""
     starts = {(line.file, line.number, form): (line, form) for key, form in finds for line in seen.lines(key)}
+    order = {log.name: index for index, log in enumerate(seen.text.logs)}
     found: dict[tuple[str, str], PrintedConfig] = {}
     done: dict[str, int] = {}
-    for line, form in starts.values():
+    for line, form in sorted(starts.values(), key=lambda start: (order[start[0].file], start[0].number)):
         if form not in FORMS or (form == "command" and line.number <= done.get(line.file, 0)):
             continue
         printed = FORMS[form](seen, line)
@@ -37,11 +38,11 @@ def read_configs(seen: Seen, finds: Iterable[tuple[str, str]]) -> tuple[PrintedC
             continue
         document = _document(printed, line)
         if document is not None:
-            done[line.file] = max(done.get(line.file, 0), printed.numbers[-1])
+            done[line.file] = printed.numbers[-1]
             found[form, printed.text] = PrintedConfig(document, line, form)
         if len(found) == MOST:
             break
-    return tuple(sorted(found.values(), key=lambda printed: (printed.line.file, printed.line.number)))
+    return tuple(found.values())
 
 
 def config_for(configs: Sequence[PrintedConfig], line: LogLine) -> PrintedConfig | None:
@@ -86,9 +87,10 @@ def _place(place: Place | None, numbers: Sequence[int]) -> Place | None:
 
 
 def systems_of(configs: Sequence[PrintedConfig]) -> Iterator[str]:
-    """Yield the systems that printed configurations speak, surest first."""
+    """Yield the systems (no launchers) that printed configurations speak, surest first."""
     from rldoctor import dialects
 
     for printed in configs:
         for detection in dialects.detect(printed.document):
-            yield detection.system
+            if not dialects.load(detection.system).launcher:
+                yield detection.system

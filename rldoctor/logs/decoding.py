@@ -1,4 +1,4 @@
-"""From the bytes on disk to UTF-8 text: gz, zst, UTF-16, byte-order marks; what is broken counts as far as it goes."""
+"""From the bytes on disk to UTF-8 text: gz, zst, UTF-16; of what is broken counts what can be read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Binary(Exception):
 
 
 def decode(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:
-    """Yield UTF-8 text (or bytes that nearly are) in pieces of about ``size``; raises Binary at the first piece."""
+    """Yield UTF-8 text (or bytes that nearly are) in pieces of about ``size``; raises Binary at the first."""
     head = raw.read(4)
     raw.seek(0)
     if head.startswith(GZIP):

@@ -58,6 +58,7 @@ class Failure:
     phase: str | None = None
     ignored: bool = False  # Python says itself that it went on
     recovered: bool = False  # the run finished further steps after it
+    about: float | None = None  # the last time told before it, where no line of its own has one
 
     @property
     def exception(self) -> str:
@@ -77,7 +78,8 @@ class Failure:
     @property
     def time(self) -> float | None:
         """Return when it was told, in seconds since the epoch."""
-        return self.line.time if self.line.time is not None else self.start.time
+        told = (self.line.time, self.start.time, self.about)
+        return next((time for time in told if time is not None), None)
 
     @property
     def frames(self) -> tuple[Frame, ...]:

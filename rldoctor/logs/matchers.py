@@ -59,27 +59,31 @@ class HyperscanMatcher:
 
 
 def _database(hyperscan: Any, expressions: list[bytes]) -> Any:
-    flags = hyperscan.HS_FLAG_MULTILINE
     file = _cache_file(hyperscan, expressions)
     database = _load(hyperscan, file)
     if database is None:
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        chosen = [
-            flags if _compiles(hyperscan, e, flags) else flags | hyperscan.HS_FLAG_PREFILTER
-            for e in expressions
-        ]
-        database.compile(
-            expressions=expressions,
-            ids=list(range(len(expressions))),
-            elements=len(expressions),
-            flags=chosen,
-        )
+        database = _compile(hyperscan, expressions)
         _store(hyperscan, database, file)
     return database
 
 
-def _compiles(hyperscan: Any, expression: bytes, flags: int) -> bool:
-    """Say whether hyperscan takes an expression as it is; else it serves as a filter before RE2."""
+def _compile(hyperscan: Any, expressions: list[bytes]) -> Any:
+    """Compile all expressions; those that are too much for hyperscan serve as filters before RE2."""
+    exact = hyperscan.HS_FLAG_MULTILINE
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    numbers = list(range(len(expressions)))
+    try:
+        database.compile(expressions=expressions, ids=numbers, elements=len(expressions), flags=exact)
+    except hyperscan.error:
+        loose = exact | hyperscan.HS_FLAG_PREFILTER
+        flags = [exact if _compiles(hyperscan, expression) else loose for expression in expressions]
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        database.compile(expressions=expressions, ids=numbers, elements=len(expressions), flags=flags)
+    return database
+
+
+def _compiles(hyperscan: Any, expression: bytes) -> bool:
+    flags = hyperscan.HS_FLAG_MULTILINE
     try:
         hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK).compile(expressions=[expression], flags=flags)
     except hyperscan.error:

@@ -15,7 +15,7 @@ MOST_PAIRS: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What the step lines say: samples, and one count of steps for each line, with the series it belongs to."""
+    """What the step lines say: samples, and for each line a count of steps with its series."""
 
     samples: tuple[Sample, ...]
     counts: tuple[tuple[tuple[str, ...], Sample], ...]

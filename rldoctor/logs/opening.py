@@ -1,4 +1,4 @@
-"""Opening logs: files, folders, standard input, gz and zst, whatever the bytes; never a whole file in memory."""
+"""Opening logs: files, folders, standard input, packed or not; never a whole file in memory."""
 
 from __future__ import annotations
 

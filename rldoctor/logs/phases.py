@@ -1,4 +1,4 @@
-"""In which phase something happened: from its stack, from the remote method, else from the last line that told one."""
+"""In which phase something happened: by its stack, by the remote method, else by the last telling line."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ TELLING: Final = _table(
             "data",
         ),
         (
-            r"from_pretrained|load_state_dict|init_model|load_model|build_model|get_model|meta_init|load_weights",
+            r"from_pretrained|load_state_dict|init_model|load_model|build_model|get_model \(|load_weights",
             "start.load",
         ),
         (
@@ -113,8 +113,8 @@ CALLS: Final = _table(
 
 
 def of_frames(frames: Sequence[Frame], extra: Table = ()) -> str | None:
-    """Return the phase of a stack (outermost first): a dialect's own table first, then the innermost telling frame."""
-    told = [f"in {frame.function} from {frame.file}" for frame in frames]
+    """Return the phase of a stack, outermost first: by a dialect's table, else the innermost that tells."""
+    told = [f"{frame} in {frame.function} from {frame.file}" for frame in frames]
     for pattern, phase in extra:
         if any(pattern.search(text) for text in told):
             return phase

@@ -18,10 +18,12 @@ COMMAND: Final = (
 )
 ITEM: Final = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(,|\])""")
 MODULE: Final = re.compile(
-    r'File "[^"]*?/(?P<path>(?:verl|recipe|slime|areal|chatlearn|openrlhf|rlinf)/[\w/]{1,200})\.py", line'
+    r'File "[^"]*/(?P<path>(?:verl|recipe|slime|areal|chatlearn|openrlhf|rlinf)/[\w/]{1,200})\.py", line'
 )
 ARGUMENT: Final = re.compile(r"\s*(?P<name>[a-z][\w]{0,100}) \.{2,} ?(?P<value>.*)$")
 SHELL_LINE: Final = re.compile(
+    r"\s*(?:(?:export\s+)?[A-Za-z_]\w*=|#|set [-+]|if |fi$|then$|else$|(?:python3?|cd|pip|ulimit|echo|source|ray) |$)"
+)
     r"\s*(?:(?:export\s+)?[A-Za-z_]\w*=|#|set [-+]|if |fi$|then$|else$|[A-Z_]+=\()"
 )
 TRACE: Final = re.compile(r"\+{1,4} (?=\S)")
@@ -57,11 +59,12 @@ def hydra_overrides(seen: Seen, line: LogLine) -> Found | None:
     text = "\n".join([line.text, *(other.text for other in seen.after(line, 40))])
     module = MODULE.search(text)
     program = module["path"].replace("/", ".") if module else "main"
-    return Found(shlex.join(["python3", "-m", program, *words]), "command", (line.number,))
+    start_of = f'python3 -m {shlex.quote(program)} --config-name="$CONFIG_NAME"'  # Hydra does not print it
+    return Found(f"{start_of} {shlex.join(words)}", "command", (line.number,))
 
 
 def command(seen: Seen, line: LogLine) -> Found | None:
-    """Read a launch command with its continuation lines, and the assignments above it where it is a script."""
+    """Read a launch command with its continuation lines, and the assignments above it if it is a script."""
     lines = [line]
     for other in seen.after(line, MOST_LINES):
         if not _goes_on(lines[-1].text):

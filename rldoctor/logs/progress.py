@@ -23,9 +23,10 @@ class Progress:
 
     moves: dict[Series, tuple[Sample, ...]] = field(default_factory=dict)
 
-    def went_on(self, line: LogLine) -> bool:
-        """Say whether the run finished further steps after a line."""
-        return any(self._after(samples, line) >= ENOUGH for samples in self.moves.values())
+    def went_on(self, line: LogLine, time: float | None = None) -> bool:
+        """Say whether the run finished further steps after a line, whose time may be known from elsewhere."""
+        when = line.time if time is None else time
+        return any(self._after(samples, line, when) >= ENOUGH for samples in self.moves.values())
 
     def main(self) -> dict[str, tuple[Sample, ...]]:
         """Return for each log the counter that moved most."""
@@ -36,12 +37,12 @@ class Progress:
         return best
 
     @staticmethod
-    def _after(samples: Sequence[Sample], line: LogLine) -> int:
+    def _after(samples: Sequence[Sample], line: LogLine, time: float | None) -> int:
         if samples[0].line.file == line.file:
             return sum(sample.line.number > line.number for sample in samples)
-        if line.time is None:
+        if time is None:
             return 0
-        return sum((sample.line.time or 0.0) > line.time + SKEW for sample in samples)
+        return sum((sample.line.time or 0.0) > time + SKEW for sample in samples)
 
 
 def follow(counts: Iterable[tuple[Series, Sample]]) -> Progress:

@@ -103,7 +103,7 @@ def _limits(known: Iterable[Shape]) -> dict[str, int]:
 
 
 def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Sequence[Shape]) -> LogReading:
-    """Return the reading of the matched lines: steps first, then exceptions, then events and configurations."""
+    """Return what the matched lines say: steps first, then exceptions, configurations and events."""
     steps = metrics.read_steps(known, hits)
     moves = follow(steps.counts)
     failures = _failures(text, hits, moves)
@@ -141,11 +141,11 @@ def _failures(text: Text, hits: Mapping[str, tuple[LogLine, ...]], moves: Progre
     found: list[Failure] = []
     for log, first, last in _regions(text, hits):
         found.extend(assemble(text.between(log, first, last)))
-    return tuple(replace(failure, recovered=moves.went_on(failure.line)) for failure in found)
+    return tuple(replace(failure, recovered=moves.went_on(failure.line, failure.time)) for failure in found)
 
 
 def _regions(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> list[tuple[int, int, int]]:
-    """Return log, first and last line of the stretches to read again, merged, from front and back if too many."""
+    """Return log, first and last line of the stretches to read again; of too many those at the ends."""
     spans = [(text.index[line.file], line.number, line.number + AFTER_HEAD) for line in hits.get(HEAD, ())]
     spans += [
         (text.index[line.file], max(1, line.number - BEFORE_RAISED), line.number + AFTER_RAISED)

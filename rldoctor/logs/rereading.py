@@ -60,7 +60,7 @@ class Text:
             number = block.first - 1
 
     def window(self, line: LogLine, lines: int, same: str) -> tuple[LogLine, ...]:
-        """Return up to ``lines`` lines of the same stream (process, rank, node, run) before and after a line."""
+        """Return up to ``lines`` lines of the same process, rank, node or run before and after a line."""
         log = self.index.get(line.file)
         if log is None:
             return (line,)

@@ -1,4 +1,4 @@
-"""One pass over the bytes: every pattern of the rules and of the detectors at once; Python sees matched lines only."""
+"""One pass over the bytes for all patterns of rules and detectors; Python sees matched lines only."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _matched_lines(data: bytes, found: Iterable[tuple[int, int]]) -> Iterable[tu
 
 
 def _note_line(place: RawHit, line: bytes, patterns: Sequence[Pattern], result: Scan) -> None:
-    """Check each candidate on the line itself and keep the hits; of a progress bar's states the last one counts."""
+    """Check each candidate on the line itself and keep the hits; of a progress bar the last state counts."""
     segments = line.rstrip(b"\r").split(b"\r")
     message: bytes | None = None
     for pattern in patterns:
@@ -139,7 +139,7 @@ def _note_line(place: RawHit, line: bytes, patterns: Sequence[Pattern], result: 
 
 
 def _bounded(line: bytes, segment: bytes, pattern: Pattern) -> bytes:
-    """Return the segment, cut around the match if it is endless, with the line's head if it is not the first."""
+    """Return the segment, cut around the match if it is endless, behind the line's head if not the first."""
     text = segment
     if len(segment) > LONGEST:
         found = pattern.search(segment) if not pattern.is_literal else None

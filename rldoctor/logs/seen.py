@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 from rldoctor.logs import phases
 from rldoctor.logs.failures import Failure, Frame
@@ -13,6 +14,8 @@ from rldoctor.logs.phases import Table
 from rldoctor.logs.progress import Progress
 from rldoctor.logs.rereading import Text
 from rldoctor.types import LogLine, Sample
+
+NEAR: Final = 2000  # lines within which an exception tells the phase of something else
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,22 @@ class Seen:
         return self._by_line.get((line.file, line.number))
 
     def phase(self, line: LogLine, frames: Sequence[Frame] = (), call: str | None = None) -> str | None:
-        """Return the phase by stack, by remote method, else by the last line that told one."""
+        """Return the phase by stack, remote method, the driver's traceback, else by the last telling line."""
         told = phases.of_frames(frames, self.phase_rows) or phases.of_call(call)
-        return told or phases.last_told(line, self.told_phases)
+        return told or self._phase_of_failures(line) or phases.last_told(line, self.told_phases)
+
+    def _phase_of_failures(self, line: LogLine) -> str | None:
+        """Return the phase of the nearest exception with one that ended the same step of the same log."""
+        near = [
+            (abs(failure.line.number - line.number), failure.phase)
+            for failure in self.failures
+            if failure.phase
+            and failure.line.file == line.file
+            and not (failure.ignored or failure.recovered)
+            and self.segment(failure.line) == self.segment(line)
+        ]
+        far, phase = min(near, key=lambda pair: pair[0], default=(NEAR, None))
+        return phase if far < NEAR else None
 
     def segment(self, line: LogLine) -> int:
         """Return how many steps had finished before a line of its log."""

@@ -1,8 +1,7 @@
-"""How the known systems' logs look: step lines, metrics, phases and printed configurations, from the dialects."""
+"""How logs look: step lines, metrics, phases and printed configurations of each system, from its dialect."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -72,24 +71,17 @@ class Shape:
         return f"/{self.step_line}/" if self.step_line else None
 
 
+NUMBER: Final = r"[-+]?(?:\d[\d.eE+-]*|nan|inf)"
 PAIRS: Final = re.compile(
-    r"""['"]?(?P<key>[A-Za-z][\w/@.-]{0,80})['"]?\s{0,2}[=:]\s{0,2}['"]?(?P<value>[-+]?(?:\d[\d.eE+-]*|nan|inf))""",
+    rf"""['"]?(?P<key>[A-Za-z][\w/@.-]{{0,80}})['"]?(?:\s{{0,2}}[=:]\s{{0,2}}| )['"]?(?P<value>{NUMBER})""",
     re.IGNORECASE,
 )
+KEYS: Final = {key: (metric, 1.0) for key, metric in GENERIC_KEYS.items()}
+COUNTER: Final = r"\b(?:global[_ ]?)?(?:step|update|iteration|iter)(?:=|: ?|#| )(?P<step>\d{1,12})\b"
+VALUE: Final = r"\b(?:loss|reward|grad_norm)(?:[/_]\w{1,20})?['\"]?(?:=|: ?| )['\"]?-?(?:\d|nan|inf)"
 GENERIC: Final = (
-    Shape(
-        "",
-        r"\{'(?:loss|train_loss|policy_loss)': '?-?(?:\d|nan|inf)",
-        PAIRS,
-        {key: (metric, 1.0) for key, metric in GENERIC_KEYS.items()},
-    ),
-    Shape(
-        "",
-        r"\b(?:global_?)?step(?:=|: ?| )(?P<step>\d+)\b.{0,300}\b(?:loss|reward|grad_norm|reward_mean)['\"]?(?:=|: ?)['\"]?-?(?:\d|nan|inf)",
-        PAIRS,
-        {key: (metric, 1.0) for key, metric in GENERIC_KEYS.items()},
-        counter=re.compile(r"\b(?:global_?)?step(?:=|: ?| )(?P<step>\d{1,12})"),
-    ),
+    Shape("", r"\{'(?:loss|train_loss|policy_loss)': '?-?(?:\d|nan|inf)", PAIRS, KEYS),
+    Shape("", COUNTER + r".{0,300}" + VALUE, PAIRS, KEYS, counter=re.compile(COUNTER)),
 )
 
 
@@ -106,11 +98,6 @@ def number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def is_bad(value: float | None) -> bool:
-    """Say whether a number is NaN or infinite."""
-    return value is not None and not math.isfinite(value)
 
 
 def _shape(system: str, raw: Mapping[str, Any]) -> Shape | None:
@@ -132,7 +119,7 @@ def _shape(system: str, raw: Mapping[str, Any]) -> Shape | None:
 
 def _is_of_lines(match: str) -> bool:
     """Say whether a phase row speaks of a line of the log, not of a frame."""
-    return not match.startswith("in ") and "/" not in match and " " in match
+    return not match.startswith("in ") and not match.endswith(" (") and "/" not in match and " " in match
 
 
 def _bare(text: str) -> str:

@@ -1,9 +1,10 @@
-"""Python tracebacks put together again: prefixed, interleaved, chained, wrapped by Ray, pasted on one line."""
+"""Python tracebacks put together again: prefixed, interleaved, chained, wrapped by Ray, on one line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -35,6 +36,7 @@ CHAINS: Final = (
     "The above exception was the direct cause of the following exception",
 )
 IGNORED: Final = ("Exception ignored in", "--- Logging error ---", "Exception ignored while")
+LEVEL: Final = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 LONGEST_MESSAGE: Final = 4000
 MESSAGE_LINES: Final = 12
 PATIENCE: Final = 120  # lines of its stream after which a traceback without an end is given up
@@ -53,6 +55,7 @@ class _Open:
     chained: bool = False
     ignored: bool = False
     in_message: bool = False
+    nested: bool = False
     column: int = 1
     used: int = 0
 
@@ -61,14 +64,24 @@ def assemble(lines: Iterable[LogLine]) -> list[Failure]:
     """Return the exceptions that lines (in order, of one log) tell, each with its chain, innermost first."""
     streams: dict[Identity, _Stream] = {}
     done: list[Failure] = []
+    told: list[tuple[int, float]] = []
     for line in lines:
-        stream = streams.get(line.who)
-        if stream is None:
-            stream = streams[line.who] = _Stream()
+        if line.time is not None:
+            told.append((line.number, line.time))
+        stream = streams.setdefault(line.who, _Stream())
         done.extend(stream.feed(line))
     for stream in streams.values():
         done.extend(stream.close())
-    return sorted(done, key=lambda failure: failure.line.number)
+    dated = (_dated(failure, told) for failure in done)
+    return sorted(dated, key=lambda failure: failure.line.number)
+
+
+def _dated(failure: Failure, told: Sequence[tuple[int, float]]) -> Failure:
+    """Return a failure that no line of its own dates with the last time that was told before it."""
+    if failure.time is not None:
+        return failure
+    at = bisect_left(told, (failure.line.number, 0.0))
+    return replace(failure, about=told[at - 1][1]) if at else failure
 
 
 class _Stream:
@@ -83,7 +96,10 @@ class _Stream:
         text = line.text
         stripped = text.strip()
         if HEAD in text:
-            yield from self._start(line)
+            if self.open is not None and self.open.links and _is_inner_head(stripped):
+                self.open.nested = True
+            else:
+                yield from self._start(line)
             self._one_line(line, text[text.index(HEAD) + len(HEAD) :])
         elif not stripped:
             if self.open is not None:
@@ -136,7 +152,7 @@ class _Stream:
             _add_link(self.open, line, stripped)
         elif self.open is not None:
             self.open.used += 1
-            if self.open.in_message and self.open.used < MESSAGE_LINES:
+            if self.open.in_message and self.open.used < MESSAGE_LINES and not _is_next(self.open, line):
                 _lengthen(self.open, stripped)
             elif self.open.used > PATIENCE or not self.open.chained:
                 yield from self.close()
@@ -154,12 +170,18 @@ class _Stream:
         error = ON_ONE_LINE.search(text[end:]) if frames else None
         if error is not None:
             _add_link(self.open, line, error[0].strip())
+            self.open.in_message = False
 
 
 def _is_nested(opened: _Open) -> bool:
     """Say whether the last exception wraps a remote one, whose frames follow."""
     last = opened.links[-1]
-    return "ray::" in last.message or last.name.endswith("RayTaskError")
+    return opened.nested or "ray::" in last.message or last.name.endswith("RayTaskError")
+
+
+def _is_inner_head(text: str) -> bool:
+    """Say whether a traceback is told inside of an exception's message: of a data worker, of another rank."""
+    return text.startswith("Original Traceback") or HEAD + " (RANK" in text
 
 
 def _is_error(opened: _Open, stripped: str, column: int) -> bool:
@@ -169,6 +191,11 @@ def _is_error(opened: _Open, stripped: str, column: int) -> bool:
         return False
     found = IN_CONTEXT.match(stripped)
     return found is not None and not (found["message"] or "").startswith("//")
+
+
+def _is_next(opened: _Open, line: LogLine) -> bool:
+    """Say whether a line is the next message of a log, not more of an exception's."""
+    return line.time not in (None, opened.links[-1].line.time) or LEVEL.search(line.text[:80]) is not None
 
 
 def _add_link(opened: _Open, line: LogLine, text: str) -> None:

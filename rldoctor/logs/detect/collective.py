@@ -20,14 +20,17 @@ PATTERNS: Final = (TIMEOUT, ENQUEUED, STACK, NO_RECORDER)
 
 WORK: Final = re.compile(
     r"WorkNCCL\((?:SeqNum=(?P<seq>\d{1,12}), )?OpType=(?P<op>\w{1,40})(?:, NumelIn=(?P<elements>\d{1,15}))?"
-    r"(?:, NumelOut=\d{1,15})?.{0,80}?Timeout\(ms\)=(?P<timeout>\d{1,12})\)(?: ran for (?P<elapsed>\d{1,12}) milli)?"
+    r"(?:, NumelOut=\d{1,15})?.{0,80}?Timeout\(ms\)=(?P<timeout>\d{1,12})\)"
+    r"(?: ran for (?P<elapsed>\d{1,12}) milli)?"
 )
 GROUP: Final = re.compile(
-    r"\[PG (?:ID )?(?P<id>\w{1,40}) (?:PG )?GUID (?P<guid>[\w.-]{1,60})(?:\((?P<name>[\w.:-]{1,80})\))? Rank (?P<rank>\d{1,6})\]"
+    r"\[PG (?:ID )?(?P<id>\w{1,40}) (?:PG )?GUID (?P<guid>[\w.-]{1,60})"
+    r"(?:\((?P<name>[\w.:-]{1,80})\))? Rank (?P<rank>\d{1,6})\]"
 )
 AT_WORK: Final = re.compile(r"(?:work sequence id: ?|at (?:NCCL )?work: ?)(?P<seq>\d{1,12})")
 LAST: Final = re.compile(
-    r"last enqueued (?:NCCL )?work: ?(?P<enqueued>-?\d{1,12}), last completed (?:NCCL )?work: ?(?P<completed>-?\d{1,12})"
+    r"last enqueued (?:NCCL )?work: ?(?P<enqueued>-?\d{1,12}), "
+    r"last completed (?:NCCL )?work: ?(?P<completed>-?\d{1,12})"
 )
 FAILED_FRAME: Final = re.compile(
     r"#\d{1,4} (?P<function>[\w.<>]{1,200}) from (?P<file>\S{1,400}):(?P<line>\d{1,7})\s*$"
@@ -52,9 +55,9 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     waiting = _waiting(seen)
     _add_groups(waiting, seen.lines(ENQUEUED))
     _add_stacks(waiting, seen)
-    no_recorder = {_place(line): line for line in seen.lines(NO_RECORDER)}
-    if no_recorder:
-        for one in waiting.values():
+    without = {line.who.rank for line in seen.lines(NO_RECORDER)}
+    for one in waiting.values():
+        if one.line.who.rank in without:
             one.fields.setdefault("flight_recorder", False)
     _add_others(list(waiting.values()))
     _add_missing(list(waiting.values()), seen)
@@ -123,6 +126,7 @@ def _add_stacks(waiting: dict[tuple[Any, ...], _Waiting], seen: Seen) -> None:
         mine = [one for one in waiting.values() if one.line.who.rank == line.who.rank] if frames else []
         before = [one for one in mine if one.line.file == line.file and one.line.number <= line.number]
         for one in before[-1:] or mine[:1]:
+            one.fields["flight_recorder"] = True
             one.fields["frames"] = [str(frame) for frame in frames]
             one.fields["frame"] = str(
                 next((f for f in reversed(frames) if "torch/distributed" not in f.file), frames[-1])
@@ -147,18 +151,15 @@ def _add_others(waiting: list[_Waiting]) -> None:
     """Tell each rank's event what other ranks of the same group wait in instead."""
     for one in waiting:
         for other in waiting:
-            if (
-                other.group == one.group
-                and (other.op, other.seq) != (one.op, one.seq)
-                and _near(one.line, other.line)
-            ):
+            if other.group == one.group and other.op != one.op and _near(one.line, other.line):
                 one.fields["other_op"] = other.op
                 break
 
 
 def _add_missing(waiting: list[_Waiting], seen: Seen) -> None:
-    """Name the ranks of the default group that spoke in the log and do not wait, where all waiting ones are told."""
-    ranks = {line.who.rank for lines in seen.hits.values() for line in lines if line.who.rank is not None}
+    """Name the ranks of the default group that spoke but do not wait, where all that wait are told."""
+    ranks = {line.who.rank for lines in seen.hits.values() for line in lines}
+    ranks -= {one.line.who.rank for one in waiting}
     groups: dict[tuple[Any, ...], list[_Waiting]] = {}
     for one in waiting:
         groups.setdefault((one.group, one.seq, one.op), []).append(one)
@@ -166,7 +167,7 @@ def _add_missing(waiting: list[_Waiting], seen: Seen) -> None:
         mine = {one.line.who.rank for one in members}
         if group != "default_pg" or None in mine or any(one.line.repeated > 1 for one in members):
             continue
-        missing = sorted(rank for rank in ranks - mine if rank is not None)
+        missing = sorted(rank for rank in ranks if rank is not None)
         if missing:
             for one in members:
                 one.fields["ranks_missing"] = missing
@@ -177,9 +178,10 @@ def _with_lines(told: Sighting, others: list[LogLine]) -> Sighting:
 
 
 def _near(one: LogLine, other: LogLine) -> bool:
+    """Say whether two lines may speak of one incident."""
     if one.time is not None and other.time is not None:
         return abs(one.time - other.time) < 3600
-    return True
+    return one.file != other.file or abs(one.number - other.number) < 2000
 
 
 def _group(line: LogLine) -> str | None:
@@ -191,7 +193,3 @@ def _group(line: LogLine) -> str | None:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text else None
-
-
-def _place(line: LogLine) -> tuple[str, int]:
-    return line.file, line.number

@@ -52,7 +52,7 @@ ALIASES: Final = {"total2": "bytes_total", "free2": "bytes_free"}
 DEVICE: Final = re.compile(r"\bGPU (\d{1,4})\b|\(GPU (\d{1,4});")
 RAY_NODE: Final = re.compile(r"Memory on the node \(IP: ([\w.:]+)|at node \(ID: \w+, IP: ([\w.:]+)\)")
 RAY_USED: Final = re.compile(
-    r"was (?P<used>[\d.]+)GB / (?P<total>[\d.]+)GB \((?P<share>[\d.]+)\), which exceeds the memory usage threshold"
+    r"was (?P<used>[\d.]+)GB / (?P<total>[\d.]+)GB \([\d.]+\), which exceeds the memory usage threshold"
 )
 
 

@@ -22,6 +22,7 @@ CRASHED: Final = (
     "/^(?:.{0,40}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\))?/",
     "/(?:died|exited) unexpectedly/",
     "Received sigquit from a child process",
+    "/(?:got signal: \\d+|Received (?:Signals\\.)?\\w+ death signal)/",
 )
 RAY: Final = (
     "/(?:Actor|Worker)DiedError|WorkerCrashedError/",
@@ -38,7 +39,11 @@ ELASTIC_LINE: Final = re.compile(
 ROW: Final = re.compile(r"\s*(?P<key>time|host|rank|exitcode|error_file|traceback)\s*: (?P<value>.*)")
 RANK: Final = re.compile(r"(\d{1,6})(?: \(local_rank: (\d{1,5})\))?")
 CODE: Final = re.compile(r"(-?\d{1,5}) +\(pid: (\d{1,10})\)")
-SIGNAL: Final = re.compile(r"\b(SIG[A-Z]{2,6})\b|\bsignal (\d{1,2})\b", re.IGNORECASE)
+SIGNAL: Final = re.compile(
+    r"\b(SIG(?:KILL|TERM|SEGV|ABRT|BUS|INT|QUIT|HUP|ILL|FPE|PIPE|USR[12]))\b"
+    r"|\b(?:[Ss]ignal:?|Received) (\d{1,2})\b"
+    r"|(?i:(sigquit|sigterm|sigkill))"
+)
 EXIT_TYPE: Final = re.compile(
     r"Worker exit type: (?P<type>\w+)(?: Worker exit detail: (?P<detail>.{0,300}))?"
 )
@@ -53,8 +58,10 @@ def detect(seen: Seen) -> Iterator[Sighting]:
         yield from _table(seen, line)
     for line in seen.lines(ELASTIC):
         yield from _elastic(seen, line)
+    workers = {(line.file, line.number) for line in seen.lines(*RAY)}
     for line in seen.lines(*CRASHED):
-        yield _crashed(seen, line)
+        if (line.file, line.number) not in workers and "[shutdown]" not in line.text:
+            yield _crashed(seen, line)
     for line in seen.lines(*RAY):
         yield _worker(seen, line)
 
@@ -102,7 +109,7 @@ def _crashed(seen: Seen, line: LogLine) -> Sighting:
     found = SIGNAL.search(line.text)
     name = None
     if found is not None:
-        name = found[1].upper() if found[1] else _signal_name(int(found[2]))
+        name = _signal_name(int(found[2])) if found[2] else (found[1] or found[3]).upper()
     name = name or next((signal for word, signal in WORDS.items() if word in line.text), None)
     fields = {
         "signal": name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from rldoctor.logs.detect.sightings import Sighting, sighting
@@ -62,7 +62,7 @@ ROWS: Final = (
     ("hardware_error", "/NVRM: Xid/", r"\(PCI:(?P<device>[\w:.]+)\): (?P<code>\d{1,4})"),
     (
         "hardware_error",
-        "/uncorrectable (?:ECC|NVLink) error|GPU has fallen off the bus|unspecified launch failure due to hardware/",
+        "/uncorrectable (?:ECC|NVLink) error|GPU has fallen off the bus/",
         r"(?P<code>ECC|NVLink|fallen off)",
     ),
     ("gpu_error", "/CUDA error: [a-z]/", r"CUDA error: (?P<message>[^\n]{1,200})"),
@@ -76,14 +76,19 @@ PATTERNS: Final = tuple(dict.fromkeys(key for _, key, _ in ROWS))
 SHAPES: Final = tuple((kind, key, re.compile(pattern)) for kind, key, pattern in ROWS)
 INTEGERS: Final = frozenset({"port", "step"})
 NUMBERS: Final = frozenset({"asked_gpus", "present_gpus"})
-SHARED: Final = frozenset({"port", "path", "code"})
+SHARED: Final = frozenset({"port", "code", "host"})
+NOT: Final[Mapping[str, tuple[str, ...]]] = {
+    "gpu_error": ("out of memory",),
+    "disk_full": ("shared memory", "/dev/shm"),
+    "connection_lost": ("metrics exporter agent",),
+}
 
 
 def detect(seen: Seen) -> Iterator[Sighting]:
     """Yield a sighting for each line of the table above."""
     for kind, key, shape in SHAPES:
         for line in seen.lines(key):
-            if kind == "gpu_error" and "out of memory" in line.text:
+            if any(word in line.text for word in NOT.get(kind, ())):
                 continue
             found = shape.search(line.text)
             fields: dict[str, Any] = {
