@@ -1,0 +1,41 @@
+#!/bin/bash
+# A slime launch with three mistakes in it: `rldoctor check examples/launch_qwen3_4b.sh`
+set -ex
+NUM_GPUS=${NUM_GPUS:-8}
+
+CKPT_ARGS=(
+   --hf-checkpoint /root/models/Qwen3-4B
+   --save /root/ckpt/qwen3-4b-run1
+   --save-interval 20
+)
+ROLLOUT_ARGS=(
+   --prompt-data /root/data/dapo-math-17k.jsonl
+   --input-key prompt
+   --num-rollout 300
+   --rollout-batch-size 32
+   --n-samples-per-prompt 8
+   --rollout-max-response-len 8192
+   --num-steps-per-rollout 4
+   --global-batch-size 256
+)
+PERF_ARGS=(
+   --tensor-model-parallel-size 2
+   --sequence-parallel
+   --max-tokens-per-gpu 9216      # packed micro-batches
+)
+SGLANG_ARGS=(
+   --rollout-num-gpus-per-engine 2
+   --sglang-mem-fraction-static 0.7
+)
+
+ray start --head --node-ip-address 127.0.0.1 --num-gpus ${NUM_GPUS} --disable-usage-stats
+ray job submit --address="http://127.0.0.1:8265" \
+   --runtime-env-json='{"env_vars": {"PYTHONPATH": "/root/Megatron-LM", "NCCL_NVLS_ENABLE": "1"}}' \
+   -- python3 train.py \
+   --actor-num-nodes 1 \
+   --actor-num-gpus-per-node 8 \
+   --rollout-num-gpus 8 \
+   ${CKPT_ARGS[@]} \
+   ${ROLLOUT_ARGS[@]} \
+   ${PERF_ARGS[@]} \
+   ${SGLANG_ARGS[@]}

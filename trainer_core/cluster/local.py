@@ -1,0 +1,141 @@
+"""Ranks without Ray: this process alone, or the processes that torchrun started, of which rank 0 drives."""
+
+from __future__ import annotations
+
+import base64
+import os
+import pickle
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore, Store, TCPStore
+
+from trainer_core.cluster import Transport, worker_class
+from trainer_core.config import Config
+from trainer_core.failures import describe
+from trainer_core.types import Failure, Reply, RunFailed, UserError
+
+DRIVER_SECONDS = 86400.0
+FAILURE_KEY, FAILURE_SECONDS = "failure", 3.0
+
+
+def world() -> tuple[int, int]:
+    """Return this process's rank and the number of ranks, as torchrun set them."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def start(config: Config) -> Transport:
+    """Start rank 0 in this process; under torchrun, with the others as its peers."""
+    _, size = world()
+    if config.cluster.workers not in (None, size):
+        raise UserError(
+            f"cluster.workers={config.cluster.workers}, but {size} process runs; use cluster.kind: ray, or\n"
+            f"  torchrun --nproc-per-node {config.cluster.workers} -m trainer_core CONFIG"
+        )
+    if size % config.train.ulysses:
+        raise UserError(f"train.ulysses={config.train.ulysses} must divide the {size} ranks")
+    return _Alone(config) if size == 1 else _Torchrun(config, size)
+
+
+class _Alone:
+    """One rank, in this process."""
+
+    size = 1
+
+    def __init__(self, config: Config) -> None:
+        self._worker = worker_class()(config, 0, 1)
+        port = config.cluster.port
+        self._worker.join(_store(port) if port else HashStore())
+
+    def send(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Reply]:
+        return [self._worker.answer(method, arguments[0])]
+
+    def dump(self, folder: Path) -> None:
+        self._worker.dump(folder)
+
+    def close(self) -> None:
+        self._worker.close()
+
+
+def _store(port: int) -> TCPStore:
+    """Return the ranks' meeting point at a port, or raise RunFailed where it is taken."""
+    try:
+        return TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
+    except (RuntimeError, OSError) as error:
+        failure = describe(error)
+        raise RunFailed(
+            Failure(failure.kind, failure.message, {"port": port, "host": "127.0.0.1"}, failure.traceback)
+        ) from error
+
+
+class _Torchrun:
+    """Rank 0 of torchrun's processes: it calls its own worker and has the others do the same."""
+
+    def __init__(self, config: Config, size: int) -> None:
+        self.size = size
+        self._worker = worker_class()(config, 0, size, int(os.environ.get("LOCAL_RANK", "0")))
+        self._worker.join(None)
+        self._store, self._group = _meet(config)
+
+    def send(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Reply]:
+        try:
+            self._tell((method, arguments))
+            mine = self._worker.answer(method, arguments[0])
+            if mine.failure is None:
+                replies: list[Any] = [None] * self.size
+                dist.gather_object(mine, replies, group=self._group)
+                return replies
+        except RuntimeError as error:
+            mine = Reply(failure=describe(error, rank=0))
+        return [mine, *self._heard()]
+
+    def _tell(self, command: tuple[str, Any]) -> None:
+        dist.broadcast_object_list([command], group=self._group)
+
+    def _heard(self) -> list[Reply]:
+        """Return why other ranks ended, where they could still say so."""
+        try:
+            self._store.wait([FAILURE_KEY], timedelta(seconds=FAILURE_SECONDS))
+        except RuntimeError:
+            return [Reply(failure=Failure("worker_died", "another rank is gone and left no word"))]
+        return [Reply(failure=pickle.loads(base64.b64decode(self._store.get(FAILURE_KEY))))]
+
+    def dump(self, folder: Path) -> None:
+        self._worker.dump(folder)
+
+    def close(self) -> None:
+        if dist.is_initialized():
+            self._tell(("close", ()))
+            self._worker.close()
+
+
+def serve(config: Config) -> int:
+    """Do as rank 0 says, until it says close: the life of torchrun's other ranks. Return the exit code."""
+    rank, size = world()
+    worker = worker_class()(config, rank, size, int(os.environ.get("LOCAL_RANK", "0")))
+    worker.join(None)
+    store, group = _meet(config)
+    while True:
+        heard: list[Any] = [None]
+        dist.broadcast_object_list(heard, group=group)
+        method, arguments = heard[0]
+        if method == "close":
+            worker.close()
+            return 0
+        reply = worker.answer(method, arguments[rank])
+        if reply.failure:
+            store.set(FAILURE_KEY, base64.b64encode(pickle.dumps(reply.failure)).decode())
+            print(reply.failure.traceback, file=sys.stderr, flush=True)
+            return 1
+        dist.gather_object(reply, group=group)
+
+
+def _meet(config: Config) -> tuple[Store, Any]:
+    """Return the ranks' store, and a group for commands, which may stay silent while the driver works."""
+    store = dist.distributed_c10d._get_default_store()
+    group = dist.new_group(backend="gloo", timeout=timedelta(seconds=DRIVER_SECONDS))
+    return store, group

@@ -1,0 +1,69 @@
+"""SIGTERM and Ctrl-C end the run after a step, SIGUSR1 writes dumps; also while the main thread hangs."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from trainer_core.run import Control
+
+INTERRUPTED = 130
+
+
+def ignore() -> None:
+    """Leave the signals to the driver: this process ends when it says so."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class Signals:
+    """Listens in a thread: a wake-up pipe is written even when no Python code of the main thread runs."""
+
+    def __init__(self, control: Control, dumps: Path) -> None:
+        self._control, self._dumps = control, dumps
+        self._forward: Callable[[Path], None] | None = None
+
+    def forward(self, dump: Callable[[Path], None]) -> None:
+        """Have SIGUSR1 reach the ranks too."""
+        self._forward = dump
+
+    def __enter__(self) -> Self:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, _nothing)
+        self._dumps.mkdir(parents=True, exist_ok=True)
+        self._stacks = (self._dumps / "stacks_driver.txt").open("a", encoding="utf-8")
+        faulthandler.register(signal.SIGUSR1, self._stacks, all_threads=True, chain=True)
+        threading.Thread(target=self._listen, name="signals", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.set_wakeup_fd(-1)
+        faulthandler.unregister(signal.SIGUSR1)
+        self._stacks.close()
+        os.close(self._write)
+
+    def _listen(self) -> None:
+        while heard := os.read(self._read, 1):
+            number = heard[0]
+            if number == signal.SIGUSR1 and self._forward:
+                self._forward(self._dumps)
+            elif number == signal.SIGINT and self._control.stop:
+                os._exit(INTERRUPTED)  # asked twice: do not wait for the step
+            elif number in (signal.SIGTERM, signal.SIGINT):
+                self._control.stop = signal.Signals(number).name
+                print(f"{self._control.stop}: stopping after this step, with a checkpoint", flush=True)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Stand in for the default action: the thread acts."""
