@@ -22,9 +22,8 @@ MODULE: Final = re.compile(
 )
 ARGUMENT: Final = re.compile(r"\s*(?P<name>[a-z][\w]{0,100}) \.{2,} ?(?P<value>.*)$")
 SHELL_LINE: Final = re.compile(
-    r"\s*(?:(?:export\s+)?[A-Za-z_]\w*=|#|set [-+]|if |fi$|then$|else$|(?:python3?|cd|pip|ulimit|echo|source|ray) |$)"
-)
-    r"\s*(?:(?:export\s+)?[A-Za-z_]\w*=|#|set [-+]|if |fi$|then$|else$|[A-Z_]+=\()"
+    r"\s*(?:(?:export\s+)?[A-Za-z_]\w*=|#|set [-+]|if |fi$|then$|else$"
+    r"|(?:python3?|cd|pip|ulimit|echo|source|ray) |$)"
 )
 TRACE: Final = re.compile(r"\+{1,4} (?=\S)")
 LONGEST: Final = 1 << 18
