@@ -11,9 +11,10 @@ from rldoctor import dialects, expr
 from rldoctor.dialects import Dialect, Row
 from rldoctor.dialects.versions import in_force
 from rldoctor.facts.told import Key, split
-from rldoctor.types import UNKNOWN, Command, Fact, Origin, OriginKind, Role, Setting
+from rldoctor.types import UNKNOWN, Command, Fact, Origin, OriginKind, Role, Setting, State
 
 NOTHING: Final = Origin("default")
+NO_ARGUMENTS: Final = "adds no arguments"
 _REFERENCE: Final = re.compile(r"\$\{(?:oc\.select:)?([\w./+-]+)(?:,([^${}]*))?\}")
 
 
@@ -36,7 +37,8 @@ def hear(command: Command, below: Sequence[Setting] = ()) -> Spoken:
 class Table:
     """Facts by role and concept. ``given`` stands above all: what a person told, what a remedy would set.
 
-    A table without ``complete`` does not know the whole configuration, so that defaults stay unknown.
+    A table that is not ``complete`` does not know the whole configuration: what is not written stays
+    unknown. One that is not ``started`` knows no command at all.
     """
 
     dialect: Dialect
@@ -47,6 +49,7 @@ class Table:
     env: Mapping[str, Any] = field(default_factory=dict)
     told: frozenset[Key] = frozenset()
     complete: bool = True
+    started: bool = True
     facts: dict[Key, Fact] = field(default_factory=dict)
     rows: dict[Key, list[Row]] = field(default_factory=dict)
     active: dict[Key, Row | None] = field(default_factory=dict)
@@ -87,8 +90,19 @@ class Table:
     def put(self, fact: Fact) -> None:
         """Take a derived fact over what rows say, but not over what was told."""
         key = (fact.role, fact.concept)
-        if key not in self.given and self.in_use(fact.role):
-            self.facts[key] = replace(fact, system=self.system)
+        if key in self.given or not self.in_use(fact.role):
+            return
+        inputs = [self.fact(concept, role) for role, concept in fact.origin.inputs if (role, concept) != key]
+        assumes = dict.fromkeys(text for each in (*inputs, fact) for text in each.assumes)
+        depends = dict.fromkeys(name for each in (fact, *inputs) for name in each.depends)
+        unsure = fact.state == "known" and any(each.state == "assumed" for each in inputs)
+        self.facts[key] = replace(
+            fact,
+            system=self.system,
+            state="assumed" if unsure else fact.state,
+            assumes=tuple(assumes),
+            depends=tuple(depends) if fact.value is UNKNOWN else fact.depends,
+        )
 
     def fact(self, concept: str, role: Role = "policy") -> Fact:
         """Return the fact; a concept that the system has no row for is a known None."""
@@ -117,8 +131,8 @@ class Table:
     def in_use(self, role: Role) -> bool:
         """Say whether the run has this role; where nobody knows, it has."""
         node = self.dialect.roles.get(role)
-        if node is None or not self.complete:
-            return True
+        if node is None:
+            return role == "policy" or any(known == role for known, _ in self.rows)
         value = expr.evaluate(node, self)
         return value is UNKNOWN or bool(value)
 
@@ -144,10 +158,10 @@ class Table:
             return Fact("policy", concept, self.env[name], Origin("set", f"{name}={self.env[name]}", name))
         setting = self.spoken.env.get(name)
         if setting is None or setting.form == "delete":
-            state = None if self.complete else UNKNOWN
-            return Fact(
-                "policy", concept, state, Origin("default", key=name), "known" if self.complete else "unknown"
-            )
+            absent = Origin("default", key=name)
+            if self.started:
+                return Fact("policy", concept, None, absent)
+            return Fact("policy", concept, UNKNOWN, absent, "unknown")
         return self._from_setting((("policy", concept)), setting, lambda value: value)
 
     def _given(self, key: Key) -> Fact | None:
@@ -160,7 +174,7 @@ class Table:
         )
 
     def _nothing(self, key: Key) -> Fact:
-        if self.complete:
+        if self.complete or (self.started and key not in self.rows):
             return Fact(*key, None, NOTHING, "known", self.system)
         return Fact(*key, UNKNOWN, NOTHING, "unknown", self.system)
 
@@ -192,18 +206,27 @@ class Table:
 
     def _default(self, key: Key, live: Sequence[Row], unsure: Sequence[Row]) -> Fact | None:
         if not self.complete:
-            return None
+            return self._nothing(key)
         if not live and unsure:
-            depends = tuple(dict.fromkeys(name for row in unsure for name in self._unknown_names(row)))
-            return Fact(*key, UNKNOWN, NOTHING, "unknown", self.system, depends)
+            return self._undecided(key, unsure)
         for row in live:
             value = dialects.default(row, self.version)
             if (isinstance(value, str) and "${" in value) or self._follows(row):
                 value = self._interpolated(row, self._theirs(row))
             if value is not None:
+                before = [
+                    other for other in unsure if self.rows[key].index(other) < self.rows[key].index(row)
+                ]
+                if any(dialects.default(other, self.version) not in (None, value) for other in before):
+                    return self._undecided(key, before)
                 self.active[key] = row
                 return self._from_default(key, row, value)
         return self._from_default(key, live[0], None) if live else None
+
+    def _undecided(self, key: Key, unsure: Sequence[Row]) -> Fact:
+        """Return the fact of a concept whose default hangs on what nobody told."""
+        depends = tuple(dict.fromkeys(name for row in unsure for name in self._unknown_names(row)))
+        return Fact(*key, UNKNOWN, NOTHING, "unknown", self.system, depends)
 
     def _unknown_names(self, row: Row) -> list[str]:
         names = expr.names(row.when) if row.when is not None else ()
@@ -214,7 +237,9 @@ class Table:
         origin = Origin("default", f"default of {release}", row.key)
         if value is UNKNOWN:
             return Fact(*key, UNKNOWN, origin, "unknown", self.system, (row.key,), self.assumes)
-        return Fact(*key, value, origin, "known", self.system, (), self.assumes)
+        hidden = tuple(text for text in self.command.assumes if text.endswith(NO_ARGUMENTS))
+        state: State = "assumed" if hidden else "known"
+        return Fact(*key, value, origin, state, self.system, (), (*self.assumes, *hidden))
 
     def _from_setting(self, key: Key, setting: Setting, decode: Any) -> Fact:
         origin = _written(setting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -42,10 +42,10 @@ class Found:
 
 def hydra_overrides(seen: Seen, line: LogLine) -> Found | None:
     """Read Hydra's list of overrides; the program is the one that the traceback behind it names."""
-    start = line.text.find("overrides:")
-    at = line.text.find("[", start)
+    said = line.text.find("overrides:")
+    at = line.text.find("[", said)
     words: list[str] = []
-    while start >= 0 and at >= 0:
+    while said >= 0 and at >= 0:
         item = ITEM.match(line.text, at + 1)
         if item is None:
             break
@@ -58,8 +58,13 @@ def hydra_overrides(seen: Seen, line: LogLine) -> Found | None:
     text = "\n".join([line.text, *(other.text for other in seen.after(line, 40))])
     module = MODULE.search(text)
     program = module["path"].replace("/", ".") if module else "main"
-    start_of = f'python3 -m {shlex.quote(program)} --config-name="$CONFIG_NAME"'  # Hydra does not print it
-    return Found(f"{start_of} {shlex.join(words)}", "command", (line.number,))
+    start = f"python3 -m {shlex.quote(program)} --config-name={_config_name(words)}"
+    return Found(f"{start} {shlex.join(words)}", "command", (line.number,))
+
+
+def _config_name(words: Sequence[str]) -> str:
+    """Return the config's name, which Hydra does not print: it refuses keys that its config has not."""
+    return "ppo_megatron_trainer" if any(".megatron." in word for word in words) else '"$CONFIG_NAME"'
 
 
 def command(seen: Seen, line: LogLine) -> Found | None:
