@@ -115,7 +115,8 @@ def rules() -> None:
 
 def _told(pairs: Sequence[str], system: str | None) -> ToldFacts:
     from rldoctor import dialects
-    from rldoctor.facts import ToldFacts, typed
+    from rldoctor.facts import ToldFacts
+    from rldoctor.facts.told import typed
 
     if system is not None:
         dialects.load(system)

@@ -15,6 +15,7 @@ from rldoctor.types import ROLES, UNKNOWN, Fact, RLDoctorError, Role
 
 LONGEST_KEY: Final = 40
 MOST_SPELLINGS: Final = 3
+UNITS: Final = ("seconds", "tokens", "bytes", "MiB", "GiB")
 _HOLE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _KEY = re.compile(r"\s*key\(\s*([\w.]+)\s*\)\s*")
 
@@ -53,17 +54,24 @@ def _say_expression(text: str, scope: Speaker, facts: Facts) -> str:
 
 
 def spell(facts: Facts, name: str) -> str:
-    """Return key and value of a fact as the user would write them, or its meaning where it has no key."""
+    """Return key and value of a fact as the user would write them; only the value where it has no key."""
     fact = facts.resolve(name)
     if fact is None or (fact.value is UNKNOWN and facts.system is None):
         return key(facts, name)
-    if fact.origin.kind == "derived" or (name.startswith("env.") and fact.value is None):
-        return f"{meaning(name)} {_say_value(fact)}"
     row = _row(facts, name)
     written = fact.origin.key or (row.key if row is not None else None)
-    if written is None:
-        return f"{meaning(name)} {_say_value(fact)}"
+    if fact.origin.kind == "derived" or written is None:
+        return _with_unit(name, fact)
+    if name.startswith("env.") and fact.value is None:
+        return f"{written} (unset)"
     return pair(shorten(written), raw(facts, name, fact), yaml=_is_yaml(facts))
+
+
+def _with_unit(name: str, fact: Fact) -> str:
+    if fact.value is UNKNOWN:
+        return f"an unknown number of {meaning(name)}"
+    unit = vocabulary.load().concepts[split(name)[0]].unit if is_concept(name) else ""
+    return f"{say(fact.value)} {unit}" if unit in UNITS and fact.value is not None else say(fact.value)
 
 
 def key(facts: Facts, name: str) -> str:
@@ -132,12 +140,6 @@ def say(value: Any) -> str:
 
 def _say_yaml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else say(value)
-
-
-def _say_value(fact: Fact) -> str:
-    if fact.value is UNKNOWN:
-        return "(unknown)"
-    return "(unset)" if fact.value is None else say(fact.value)
 
 
 def formula(node: expr.Node, facts: Facts, own: Callable[[str], str]) -> str:

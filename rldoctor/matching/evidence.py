@@ -55,7 +55,7 @@ def _of_fact(facts: Facts, name: str, fact: Fact) -> Evidence:
     place = fact.origin.place
     yaml = facts.document is not None and facts.document.kind == "yaml"
     if fact.origin.kind == "derived" or key is None:
-        text = wording.spell(facts, name) + _how(facts, name, fact)
+        text = f"{wording.meaning(name)}: {wording.spell(facts, name)}" + _how(facts, name, fact)
     else:
         text = wording.pair(key, wording.raw(facts, name, fact), yaml=yaml) + _how(facts, name, fact)
     return Evidence(
