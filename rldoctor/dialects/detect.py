@@ -65,12 +65,19 @@ def _speakers(command: Command, marks: Sequence[Mark]) -> list[tuple[Mark, Certa
     candidates = [mark for mark in candidates if mark.system not in inner]
     best = max((hits[mark.system] for mark in candidates), default=0)
     near = [mark for mark in candidates if 2 * hits[mark.system] > best]
-    return [(mark, "certain" if len(near) == 1 and best >= 2 else "possible") for mark in near]
+    sure = len(near) == 1 and (best >= 2 or _is_dotted(command, near[0]))
+    return [(mark, "certain" if sure else "possible") for mark in near]
 
 
 def _named(command: Command, mark: Mark) -> bool:
     """Say whether the program's name holds the system's, as ``verl.trainer.main_ppo`` does."""
     return mark.system in re.split(r"\W+", command.program)
+
+
+def _is_dotted(command: Command, mark: Mark) -> bool:
+    """Say whether a key below a system's own root is set: one of those is enough."""
+    own = tuple(prefix for prefix in mark.signature if prefix.endswith("."))
+    return any(setting.key.startswith(own) for setting in command.settings) if own else False
 
 
 def _starts(command: Command, mark: Mark) -> bool:

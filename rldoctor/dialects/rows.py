@@ -69,7 +69,11 @@ class Embed:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One system's table. ``launcher`` marks programs that start others and train nothing themselves."""
+    """One system's table. ``launcher`` marks programs that start others and train nothing themselves.
+
+    ``config_flags`` name a config file below the command's own words; ``hydra`` says which flags give
+    Hydra's ``path`` and ``name`` of it, and which names the system itself has (``known``).
+    """
 
     system: str
     rows: tuple[Row, ...]
@@ -81,6 +85,7 @@ class Dialect:
     environment: str = "export"
     launcher: bool = False
     config_flags: tuple[str, ...] = ()
+    hydra: Mapping[str, Any] = field(default_factory=dict)
     roles: Mapping[str, expr.Node] = field(default_factory=dict)
     upstream: Mapping[str, Any] = field(default_factory=dict)
     computed: str | None = None
@@ -96,7 +101,7 @@ class Dialect:
 
 
 _WORDS: Final = ("programs", "signature", "releases", "config_flags")
-_PLAIN: Final = ("system", "form", "environment", "launcher", "roles", "upstream", "computed")
+_PLAIN: Final = ("system", "form", "environment", "launcher", "hydra", "roles", "upstream", "computed")
 
 
 def as_json(dialect: Dialect) -> dict[str, Any]:

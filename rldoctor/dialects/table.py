@@ -23,6 +23,7 @@ DIALECT_KEYS: Final = (
     "environment",
     "launcher",
     "config_flags",
+    "hydra",
     "roles",
     "rows",
 )
@@ -65,6 +66,7 @@ def parse(raw: Mapping[str, Any], path: str) -> Dialect:
         environment=raw.get("environment", "export"),
         launcher=raw.get("launcher", False),
         config_flags=tuple(raw.get("config_flags", ())),
+        hydra=raw.get("hydra", {}),
         roles={role: expr.compile(str(text)) for role, text in raw.get("roles", {}).items()},
         upstream=raw.get("upstream", {}),
         computed=computed,
@@ -127,6 +129,8 @@ def _head_mistakes(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, allowed in (("form", FORMS), ("environment", ENVIRONMENTS)):
         if key in raw and raw[key] not in allowed:
             yield f"{key}:", f"{key} is one of {', '.join(allowed)}"
+    if raw.get("hydra") and set(raw["hydra"]) != {"path", "name", "known"}:
+        yield "hydra:", "hydra says path, name and known"
     for program in raw.get("programs", ()):
         if not _compiles(program):
             yield str(program), f"not a regular expression: {program}"

@@ -111,8 +111,7 @@ def _model(table: Table, role: Role, document: Document | None) -> None:
     for concept, value in _values(shape):
         if (arguments and concept not in ALWAYS) or table.written(concept, role) is not None:
             continue
-        if value is not UNKNOWN or path.value is not None:
-            source.put(concept, value)
+        source.put(concept, value)
     ends = files.stop_token_ids(folder) if folder is not None else None
     tokens = _Source(table, role, f"files of {folder}", "model.path", trouble)
     tokens.put("model.stop_token_ids", UNKNOWN if ends is None else list(ends.ids))

@@ -9,6 +9,7 @@ from typing import Any
 from rldoctor import dialects, vocabulary
 from rldoctor.dialects import Detection, Row, versions
 from rldoctor.facts import modelled
+from rldoctor.facts.basefile import below
 from rldoctor.facts.derive import derive
 from rldoctor.facts.present import asked_by_launcher, launched, present
 from rldoctor.facts.table import Table, hear
@@ -20,7 +21,6 @@ from rldoctor.types import (
     Document,
     Fact,
     Origin,
-    RLDoctorError,
     Role,
     Setting,
     State,
@@ -35,6 +35,7 @@ class Start:
     command: Command | None = None
     below: tuple[Setting, ...] = ()
     launchers: tuple[Fact, ...] = ()
+    complete: bool = True
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -154,9 +155,11 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
         systems = tuple(dict.fromkeys(each.system for each in here if each.certainty == "certain"))
         launchers = launched([each for each in here if each.certainty == "certain"])
         for system, command in _trained(world, here, told.system):
-            whole, below = _with_config_file(document, command, system)
-            start = Start(told, command, below, launchers)
-            walked.append(_facts(system, tuple(dict.fromkeys((system, *systems))), whole, world, start))
+            base = below(document, command, dialects.load(system))
+            start = Start(told, command, base.settings, launchers, base.complete)
+            walked.append(
+                _facts(system, tuple(dict.fromkeys((system, *systems))), base.document, world, start)
+            )
     return tuple(walked)
 
 
@@ -203,12 +206,13 @@ def _table(system: str, start: Start, document: Document | None) -> Table:
         given=_given(start),
         env={**told.env, **_environment_of(start.changes)},
         told=frozenset(typed(told.set)) - {split(name) for name in start.changes},
-        complete=start.command is not None,
+        complete=start.command is not None and start.complete,
+        started=start.command is not None,
     )
     table.put(
         Fact("policy", "run.program", spoken.command.program, Origin("derived", spoken.command.program))
     )
-    if table.complete:
+    if table.started:
         _complete(table, start, document)
     return table
 
@@ -228,25 +232,6 @@ def _complete(table: Table, start: Start, document: Document | None) -> None:
     derive(table)
     modelled.checkpoints(table, document)
     present(table, start.launchers)
-
-
-def _with_config_file(
-    document: Document, command: Command, system: str
-) -> tuple[Document, tuple[Setting, ...]]:
-    """Return the document with the config file that a command names, and that file's settings."""
-    flags = dialects.load(system).config_flags
-    named = [setting for setting in command.settings if setting.key in flags and setting.state != "unknown"]
-    path = modelled.found(str(named[-1].value), document) if named else None
-    if path is None or not path.is_file():
-        return document, ()
-    from rldoctor import sources
-
-    try:
-        inner = sources.read(str(path))
-    except RLDoctorError as error:
-        return replace(document, problems=(*document.problems, error)), ()
-    settings = inner.worlds[0][0].settings if inner.worlds and inner.worlds[0] else ()
-    return replace(document, files={**document.files, **inner.files}), settings
 
 
 def _environment_of(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""The config file below a command line: settings that the command's own words stand above."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from rldoctor.dialects import Dialect
+from rldoctor.facts.modelled import found, roots
+from rldoctor.types import Command, Document, RLDoctorError, Setting
+
+UPWARDS: Final = 8
+_UNRESOLVED: Final = re.compile(r"^.*[$`}][^/]*/?")
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """Settings of the config file that a command names; without ``complete`` it could not be read."""
+
+    document: Document
+    settings: tuple[Setting, ...] = ()
+    complete: bool = True
+
+
+def below(document: Document, command: Command, dialect: Dialect) -> Below:
+    """Return the settings below a command's own, and the document with that file's bytes."""
+    settings = {setting.key: setting for setting in command.settings}
+    named = [settings[flag] for flag in dialect.config_flags if flag in settings]
+    if named:
+        return _read(document, _places(str(named[-1].value), document))
+    hydra = dialect.hydra
+    name = settings.get(str(hydra.get("name")))
+    if name is None or _stem(name) in hydra["known"]:
+        return Below(document)
+    folder = settings.get(str(hydra.get("path")))
+    base = _resolved(str(folder.value)) if folder is not None else ""
+    return _read(document, _places(f"{base}/{_stem(name)}.yaml".lstrip("/"), document))
+
+
+def _stem(name: Setting) -> str:
+    return str(name.value).strip("'\"").removesuffix(".yaml").removesuffix(".yml")
+
+
+def _resolved(path: str) -> str:
+    """Return the end of a path that is known: what follows the last variable in it."""
+    return _UNRESOLVED.sub("", path.strip("'\"")).removeprefix("./")
+
+
+def _places(path: str, document: Document) -> Iterator[Path]:
+    """Yield where a config may be: as named, else under the folders above the script."""
+    direct = found(path, document)
+    if direct is not None:
+        yield direct
+    end = _resolved(path)
+    for root in roots(document):
+        for folder in list(root.resolve().parents)[:UPWARDS]:
+            yield folder / end
+
+
+def _read(document: Document, places: Iterator[Path]) -> Below:
+    from rldoctor import sources
+
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        return Below(document, complete=False)
+    try:
+        inner = sources.read(str(path))
+    except RLDoctorError as error:
+        return Below(replace(document, problems=(*document.problems, error)), complete=False)
+    settings = inner.worlds[0][0].settings if inner.worlds and inner.worlds[0] else ()
+    return Below(replace(document, files={**document.files, **inner.files}), settings)
