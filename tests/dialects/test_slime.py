@@ -316,3 +316,12 @@ def test_phase_of_a_line_and_of_a_frame() -> None:
     )
     assert of_frames(frames) == "train"
     assert of_frames(frames, shape.phases) == "train.logprob"
+
+
+def test_changes_are_derived_again() -> None:
+    found = facts(COLOCATED.replace("   --colocate \\\n", "   --rollout-num-gpus 16 \\\n"))
+    assert found.value("cluster.asked_gpus") == 32
+    assert found.changed({"cluster.colocate": True}).value("cluster.asked_gpus") == 16
+    fewer = found.changed({"rollout.gpus_per_engine": 4})
+    assert (fewer.value("rollout.tp"), fewer.value("rollout.engines")) == (4, 4)
+    assert found.changed({"batch.steps_per_rollout": 8}).value("batch.global") == 64
