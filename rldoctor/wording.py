@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, Final, Protocol
 
 from rldoctor import dialects, expr, vocabulary
@@ -191,11 +191,13 @@ def is_fact(name: str) -> bool:
     return name.startswith("env.") or is_concept(name)
 
 
+@lru_cache(maxsize=4096)
 def is_concept(name: str) -> bool:
     """Say whether a name is a concept, a role in front of it or not."""
     return split(name)[0] in vocabulary.load().concepts
 
 
+@lru_cache(maxsize=4096)
 def split(name: str) -> tuple[str, Role]:
     """Return concept and role of an expression name."""
     for role in ROLES:

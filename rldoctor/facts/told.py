@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from rldoctor.types import ROLES, UNKNOWN, RLDoctorError, Role
@@ -29,6 +30,7 @@ class ToldFacts:
     args: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=4096)
 def split(name: str) -> Key | None:
     """Return role and concept of an expression name, None if it names no concept."""
     concepts = load().concepts

@@ -39,9 +39,10 @@ def examine_config(facts: Facts, index: Index) -> Outcome:
     """Evaluate every configuration trigger; a broken rule is said and never breaks the others."""
     results: list[Match | Silent | None] = []
     broken: list[str] = []
+    roles = facts.roles
     for entry in index.config:
         try:
-            results += [_try_role(entry, role, facts, index) for role in entry.roles if role in facts.roles]
+            results += [_try_role(entry, role, facts, index) for role in entry.roles if role in roles]
         except ISOLATED as error:
             broken.append(f"rule {entry.rule} could not be evaluated: {error}")
     matches = one_each(result for result in results if isinstance(result, Match))
@@ -50,11 +51,12 @@ def examine_config(facts: Facts, index: Index) -> Outcome:
 
 def errors(facts: Facts, index: Index) -> frozenset[tuple[str, Role]]:
     """Return rule and role of each error that certainly holds; nothing is put into words."""
+    roles = facts.roles
     return frozenset(
         (entry.rule, role)
         for entry in index.config
         for role in entry.roles
-        if role in facts.roles
+        if role in roles
         if entry.severity == "error" and _certain(entry, Scope(facts, role))
     )
 
