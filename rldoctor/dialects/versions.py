@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import cache
 
+from rldoctor import expr
 from rldoctor.dialects.rows import Dialect, Row
-from rldoctor.expr import version_key
 
 
 def newest(dialect: Dialect, keys: Collection[str]) -> str | None:
     """Return the newest release in which every key seen still works; None without releases."""
-    rows = [row for row in dialect.rows if any(key in keys for key in row.keys)]
-    allowed = [release for release in dialect.releases if all(_fits(row, rows, release) for row in rows)]
-    if allowed:
-        return allowed[-1]
-    return dialect.releases[-1] if dialect.releases else None
+    spoken: dict[str, list[Row]] = {}
+    for row in dialect.rows:
+        for key in row.keys:
+            if key in keys:
+                spoken.setdefault(key, []).append(row)
+    bounded = [rows for rows in spoken.values() if all(row.since or row.until for row in rows)]
+    fitting = (release for release in reversed(dialect.releases) if _all_fit(bounded, release))
+    return next(fitting, dialect.releases[-1] if dialect.releases else None)
 
 
 def says(dialect: Dialect, release: str) -> str:
@@ -26,11 +30,18 @@ def in_force(row: Row, version: str | None) -> bool:
     """Say whether a row exists in a release; an unknown release has every row that was not removed."""
     if version is None:
         return row.until is None
+    if row.since is None and row.until is None:
+        return True
     late = row.since is not None and version_key(version) < version_key(row.since)
     return not late and (row.until is None or version_key(version) < version_key(row.until))
 
 
-def _fits(row: Row, rows: list[Row], release: str) -> bool:
-    """Say whether a written key works in a release, through this row or another of the same key."""
-    same = [other for other in rows if set(other.keys) & set(row.keys)]
-    return any(in_force(other, release) for other in same)
+@cache
+def version_key(text: str) -> tuple[tuple[int, ...], int]:
+    """Return a key that orders releases."""
+    return expr.version_key(text)
+
+
+def _all_fit(spoken: Sequence[Sequence[Row]], release: str) -> bool:
+    """Say whether each written key works in a release, through one row or another."""
+    return all(any(in_force(row, release) for row in rows) for rows in spoken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -103,7 +104,12 @@ def _most_nodes(table: Table) -> tuple[Any, tuple[str, ...]]:
     names = ("train.nodes", "rollout.nodes")
     if colocated is False and all(table.get(name) not in (None, UNKNOWN) for name in names):
         return table.get(names[0]) + table.get(names[1]), names
-    return _largest(table, names)
+    count, inputs = _largest(table, names)
+    asked, width = table.get("cluster.asked_gpus"), table.get("cluster.gpus_per_node")
+    if isinstance(count, int) and count > 1 and isinstance(asked, int) and width not in (None, UNKNOWN, 0):
+        # other nodes join from elsewhere: as many as are asked for
+        return max(count, math.ceil(asked / width)), (*inputs, "cluster.asked_gpus")
+    return count, inputs
 
 
 def _largest(table: Table, names: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rldoctor import dialects, expr
 from rldoctor.dialects import Dialect, Row
-from rldoctor.dialects.versions import in_force
+from rldoctor.dialects.versions import in_force, version_key
 from rldoctor.facts.told import Key, split
 from rldoctor.types import UNKNOWN, Command, Fact, Origin, OriginKind, Role, Setting, State
 
@@ -260,7 +260,7 @@ class Table:
     def _theirs(self, row: Row) -> Any:
         theirs = row.default
         for since, value in row.defaults:
-            if self.version is None or expr.version_key(since) <= expr.version_key(self.version):
+            if self.version is None or version_key(since) <= version_key(self.version):
                 theirs = value
         return theirs
 
