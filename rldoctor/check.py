@@ -64,7 +64,7 @@ def check(paths: Sequence[str], told: ToldFacts) -> Checked:
 
 def _of_file(path: str, told: ToldFacts, rules: Index) -> _Part:
     document = sources.read(path, sources.Told(told.env, told.args))
-    worlds = facts.walk(document, told)
+    worlds = facts.walk_known(document, told)
     outcomes = [(world, examine_config(world, rules)) for world in worlds]
     found = [
         (world, [_finding(match, world, rules) for match in outcome.matches]) for world, outcome in outcomes

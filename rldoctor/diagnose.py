@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from rldoctor import causes, facts, logs, remedies, sources
+from rldoctor import causes, dialects, facts, logs, remedies, sources
 from rldoctor.facts import Facts, ToldFacts
 from rldoctor.logs import LogReading, PrintedConfig
 from rldoctor.matching import examine_config, examine_log
@@ -52,13 +52,14 @@ def known_facts(reading: LogReading, config: str | None, told: ToldFacts) -> tup
     told = replace(told, versions=versions)
     if config is not None:
         document = sources.read(config, sources.Told(told.env, told.args))
-        return facts.walk(document, told)[0], ()
+        return facts.walk_known(document, told)[0], ()
     printed = nearest_config(reading)
-    if printed is not None:
+    worlds = facts.walk(printed.document, told) if printed is not None else ()
+    if printed is not None and worlds:
         place = f"{printed.line.file}:{printed.line.number}"
-        worlds = facts.walk(printed.document, told)
         return worlds[0], (f"the configuration is the one that the log prints at {place} ({printed.form})",)
-    system = told.system or next(iter(reading.systems), None)
+    spoken = (system for system in reading.systems if system in dialects.NAMES)
+    system = told.system or next(spoken, None)
     return facts.walk(None, replace(told, system=system))[0], _no_config_note(system)
 
 

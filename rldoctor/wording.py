@@ -69,7 +69,7 @@ def spell(facts: Facts, name: str) -> str:
 
 def _with_unit(name: str, fact: Fact) -> str:
     if fact.value is UNKNOWN:
-        return f"an unknown number of {meaning(name)}"
+        return "?"
     unit = vocabulary.load().concepts[split(name)[0]].unit if is_concept(name) else ""
     return f"{say(fact.value)} {unit}" if unit in UNITS and fact.value is not None else say(fact.value)
 

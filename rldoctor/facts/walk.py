@@ -163,6 +163,18 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
     return tuple(walked)
 
 
+def walk_known(document: Document, told: ToldFacts) -> tuple[Facts, ...]:
+    """Return the facts of a document; RLDoctorError with the candidates where nobody can tell its system."""
+    found = walk(document, told)
+    if found:
+        return found
+    candidates = tuple(dict.fromkeys(each.system for each in dialects.detect(document) if not each.launcher))
+    hint = f"it may be {' or '.join(candidates)}" if candidates else f"known: {', '.join(dialects.NAMES)}"
+    raise RLDoctorError(
+        "cannot tell which system this is for; name it with --system", file=document.path, hint=hint
+    )
+
+
 def _trained(
     world: Sequence[Command], here: Sequence[Detection], told: str | None
 ) -> Iterator[tuple[str, Command]]:

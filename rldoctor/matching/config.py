@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from rldoctor.facts import Facts
 from rldoctor.matching.findings import Incident, build, one_each
@@ -10,6 +11,8 @@ from rldoctor.matching.holding import ISOLATED, hold, released
 from rldoctor.matching.scope import Scope
 from rldoctor.rules import Entry, Index
 from rldoctor.types import UNKNOWN, Match, Role
+
+Known = dict[str, tuple[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,14 @@ def examine_config(facts: Facts, index: Index) -> Outcome:
     """Evaluate every configuration trigger; a broken rule is said and never breaks the others."""
     results: list[Match | Silent | None] = []
     broken: list[str] = []
-    roles = facts.roles
+    known: dict[Role, Known] = {role: {} for role in facts.roles}
     for entry in index.config:
         try:
-            results += [_try_role(entry, role, facts, index) for role in entry.roles if role in roles]
+            results += [
+                _try_role(entry, Scope(facts, role, known=known[role]), index)
+                for role in entry.roles
+                if role in known
+            ]
         except ISOLATED as error:
             broken.append(f"rule {entry.rule} could not be evaluated: {error}")
     matches = one_each(result for result in results if isinstance(result, Match))
@@ -51,13 +58,13 @@ def examine_config(facts: Facts, index: Index) -> Outcome:
 
 def errors(facts: Facts, index: Index) -> frozenset[tuple[str, Role]]:
     """Return rule and role of each error that certainly holds; nothing is put into words."""
-    roles = facts.roles
+    known: dict[Role, Known] = {role: {} for role in facts.roles}
     return frozenset(
         (entry.rule, role)
         for entry in index.config
         for role in entry.roles
-        if role in roles
-        if entry.severity == "error" and _certain(entry, Scope(facts, role))
+        if role in known
+        if entry.severity == "error" and _certain(entry, Scope(facts, role, known=known[role]))
     )
 
 
@@ -69,8 +76,8 @@ def _certain(entry: Entry, scope: Scope) -> bool:
     return held is not None and held.certain and released(entry.since, entry.until, scope.facts) is True
 
 
-def _try_role(entry: Entry, role: Role, facts: Facts, index: Index) -> Match | Silent | None:
-    scope = Scope(facts, role)
+def _try_role(entry: Entry, scope: Scope, index: Index) -> Match | Silent | None:
+    facts, role = scope.facts, scope.role
     held = hold(entry.conditions, scope)
     if held is None or not scope.is_own():
         return None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rldoctor import vocabulary
 from rldoctor.matching.context import near_lines
 from rldoctor.matching.findings import Incident
 from rldoctor.rules import Trigger
-from rldoctor.types import UNKNOWN, Event
+from rldoctor.types import UNKNOWN, Event, LogLine
 
 if TYPE_CHECKING:
     from rldoctor.logs import LogReading
+
+FRAMES_WITHIN: Final = 60
+_FRAME: Final = re.compile(r".+ \((?P<file>[^()]+):(?P<line>\d+)\)")
 
 
 def incidents(trigger: Trigger, reading: LogReading) -> Iterator[Incident]:
@@ -23,7 +27,17 @@ def incidents(trigger: Trigger, reading: LogReading) -> Iterator[Incident]:
             continue
         near = near_lines(trigger, event.lines[0], reading) if event.lines else ()
         if near is not None:
-            yield replace(of_event(event, reading), near=near)
+            yield replace(of_event(event, reading), near=(*_frame_line(event, reading), *near))
+
+
+def _frame_line(event: Event, reading: LogReading) -> tuple[LogLine, ...]:
+    """Return the line that shows the frame in which an event happened, where the log has it."""
+    found = _FRAME.fullmatch(str(event.fields.get("frame", "")))
+    if found is None or not event.lines:
+        return ()
+    places = (f"{found['file']}:{found['line']}", f'{found["file"]}", line {found["line"]}')
+    window = reading.window(event.lines[-1], FRAMES_WITHIN, "process")
+    return tuple(line for line in window if any(place in line.text for place in places))[:1]
 
 
 def of_event(event: Event, reading: LogReading) -> Incident:

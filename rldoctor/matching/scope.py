@@ -14,12 +14,20 @@ BOUND = ("event.", "match.")
 
 
 class Scope:
-    """Facts of a role, bound names and functions; ``read`` remembers the facts that were asked for."""
+    """Facts of a role, bound names and functions; ``read`` remembers the facts that were asked for.
+
+    Scopes of the same facts and role may share ``known``: full name and value of what was looked up.
+    """
 
     def __init__(
-        self, facts: Facts, role: Role = "policy", bindings: Mapping[str, Any] | None = None
+        self,
+        facts: Facts,
+        role: Role = "policy",
+        bindings: Mapping[str, Any] | None = None,
+        known: dict[str, tuple[str, Any]] | None = None,
     ) -> None:
         self.facts, self.role, self.bindings = facts, role, bindings or {}
+        self.known = {} if known is None else known
         self.read: dict[str, None] = {}
 
     def lookup(self, name: str) -> Any:
@@ -28,9 +36,12 @@ class Scope:
             return self.bindings[name]
         if name.startswith(BOUND):
             return UNKNOWN
-        full = self.own(name)
+        if name not in self.known:
+            full = self.own(name)
+            self.known[name] = (full, self.facts.value(full))
+        full, value = self.known[name]
         self.read[full] = None
-        return self.facts.value(full)
+        return value
 
     def call(self, function: str, args: Sequence[Node], keywords: Mapping[str, Node]) -> Any:
         """Return the value of a function of the condition language or of a sizing function."""
