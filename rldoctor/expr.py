@@ -163,7 +163,10 @@ def _children(node: Node) -> list[Node]:
 
 def evaluate(node: Node, scope: Scope) -> Any:
     """Return the value of a compiled condition, UNKNOWN where it hangs on what nobody told."""
-    return _EVALUATORS[node[0]](node, scope)
+    tag = node[0]
+    if tag == "name":
+        return scope.lookup(node[1])
+    return node[1] if tag == "const" else _EVALUATORS[tag](node, scope)
 
 
 def version_key(text: str) -> tuple[tuple[int, ...], int]:
@@ -368,8 +371,6 @@ def _call(node: Node, scope: Scope) -> Any:
 
 
 _EVALUATORS: Final[Mapping[str, Callable[[Node, Scope], Any]]] = {
-    "const": lambda node, scope: node[1],
-    "name": lambda node, scope: scope.lookup(node[1]),
     "list": _list,
     "and": _logic,
     "or": _logic,

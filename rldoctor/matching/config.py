@@ -85,6 +85,6 @@ def _try_role(entry: Entry, scope: Scope, index: Index) -> Match | Silent | None
     if fits is False:
         return None
     if not held.certain or fits is UNKNOWN:
-        return Silent(entry.rule, role, tuple(n for n in held.decided if facts.value(n) is UNKNOWN))
+        return Silent(entry.rule, role, tuple(n for n in held.decided if scope.lookup(n) is UNKNOWN))
     rule = index.rule(entry.rule)
     return build(rule, rule.on[entry.position], scope, held, Incident())
