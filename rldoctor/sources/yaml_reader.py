@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from rldoctor.sources.yaml_tree import Entry, Node, Tree, compose, entries, place, real
@@ -18,7 +18,10 @@ def read(name: str, data: bytes) -> Document:
     """Return the settings of a YAML file; RLDoctorError with line and column where it is broken."""
     tree = compose(name, data)
     problems: list[RLDoctorError] = []
-    world = tuple(_command(tree, root, problems) for root in tree.roots) or (Command(""),)
+    try:
+        world = tuple(_command(tree, root, problems) for root in tree.roots) or (Command(""),)
+    except RecursionError as error:
+        raise RLDoctorError("aliases or interpolations are nested too deeply", file=name) from error
     return Document(name, "yaml", (world,), {name: data}, tuple(problems))
 
 
@@ -41,9 +44,10 @@ class _Spot:
     form: Form = "yaml"
     key: Node | None = None
     own: bool = True
+    inside: tuple[Node, ...] = ()
 
-    def under(self, part: str, key: Node | None, own: bool) -> _Spot:
-        return _Spot((*self.path, part), self.form, key, self.own and own)
+    def under(self, parent: Node, part: str, key: Node | None, own: bool) -> _Spot:
+        return _Spot((*self.path, part), self.form, key, self.own and own, (*self.inside, parent))
 
 
 def _command(tree: Tree, root: Node, problems: list[RLDoctorError]) -> Command:
@@ -70,7 +74,7 @@ def _walk(walk: _Walk, node: Node, spot: _Spot) -> None:
     _tell_duplicates(walk, inner, spot.path)
     own = node.kind != "alias"
     for name, entry in entries(walk.tree, inner).items():
-        below = spot.under(name, entry.key, own and not entry.merged)
+        below = spot.under(inner, name, entry.key, own and not entry.merged)
         _walk(walk, entry.value, _reform(walk, below, entry, inner))
 
 
@@ -78,7 +82,7 @@ def _reform(walk: _Walk, spot: _Spot, entry: Entry, parent: Node) -> _Spot:
     """Return the spot with the form that Megatron-LM's recipes give to what is below it."""
     is_recipe = spot.form == "yaml" and len(spot.path) == 1 and real(entry.value).kind == "mapping"
     form = recipe_form(walk.tree, parent, spot.path[0]) if is_recipe else spot.form
-    return _Spot(spot.path, form, spot.key, spot.own)
+    return replace(spot, form=form)
 
 
 def recipe_form(tree: Tree, root: Node, key: str) -> Form:
@@ -93,16 +97,20 @@ def recipe_form(tree: Tree, root: Node, key: str) -> Form:
 
 def _leaf(walk: _Walk, node: Node, spot: _Spot) -> None:
     value = evaluate(walk.tree, node, spot.path)
-    if value.target is not None and value.target.kind == "mapping" and value.target.pairs:
-        for name, entry in entries(walk.tree, value.target).items():
-            _walk(walk, entry.value, spot.under(name, entry.key, False))
+    inner = value.target if value.target is not None else real(node)
+    if any(inner is outer for outer in spot.inside):
+        circle = Value(node.text, "unknown", (".".join(spot.path),))
+        _add(walk, node, spot, circle)
+        return
+    if inner.kind == "mapping" and inner.pairs:
+        for name, entry in entries(walk.tree, inner).items():
+            _walk(walk, entry.value, spot.under(inner, name, entry.key, False))
         return
     _add(walk, node, spot, value)
-    inner = value.target if value.target is not None else real(node)
     if inner.kind == "list" and _has_mappings(walk.tree, inner):
         own = inner is node
         for i, item in enumerate(inner.items):
-            _walk(walk, item, spot.under(str(i), None, own))
+            _walk(walk, item, spot.under(inner, str(i), None, own))
 
 
 def _has_mappings(tree: Tree, node: Node) -> bool:

@@ -17,6 +17,7 @@ NODE_LIMIT: Final = 200_000
 DEPTH_LIMIT: Final = 100
 BYTE_LIMIT: Final = 16 * 2**20
 BOM: Final = b"\xef\xbb\xbf"
+_LONG_LINE: Final = 10_000
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s*(?:#.*\s*)*)*")
 
 
@@ -69,9 +70,10 @@ class Tree:
 
 
 def place(tree: Tree, start: int, end: int) -> Place:
-    """Return the span of bytes with its line and column (in characters), both from 1."""
+    """Return the span of bytes with its line and column, both from 1; characters, far to the right bytes."""
     line = max(bisect.bisect_right(tree.lines, start) - 1, 0)
-    column = len(tree.data[tree.lines[line] : start].decode("utf-8", "replace")) + 1
+    before = tree.data[tree.lines[line] : min(start, tree.lines[line] + _LONG_LINE)]
+    column = start - tree.lines[line] - len(before) + len(before.decode("utf-8", "replace")) + 1
     return Place(tree.name, line + 1, column, start, end)
 
 

@@ -13,6 +13,7 @@ from rldoctor.sources.yaml_tree import Node, Tree, compose, entries, real
 from rldoctor.types import RLDoctorError, State
 
 _CHAIN_LIMIT: Final = 20
+_TEXT_LIMIT: Final = 2**16
 _CORE: Final = "tag:yaml.org,2002:"
 _CONSTRUCT: Final = yaml.constructor.SafeConstructor()
 # OmegaConf's rule: `1e-6` is a number, though plain PyYAML wants a dot in it.
@@ -109,7 +110,12 @@ def _interpolate(tree: Tree, text: str, path: tuple[str, ...], chain: int) -> Va
     pieces = list(_pieces(text))
     if len(pieces) == 1 and pieces[0][0]:
         return _reference(tree, pieces[0][1], path, chain)
-    parts = [_reference(tree, body, path, chain) if is_ref else Value(body) for is_ref, body in pieces]
+    parts, size = [], 0
+    for is_ref, body in pieces:
+        parts.append(_reference(tree, body, path, chain) if is_ref else Value(body))
+        size += len(str(parts[-1].value))
+        if size > _TEXT_LIMIT:
+            return Value(text, "unknown", (body[:_TEXT_LIMIT],))
     joined = _joined("".join(str(part.value) for part in parts), parts)
     return replace(joined, value=text) if joined.state == "unknown" else joined
 
@@ -184,7 +190,10 @@ def _default(tree: Tree, text: str, path: tuple[str, ...], chain: int) -> Value:
         small = compose(tree.name, text.encode())
     except RLDoctorError:  # OmegaConf's grammar allows words that YAML's does not; they are text
         return Value(text)
-    return evaluate(small, small.roots[0], (), _CHAIN_LIMIT) if small.roots else Value(None)
+    if not small.roots:
+        return Value(None)
+    root = small.roots[0]
+    return Value(text) if root.style == "block" else evaluate(small, root, (), _CHAIN_LIMIT)
 
 
 def _key_reference(tree: Tree, body: str, path: tuple[str, ...], chain: int) -> Value:
