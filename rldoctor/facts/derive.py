@@ -59,13 +59,15 @@ def _sizes(table: Table, role: Role) -> Iterator[Fact]:
     split = [name for name in ("tp", "pp", "cp", "ulysses_sp") if _size(table, name, role) != 1]
     parts = [_size(table, name, role) for name in split]
     yield derived("train.dp", quotient(world, *parts), (gpus, *(f"train.{name}" for name in split)), role)
-    if table.get("model.num_experts", role) is not None or table.get("model.num_experts") is not None:
+    if table.get("train.backend") in MEGATRON and _experts_of(table, role) is not None:
         inner = [_size(table, name, role) for name in ("etp", "ep", "pp")]
         inputs = (gpus, "train.etp", "train.ep", "train.pp")
         yield derived("train.edp", quotient(world, *inner), inputs, role)
 
 
 def _experts(table: Table, role: Role) -> Iterator[Fact]:
+    if table.get("train.backend") not in MEGATRON:
+        return
     own: Role = role if table.get("model.num_experts", role) is not None else "policy"
     experts, ranks = table.get("model.num_experts", own), table.get("train.ep", role)
     inputs: tuple[tuple[Role, str], ...] = ((own, "model.num_experts"), (role, "train.ep"))
@@ -135,6 +137,11 @@ def _asked(table: Table, role: Role) -> Iterator[Fact]:
     elif train is not None:
         together = max(train, rollout or 0) if colocate else train + (rollout or 0)
         yield derived("cluster.asked_gpus", together, inputs)
+
+
+def _experts_of(table: Table, role: Role) -> Any:
+    own = table.get("model.num_experts", role)
+    return table.get("model.num_experts") if own is None else own
 
 
 def _size(table: Table, name: str, role: Role) -> Any:

@@ -85,15 +85,19 @@ class Facts:
         return self.table.written(key[1], key[0])
 
     def setting(self, concept: str, role: Role = "policy") -> tuple[Command, Setting] | None:
-        """Return the setting that an edit of the concept would change, None where it is not written."""
+        """Return the setting that an edit of the concept would change, None where a new one is added.
+
+        What stands in a config file below the command is left alone: others may use that file.
+        """
         if self.table is None:
             return None
-        found = (
-            self.table.spoken.env.get(concept[4:])
-            if concept.startswith("env.")
-            else self.table.setting(concept, role)
-        )
-        return None if found is None else (self.table.command, found)
+        if concept.startswith("env."):
+            found = self.table.spoken.env.get(concept[4:])
+        else:
+            found = self.table.setting(concept, role)
+        if found is None or any(found is each for each in self.start.below):
+            return None
+        return (self.table.command, found)
 
     def row(self, concept: str, role: Role = "policy") -> Row | None:
         """Return the row that gives the concept, or would take a new value."""
