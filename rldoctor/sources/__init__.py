@@ -1,0 +1,139 @@
+"""Reading and writing of formats: launch scripts, command lines, YAML, environment, JSON in shell words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from rldoctor.sources.opening import load, text_bytes
+from rldoctor.sources.told import Told
+from rldoctor.types import Command, Document, Edit, Form, Setting
+
+__all__ = ["Told", "can_edit", "delete", "insert", "read", "read_text", "replace", "set_env", "unset_env"]
+
+Kind = Literal["yaml", "shell", "command"]
+
+_YAML_LINE = re.compile(rb"(?m)^(?!\s*(#|$))(---|- |[\"']?[\w./ -]+[\"']?\s*:(\s|$)|defaults:|%YAML)")
+_SHELL_LINE = re.compile(
+    rb"(?m)^(#!.*(sh|bash)\b|\s*(export|source|set|if|for|python3?|torchrun|ray|bash)\s|\w+=)"
+)
+
+
+def read(path: str, told: Told | None = None) -> Document:
+    """Return what a launch script, a pasted command or a YAML file says; sourced files are read too."""
+    data = text_bytes(load(Path(path)), path)
+    kind = _kind_of(path, data)
+    if kind == "yaml":
+        from rldoctor.sources import yaml
+
+        return yaml.read(path, data)
+    return _read_shell(data, path, kind, told, path)
+
+
+def read_text(text: str | bytes, name: str, kind: Kind | None = None, told: Told | None = None) -> Document:
+    """Return what a text says that is no file; ``name`` stands for it in places."""
+    data = text_bytes(text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text, name)
+    kind = kind or _kind_of(name, data)
+    if kind == "yaml":
+        from rldoctor.sources import yaml
+
+        return yaml.read(name, data)
+    return _read_shell(data, name, kind, told, None)
+
+
+def _read_shell(
+    data: bytes, name: str, kind: Literal["shell", "command"], told: Told | None, path: str | None
+) -> Document:
+    from rldoctor.sources.shell import reader
+
+    return reader.read(name, data, told or Told(), kind, path)
+
+
+def _kind_of(name: str, data: bytes) -> Kind:
+    suffix = Path(name).suffix.lower()
+    if suffix in (".yaml", ".yml", ".json"):
+        return "yaml"
+    if suffix in (".sh", ".bash", ".slurm", ".sbatch", ".env"):
+        return "shell"
+    first = _YAML_LINE.search(data)
+    shell = _SHELL_LINE.search(data)
+    if first and not (shell and shell.start() <= first.start()):
+        before = data[: first.start()]
+        if all(not line.strip() or line.lstrip().startswith(b"#") for line in before.splitlines()):
+            return "yaml"
+    return "shell" if data.startswith(b"#!") or data.count(b"\n") > 40 else "command"
+
+
+def can_edit(setting: Setting) -> bool:
+    """Return whether a setting stands in a file, so that it can be changed there."""
+    return setting.place is not None
+
+
+def replace(document: Document, setting: Setting, value: Any) -> tuple[Edit, ...]:
+    """Return the edits that give a setting a value, in its system's own spelling."""
+    if document.kind == "yaml":
+        from rldoctor.sources import yaml
+
+        return (yaml.replace(document, setting, value),)
+    from rldoctor.sources.shell import replacing
+
+    return replacing.replace(document, setting, value)
+
+
+def insert(document: Document, command: Command, key: str, value: Any, form: Form) -> tuple[Edit, ...]:
+    """Return the edits that add a setting to a command, where a person would put it."""
+    if document.kind == "yaml":
+        from rldoctor.sources import yaml
+
+        flags = any(setting.form == "flag" for setting in command.settings)
+        return (yaml.insert(document, key, value, "flag" if flags else "yaml"),)
+    if form == "env":
+        return set_env(document, command, key, value)
+    from rldoctor.sources.shell import inserting
+
+    return inserting.insert(document, command, key, value, form)
+
+
+def delete(document: Document, setting: Setting) -> tuple[Edit, ...]:
+    """Return the edits that take a setting out."""
+    if document.kind == "yaml":
+        from rldoctor.sources import yaml
+
+        return (yaml.delete(document, setting),)
+    from rldoctor.sources.shell import deleting
+
+    return deleting.delete(document, setting)
+
+
+def set_env(document: Document, command: Command, name: str, value: Any) -> tuple[Edit, ...]:
+    """Return the edits that give a command an environment variable."""
+    if document.kind == "yaml":
+        raise RLDoctorError(
+            f"the environment variable {name} has no place in a YAML file", file=document.path
+        )
+    from rldoctor.sources import environment
+
+    return environment.set_env(document, command, name, value)
+
+
+def unset_env(document: Document, command: Command, name: str) -> tuple[Edit, ...]:
+    """Return the edits that take an environment variable from a command."""
+    if document.kind == "yaml":
+        found = [setting for setting in command.env if setting.key == name]
+        return delete(document, found[-1]) if found else ()
+    from rldoctor.sources import environment
+
+    return environment.unset_env(document, command, name)
+
+
+def _set_in_yaml(document: Document, command: Command, name: str, value: Any) -> tuple[Edit, ...]:
+    """Set a variable in a recipe that has a mapping for them; a plain configuration has no environment."""
+    found = [setting for setting in command.env if setting.key == name]
+    if found:
+        return replace(document, found[-1], value)
+    if not command.env:
+        return ()
+    from rldoctor.sources import yaml
+
+    return (yaml.insert(document, name, value, "env"),)

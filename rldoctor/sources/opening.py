@@ -1,0 +1,42 @@
+"""Opens what the user names: bounded, never a folder, never binary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rldoctor.types import RLDoctorError
+
+MOST_SCRIPT_BYTES = 10 * 1024 * 1024
+
+
+def load(path: Path) -> bytes:
+    """Return a file's bytes; what cannot be a config is an error that says why."""
+    name = str(path)
+    try:
+        if path.is_dir():
+            raise RLDoctorError(
+                "this is a folder", file=name, hint="name a launch script or a YAML file in it"
+            )
+        size = path.stat().st_size
+        if size > MOST_SCRIPT_BYTES:
+            raise RLDoctorError(
+                f"the file has {size / 2**20:.0f} MiB; a script or config may have 10 MiB",
+                file=name,
+                hint="a log is read by `rldoctor diagnose`",
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise RLDoctorError("there is no such file", file=name) from None
+    except OSError as error:
+        raise RLDoctorError(f"the file cannot be read: {error.strerror}", file=name) from error
+
+
+def text_bytes(data: bytes, name: str) -> bytes:
+    """Return the bytes if they are text with something in it."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise RLDoctorError("the file is UTF-16", file=name, hint="save it as UTF-8")
+    if b"\0" in data[:65536]:
+        raise RLDoctorError("this is a binary file", file=name, hint="name a launch script or a YAML file")
+    if not data.strip(b" \t\r\n\xef\xbb\xbf"):
+        raise RLDoctorError("the file is empty", file=name)
+    return data

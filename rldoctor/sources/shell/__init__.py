@@ -1,0 +1,1 @@
+"""Launch scripts, read statically: the syntax tree is followed, nothing is executed."""

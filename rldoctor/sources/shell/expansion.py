@@ -1,0 +1,218 @@
+"""Words to fields: expansions, splitting, globs, tildes and braces, as bash orders them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+from rldoctor.sources.shell import arithmetic, braces, lexer, parameters, substitution
+from rldoctor.sources.shell.lexer import Mode, Part
+from rldoctor.sources.shell.parameters import Expanded
+from rldoctor.sources.shell.state import MOST_WORDS, State
+from rldoctor.sources.shell.text import (
+    Piece,
+    Pieces,
+    Span,
+    Word,
+    assuming,
+    is_unknown,
+    raw,
+    span_of,
+    unknown,
+)
+
+_SPECIAL = re.compile(r"[\\'\"$`<>{~*?\[]")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
+_TILDE = re.compile(r"~[^/:]*")
+
+
+def text(state: State, start: int, end: int, mode: Mode = "bare") -> Pieces:
+    """Return what stands between two offsets as one text, unsplit: assignments, tests, here-documents."""
+    found: list[Piece] = []
+    for part in lexer.parts(state.source.text, start, end, mode):
+        found += joined(state, _value(state, part), part.quoted)
+    return tuple(found)
+
+
+def assigned(state: State, start: int, end: int) -> Pieces:
+    """Return the text of an assignment's right side: tildes expand after ``=`` and ``:``."""
+    found = text(state, start, end)
+    first = state.source.text[start : start + 1]
+    if first == "~" or ":~" in state.source.text[start:end]:
+        found = tuple(piece for each in found for piece in _tildes(state, each))
+    return found
+
+
+def joined(state: State, value: Expanded, quoted: bool) -> Pieces:
+    """Return an expansion as one text; the words of an array stand apart by a space or ``IFS``."""
+    if not value.many:
+        return tuple(replace(p, quoted=True) for p in value.pieces) if quoted else value.pieces
+    between = _separators(state)[:1] if value.star else " "
+    found: list[Piece] = []
+    for index, word in enumerate(value.words):
+        found += [Piece(between)] if index and between else []
+        found += word.pieces
+    return tuple(replace(piece, quoted=quoted or piece.quoted) for piece in found)
+
+
+def fields(state: State, start: int, end: int) -> list[Word]:
+    """Return the words that one word of a command comes to."""
+    source = state.source.text
+    if not _SPECIAL.search(source, start, end):
+        return [
+            Word(state.source.literal(source[start:end], start, end, False), state.source.span(start, end))
+        ]
+    found: list[Word] = []
+    for parts in braces.expand(lexer.parts(source, start, end)):
+        found += _split(state, parts, start, end)
+        if len(found) > MOST_WORDS:
+            state.run.problem(f"more than {MOST_WORDS} words in one command", hint="the rest was left out")
+            return found[:MOST_WORDS]
+    return found
+
+
+def _value(state: State, part: Part) -> Expanded:
+    if part.kind == "literal":
+        if part.start < 0:
+            return Expanded((Word((Piece(part.text),)),))
+        return Expanded((Word(state.source.literal(part.text, part.start, part.end, part.quoted)),))
+    if part.kind == "parameter":
+        return parameters.expand(state, part, text)
+    whole = state.source.text[part.start : part.end]
+    if part.kind == "arithmetic":
+        inside = text(state, part.inner, part.inner + len(part.text), "quoted")
+        return Expanded((Word((arithmetic.expansion(state, inside, whole),)),))
+    if part.kind == "process":
+        return Expanded((Word((unknown(whole, "<(…)"),)),))
+    return Expanded((Word(substitution.output(state, part)),))
+
+
+def _separators(state: State) -> str:
+    variable = state.variables.get("IFS")
+    if variable is None or variable.kind == "unset" or is_unknown(variable.pieces):
+        return " \t\n"
+    return raw(variable.pieces)
+
+
+@dataclass(slots=True)
+class _Fields:
+    """Fields under construction: the pieces of the current one, and whether it stands though empty."""
+
+    done: list[Word] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
+    stands: bool = False
+    elastic: bool = False
+    assumes: tuple[str, ...] = ()
+
+    def add(self, piece: Piece) -> None:
+        if not piece.text and not piece.quoted:
+            self.assumes += piece.assumes
+            return
+        self.pieces.append(piece)
+        self.stands = True
+
+    def close(self) -> None:
+        if self.stands:
+            self.done.append(Word(assuming(tuple(self.pieces), self.assumes), None, self.elastic))
+            self.assumes = ()
+        self.pieces, self.stands, self.elastic = [], False, False
+
+    def add_split(self, piece: Piece, separators: str) -> None:
+        """Add an unquoted expansion, which ends fields where it holds separators."""
+        if piece.unknown:
+            self.elastic = True
+            self.add(piece)
+            return
+        at, content = 0, piece.text
+        for match in re.finditer(f"[{re.escape(separators)}]+" if separators else r"(?!)", content):
+            if match.start() > at:
+                self.add(piece.cut(at, match.start()))
+            self.close()
+            at = match.end()
+        if at < len(content) or not content:
+            self.add(piece.cut(at, len(content)))
+
+
+def _split(state: State, parts: list[Part], start: int, end: int) -> list[Word]:
+    here = state.source.span(start, end)
+    values = [(part, _value(state, part)) for part in parts]
+    whole = _whole_array(values)
+    if whole is not None:
+        return whole
+    build = _Fields()
+    separators = _separators(state)
+    for part, value in values:
+        for index, word in enumerate(value.words):
+            if index:
+                build.close()
+            for piece in word.pieces:
+                quoted = part.quoted or piece.quoted
+                if quoted or part.kind == "literal":
+                    build.add(replace(piece, quoted=quoted) if piece.quoted != quoted else piece)
+                else:
+                    build.add_split(piece, separators)
+    build.close()
+    state.assumes = tuple(dict.fromkeys(state.assumes + build.assumes)) if build.assumes else state.assumes
+    split = len(parts) == 1 and len(build.done) > 1
+    return [_finished(state, word, here, split) for word in build.done]
+
+
+def _whole_array(values: list[tuple[Part, Expanded]]) -> list[Word] | None:
+    if len(values) != 1 or not values[0][1].many or values[0][1].star:
+        return None
+    part, value = values[0]
+    if part.quoted:
+        return [replace(w, pieces=tuple(replace(p, quoted=True) for p in w.pieces)) for w in value.words]
+    if any(re.search(r"[\s*?\[]", raw(word.pieces)) or not raw(word.pieces) for word in value.words):
+        return (
+            None
+            if any(re.search(r"\s", raw(w.pieces)) for w in value.words)
+            else [_globbed(word) for word in value.words if raw(word.pieces)]
+        )
+    return list(value.words)
+
+
+def _finished(state: State, word: Word, here: Span | None, split: bool) -> Word:
+    pieces = word.pieces
+    first = pieces[0]
+    if not first.quoted and first.text.startswith("~") and first.span is not None:
+        pieces = (*_tildes(state, first), *pieces[1:])
+    elif not first.quoted and "=~" in first.text and _ASSIGNMENT.match(first.text):
+        at = first.text.index("=~") + 1
+        pieces = (first.cut(0, at), *_tildes(state, first.cut(at, len(first.text))), *pieces[1:])
+    own = span_of(pieces) if split else None
+    return _globbed(replace(word, pieces=pieces, span=own or here))
+
+
+def _tildes(state: State, piece: Piece) -> Pieces:
+    """Return a literal with its ``~`` as the home folder, at its start and after colons."""
+    if piece.quoted or piece.unknown:
+        return (piece,)
+    found: list[Piece] = []
+    at = 0
+    for match in re.finditer(r"(?:^|(?<=:))~[^/:]*", piece.text):
+        found += [piece.cut(at, match.start())] if match.start() > at else []
+        found += _home(state, match[0])
+        at = match.end()
+    return (*found, piece.cut(at, len(piece.text))) if at < len(piece.text) else tuple(found)
+
+
+def _home(state: State, tilde: str) -> Pieces:
+    home = state.variables.get("HOME")
+    if tilde == "~" and home is not None and home.kind == "scalar":
+        return tuple(replace(piece, quoted=True) for piece in home.pieces)
+    return (unknown(tilde, "HOME" if tilde == "~" else tilde),)
+
+
+def _globbed(word: Word) -> Word:
+    """Mark a word unknown that may stand for the names of files; brackets alone are taken as text."""
+    loose = "".join("x" * len(piece.text) if piece.quoted else piece.text for piece in word.pieces)
+    at = re.search(r"[*?]|\[[^\]]+\]", loose)
+    if not at or word.unknown:
+        return word
+    if re.match(r"[-+~]|[^/]*=", raw(word.pieces)[: at.end()]):
+        return word
+    content = raw(word.pieces)
+    if "*" not in loose and "?" not in loose:
+        return replace(word, pieces=assuming(word.pieces, (f"no file is called {content}",)))
+    return Word((unknown(content, f"files like {content}"),), word.span, elastic=True)

@@ -1,0 +1,93 @@
+"""Adds an argument where a person would: after its nearest relative, else after the last argument."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rldoctor.sources.shell.layout import Held, continued, holder, indentation, line_at, newline, splice
+from rldoctor.sources.shell.spelling import Context, context_at, protected, spelled, value_in_word
+from rldoctor.types import Command, Document, Edit, Form, Place, Setting
+
+
+def insert(document: Document, command: Command, key: str, value: Any, form: Form) -> tuple[Edit, ...]:
+    """Return the edit that adds an argument to a command; none if it has no place for one."""
+    if form == "flag" and value is False:
+        return ()
+    anchor = _relative(document, command, key) or command.insert_at
+    if anchor is None or anchor.file not in document.files:
+        return ()
+    data = document.files[anchor.file]
+    context = context_at(data, anchor.start, anchor.end)
+    return (after(data, anchor, _argument(key, value, form, context)),)
+
+
+def _argument(key: str, value: Any, form: Form, context: Context) -> str:
+    if form == "flag":
+        if value is True:
+            return key
+        values = value if isinstance(value, (list, tuple)) else [value]
+        return " ".join([key, *(protected(spelled(each), context) for each in values)])
+    if form == "delete":
+        return f"~{key}"
+    head = f"{'+' if form == 'append' else ''}{key}="
+    text = spelled(value)
+    if context == "bare" and not re.fullmatch(r"[\w@%+=:,./\[\]-]*", text, re.ASCII):
+        return protected(head + text, context)
+    return head + (value_in_word(text, context, head) if text else "")
+
+
+def _segments(key: str) -> list[str]:
+    return [part for part in re.split(r"[.\-_]+", key) if part]
+
+
+def _relative(document: Document, command: Command, key: str) -> Place | None:
+    """Return the place of the setting whose key begins most like this one, the last of equals."""
+    wanted = _segments(key)
+    best: tuple[int, Place] | None = None
+    for setting in command.settings:
+        place = setting.place
+        if place is None or place.file != document.path or not _whole(setting, place):
+            continue
+        shared = 0
+        for one, other in zip(wanted, _segments(setting.key), strict=False):
+            if one != other:
+                break
+            shared += 1
+        if shared and (best is None or shared >= best[0]):
+            best = (shared, place)
+    return best[1] if best else None
+
+
+def _whole(setting: Setting, place: Place) -> bool:
+    return setting.value is True or setting.form != "flag" or place.end - place.start > len(setting.key)
+
+
+def after(data: bytes, anchor: Place, new: str) -> Edit:
+    """Return the edit that adds an argument after a place, on a line of its own if its command has lines."""
+    held = holder(data, anchor)
+    line = line_at(data, anchor.end)
+    if b"\n" not in data[held.start : held.end]:
+        return splice(data, anchor.file, anchor.end, anchor.end, f" {new}")
+    indent = _indent(data, held, anchor)
+    content = continued(data, line)
+    broken = newline(data)
+    if content is not None:
+        at = max(content, anchor.end)
+        return splice(data, anchor.file, at, at, f" \\{broken}{indent}{new}")
+    if held.end > line.end:
+        return splice(data, anchor.file, line.end, line.end, f"{broken}{indent}{new}")
+    joint = f" \\{broken}" if held.kind == "command" or _continues(data, held) else broken
+    return splice(data, anchor.file, anchor.end, anchor.end, f"{joint}{indent}{new}")
+
+
+def _continues(data: bytes, held: Held) -> bool:
+    return held.kind == "string" and re.search(rb"\\\r?\n", data[held.start : held.end]) is not None
+
+
+def _indent(data: bytes, held: Held, anchor: Place) -> str:
+    line = line_at(data, anchor.start)
+    if line.start > held.start:
+        return indentation(data, line)
+    following = line_at(data, line.next)
+    return indentation(data, following) if following.start < held.end else indentation(data, line) + "    "

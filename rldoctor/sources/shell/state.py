@@ -1,0 +1,183 @@
+"""What a script's run would know at one point: variables, exports, functions, and commands so far."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from rldoctor.sources.shell.text import Piece, Pieces, Source, Span, Word, raw, unprotected
+from rldoctor.sources.told import Told
+from rldoctor.types import Command, Place, RLDoctorError, Setting
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+Status = Literal["yes", "no", "presumed", "open"]
+Stop = Literal["", "exit", "failed", "return", "break", "continue"]
+
+MOST_STEPS = 100_000
+MOST_TEXT = 1_000_000
+MOST_WORDS = 20_000
+MOST_DEPTH = 24
+
+ALWAYS_SET = re.compile(
+    r"HOME|PATH|(OLD)?PWD|USER|LOGNAME|SHELL|HOST(NAME|TYPE)|OSTYPE|MACHTYPE|E?UID|PPID|S?RANDOM|SECONDS|LINENO"
+    r"|BASH|BASH_VERSION|BASHPID|EPOCH(SECONDS|REALTIME)|TERM|LANG"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A shell variable: one word if scalar, words by position or key if not; ``span`` is ``NAME=value``."""
+
+    kind: Literal["scalar", "array", "map", "unset"]
+    words: tuple[Word, ...] = ()
+    keys: tuple[str, ...] = ()
+    span: Span | None = None
+
+    @property
+    def pieces(self) -> Pieces:
+        """Return the value as ``$NAME`` gives it: a scalar's text, an array's first element."""
+        if self.kind == "map":
+            index = self.keys.index("0") if "0" in self.keys else -1
+            return self.words[index].pieces if index >= 0 else (Piece(""),)
+        return self.words[0].pieces if self.words else (Piece(""),)
+
+    def same(self, other: Variable) -> bool:
+        """Return whether both hold the same text for the same reasons."""
+        return self is other or (
+            self.kind == other.kind
+            and self.keys == other.keys
+            and len(self.words) == len(other.words)
+            and all(_same(a.pieces, b.pieces) for a, b in zip(self.words, other.words, strict=True))
+        )
+
+
+def _same(one: Pieces, other: Pieces) -> bool:
+    return one is other or (
+        raw(one) == raw(other) and [p.unknown for p in one if p.text] == [p.unknown for p in other if p.text]
+    )
+
+
+UNSET = Variable("unset")
+
+
+def scalar(pieces: Pieces, span: Span | None = None) -> Variable:
+    """Return a plain variable."""
+    return Variable("scalar", (Word(unprotected(pieces)),), span=span)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the script: where its body stands."""
+
+    source: Source
+    body: Node
+
+
+@dataclass(slots=True)
+class Run:
+    """What all worlds of one reading share: files read, problems met, and the limits."""
+
+    told: Told
+    script: str | None = None
+    files: dict[str, bytes] = field(default_factory=dict)
+    lines: dict[str, list[int]] = field(default_factory=dict)
+    problems: dict[str, RLDoctorError] = field(default_factory=dict)
+    steps: int = 0
+    depth: int = 0
+    nesting: int = 0
+    submitted: bool = False
+    batch: Mapping[str, str] = field(default_factory=dict)
+    execute: Callable[[Source, State], list[State]] = lambda _, state: [state]
+
+    def step(self) -> bool:
+        """Count one step; return whether the reading may go on."""
+        self.steps += 1
+        if self.steps == MOST_STEPS:
+            self.problem("the script is too long to follow to its end", hint="what follows was not read")
+        return self.steps < MOST_STEPS
+
+    def problem(self, message: str, span: Span | None = None, hint: str = "") -> None:
+        """Note what could not be read, once."""
+        place = self.place(span)
+        if place is None:
+            error = RLDoctorError(message, hint=hint)
+        else:
+            error = RLDoctorError(message, file=place.file, line=place.line, column=place.column, hint=hint)
+        self.problems.setdefault(str(error), error)
+
+    def place(self, span: Span | None) -> Place | None:
+        """Return a span with its line and column."""
+        if span is None or span.file not in self.files:
+            return None
+        starts = self.lines.get(span.file)
+        if starts is None:
+            starts = [0, *(match.end() for match in re.finditer(rb"\n", self.files[span.file]))]
+            self.lines[span.file] = starts
+        line = bisect_right(starts, span.start)
+        return Place(span.file, line, span.start - starts[line - 1] + 1, span.start, span.end)
+
+
+@dataclass(slots=True)
+class State:
+    """One world at one point of the script."""
+
+    run: Run
+    source: Source
+    variables: dict[str, Variable] = field(default_factory=dict)
+    exported: dict[str, None] = field(default_factory=dict)
+    functions: dict[str, Function] = field(default_factory=dict)
+    positional: tuple[Word, ...] = ()
+    open_arguments: bool = True
+    cwd: Pieces = (Piece("$PWD", unknown=True, depends=("PWD",)),)
+    commands: tuple[Command, ...] = ()
+    wrapped_by: tuple[str, ...] = ()
+    ray_env: tuple[Setting, ...] = ()
+    missing: tuple[str, ...] = ()
+    assumes: tuple[str, ...] = ()
+    output: Pieces | None = None
+    options: frozenset[str] = frozenset()
+    local: dict[str, Variable | None] | None = None
+    status: Status = "yes"
+    because: tuple[str, ...] = ()
+    stop: Stop = ""
+
+    def fork(self) -> State:
+        """Return a copy that can go its own way."""
+        return replace(
+            self,
+            variables=dict(self.variables),
+            exported=dict(self.exported),
+            functions=dict(self.functions),
+            local=None if self.local is None else dict(self.local),
+        )
+
+    def ended(self, status: Status, because: tuple[str, ...] = ()) -> list[State]:
+        """Return this world alone, with the exit status of its last command."""
+        self.status, self.because = status, because
+        return [self]
+
+    def emit(self, pieces: Pieces) -> None:
+        """Write to standard output, if somebody reads it."""
+        if self.output is not None:
+            self.output += pieces
+
+    def assign(self, name: str, variable: Variable) -> None:
+        """Set a variable; too long a value is kept as unknown."""
+        if sum(len(piece.text) for word in variable.words for piece in word.pieces) > MOST_TEXT:
+            self.run.problem(f"the value of {name} grows beyond {MOST_TEXT} bytes")
+            variable = scalar((Piece(f"${name}", unknown=True, depends=(name,)),))
+        self.variables[name] = variable
+        if "allexport" in self.options:
+            self.exported[name] = None
+
+    def is_unset(self, name: str) -> bool:
+        """Return whether the script leaves the name to the environment, where it need not be."""
+        variable = self.variables.get(name)
+        if variable is not None:
+            return variable.kind == "unset"
+        return not ALWAYS_SET.fullmatch(name) and not (self.run.submitted and name.startswith("SLURM_"))

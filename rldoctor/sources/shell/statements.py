@@ -1,0 +1,239 @@
+"""Walks the syntax tree of a script: which commands run, in which worlds. Nothing is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from rldoctor.sources.shell import arithmetic, conditions, control, declarations, expansion, simple
+from rldoctor.sources.shell.call import REDIRECTS, Call, read_call, redirect
+from rldoctor.sources.shell.state import State
+from rldoctor.sources.shell.text import Pieces, Source
+from rldoctor.sources.shell.worlds import choose, join
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser, Tree
+
+_MOST_NESTING = 120
+
+
+@cache
+def _parser() -> Parser:
+    import tree_sitter
+    import tree_sitter_bash
+
+    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
+
+
+def parse(source: Source) -> Tree:
+    """Return the syntax tree; offsets are those of the source's text."""
+    return _parser().parse(source.text.encode("latin-1"))
+
+
+def execute(source: Source, state: State) -> list[State]:
+    """Follow a source from its first statement to its last, in every world."""
+    outer, state.source = state.source, source
+    root = parse(source).root_node
+    if root.has_error:
+        _note_errors(root, state)
+    ends = block(root.named_children, state)
+    for end in ends:
+        end.source = outer
+    return ends
+
+
+def _note_errors(root: Node, state: State) -> None:
+    pending, found = [root], 0
+    while pending and found < 3:
+        node = pending.pop()
+        if node.is_error or node.is_missing:
+            found += 1
+            span = state.source.span(node.start_byte, max(node.end_byte, node.start_byte + 1))
+            state.run.problem("the shell syntax is broken here", span, "the rest was read as far as it goes")
+        elif node.has_error:
+            pending += reversed(node.children)
+
+
+def block(nodes: list[Node], state: State) -> list[State]:
+    """Run statements one after the other, in every world they lead to."""
+    states = [state]
+    for node in nodes:
+        if node.type == "comment" or not node.is_named:
+            continue
+        following: list[State] = []
+        for each in states:
+            following += [each] if each.stop else run(node, each)
+        states = join(following)
+        if all(each.stop for each in states):
+            break
+    return states
+
+
+def run(node: Node, state: State, stdin: Pieces | None = None) -> list[State]:
+    """Run one statement."""
+    if not state.run.step() or state.run.nesting >= _MOST_NESTING:
+        return [state]
+    state.run.nesting += 1
+    found = _dispatch(node, state, stdin)
+    state.run.nesting -= 1
+    return found
+
+
+def _dispatch(node: Node, state: State, stdin: Pieces | None) -> list[State]:
+    kind = node.type
+    if kind == "command":
+        return simple.run(read_call(node, state, stdin), state)
+    if kind in ("variable_assignment", "variable_assignments"):
+        return declarations.assign(node, state)
+    if kind in ("declaration_command", "unset_command"):
+        return declarations.declare(node, state)
+    handler = _HANDLERS.get(kind)
+    if handler is not None:
+        return handler(node, state)
+    if kind == "redirected_statement":
+        return _redirected(node, state, stdin)
+    if kind in ("ERROR", "do_group", "program", "else_clause"):
+        return block(node.named_children, state)
+    return state.ended("open")
+
+
+def _redirected(node: Node, state: State, stdin: Pieces | None) -> list[State]:
+    body = node.child_by_field_name("body")
+    if body is None:
+        return state.ended("yes")
+    if body.type == "command":
+        call = read_call(body, state, stdin)
+        extra: list[tuple[int, int]] = []
+        for child in node.children:
+            if child.type in REDIRECTS:
+                redirect(child, state, call)
+                extra += [(n.start_byte, n.end_byte) for n in _further(child)]
+        _extend(call, extra, state)
+        return simple.run(call, state)
+    call = Call([], [], None, None, stdin=stdin)
+    for child in node.children:
+        if child.type in REDIRECTS:
+            redirect(child, state, call)
+    kept = state.output
+    if call.redirected:
+        state.output = None
+    found = run(body, state, call.stdin)
+    for each in found:
+        if call.redirected:
+            each.output = kept
+    return found
+
+
+def _further(node: Node) -> list[Node]:
+    return node.children_by_field_name("destination")[1:] if node.type == "file_redirect" else []
+
+
+def _extend(call: Call, spans: list[tuple[int, int]], state: State) -> None:
+    """Add the arguments that follow a redirection."""
+    for start, end in spans:
+        call.words += expansion.fields(state, start, end)
+        call.raws.append(state.source.text[start:end])
+
+
+def _list(node: Node, state: State) -> list[State]:
+    left, right = node.children[0], node.children[-1]
+    both = any(child.type == "&&" for child in node.children)
+    found: list[State] = []
+    for each in run(left, state):
+        if each.stop:
+            found.append(each)
+            continue
+        because = each.because
+        verdict = verdict_of(each)
+        if each.status == "presumed" and both:
+            verdict = True
+
+        def further(world: State, because: tuple[str, ...] = because) -> list[State]:
+            ends = run(right, world)
+            for end in ends:
+                end.because = tuple(dict.fromkeys(because + end.because))
+            return ends
+
+        def stay(world: State, because: tuple[str, ...] = because) -> list[State]:
+            return world.ended("no" if both else "yes", because)
+
+        found += choose(each, verdict, further if both else stay, stay if both else further)
+    return found
+
+
+def verdict_of(state: State) -> bool | None:
+    """Return whether the last command succeeded, ``None`` if that cannot be told."""
+    return {"yes": True, "no": False}.get(state.status)
+
+
+def _negated(node: Node, state: State) -> list[State]:
+    found = run(node.named_children[-1], state)
+    for each in found:
+        each.status = {"yes": "no", "no": "yes"}.get(each.status, "open")  # type: ignore[assignment]
+    return found
+
+
+def _test(node: Node, state: State) -> list[State]:
+    inside = state.source.text[node.start_byte : node.end_byte]
+    if inside.startswith("(("):
+        return _arithmetic(node, state)
+    state.because = ()
+    value = conditions.bracketed(state, node.start_byte, node.end_byte)
+    return state.ended("open" if value is None else "yes" if value else "no", state.because)
+
+
+def _arithmetic(node: Node, state: State) -> list[State]:
+    inside = expansion.text(state, node.start_byte + 2, node.end_byte - 2, "quoted")
+    value, because = arithmetic.tested(state, inside)
+    return state.ended("open" if value is None else "yes" if value else "no", because)
+
+
+def _compound(node: Node, state: State) -> list[State]:
+    if state.source.text.startswith("((", node.start_byte):
+        return _arithmetic(node, state)
+    return block(node.named_children, state)
+
+
+def _subshell(node: Node, state: State) -> list[State]:
+    return control.isolated(state, lambda inner: block(node.named_children, inner))
+
+
+def _pipeline(node: Node, state: State) -> list[State]:
+    stages = [child for child in node.named_children if child.type != "comment"]
+    stdin: Pieces | None = None
+    for index, stage in enumerate(stages):
+        last = index == len(stages) - 1
+        inner = state.fork()
+        inner.output = state.output if last else ()
+        ends = run(stage, inner, stdin)
+        keep = max(ends, key=lambda end: len(end.commands))
+        stdin = None if last else control.merged_output(ends)
+        state.commands = keep.commands
+        if last:
+            state.output = keep.output if state.output is not None else None
+            status = keep.status
+    return state.ended("open" if status == "open" else "presumed" if status != "no" else "no")
+
+
+def _function(node: Node, state: State) -> list[State]:
+    name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
+    if name is not None and body is not None:
+        control.define(state, state.source.text[name.start_byte : name.end_byte], body)
+    return state.ended("yes")
+
+
+_HANDLERS: dict[str, Callable[[Node, State], list[State]]] = {
+    "list": _list,
+    "pipeline": _pipeline,
+    "negated_command": _negated,
+    "test_command": _test,
+    "compound_statement": _compound,
+    "subshell": _subshell,
+    "function_definition": _function,
+    "if_statement": lambda node, state: control.if_(node, state, run),
+    "case_statement": lambda node, state: control.case(node, state, run),
+    "for_statement": lambda node, state: control.for_(node, state, run),
+    "c_style_for_statement": lambda node, state: control.counted(node, state, run),
+    "while_statement": lambda node, state: control.while_(node, state, run),
+}
