@@ -21,6 +21,7 @@ from rldoctor.types import (
     Document,
     Fact,
     Origin,
+    RLDoctorError,
     Role,
     Setting,
     State,
