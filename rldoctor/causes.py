@@ -57,6 +57,7 @@ def _strange(failure: Failure, lines: Sequence[LogLine]) -> Finding:
     message = failure.message.strip().splitlines()[0] if failure.message.strip() else ""
     title = f"{failure.exception}: {message}" if message else failure.exception
     frames = [str(frame) for frame in reversed(failure.frames)][:SHOWN_FRAMES]
+    more = [Evidence(text=text.strip()) for text in failure.message.strip().splitlines()[1:3] if text.strip()]
     where = f"Your own code is in it: {user}. " if user else ""
     where += f"The library raised it in {library}. " if library else ""
     verdict: Verdict = (
@@ -71,7 +72,12 @@ def _strange(failure: Failure, lines: Sequence[LogLine]) -> Finding:
         severity="error",
         confidence="possible",
         explanation=f"It is the first failure that nothing else explains. {where}".strip(),
-        evidence=(*map(_quote, lines), *(Evidence(text=frame) for frame in frames)),
+        evidence=(
+            _quote(lines[0]),
+            *more,
+            *map(_quote, lines[1:]),
+            *(Evidence(text=each) for each in frames),
+        ),
         remedies=(Remedy(f"Search the issues of the project for: {words}", "manual"),),
         phase=failure.phase,
         verdict=verdict,
@@ -138,11 +144,17 @@ def _losers(ranked: Sequence[Match]) -> list[tuple[Match, Match]]:
     for match in ranked:
         mine = {_at(line) for line in match.lines}
         better = next((w for w in winners if mine & {_at(line) for line in w.lines}), None)
-        if better is None or _lists(better, match) or _lists(match, better):
+        related = better is not None and (_lists(better, match) or _lists(match, better))
+        if better is None or (related and not (_is_vacuous(match) or _is_vacuous(better))):
             winners.append(match)
         else:
             lost.append((match, better))
     return lost
+
+
+def _is_vacuous(match: Match) -> bool:
+    """Say whether a match holds only because nothing is known that could contradict it."""
+    return match.finding.confidence == "possible" and not match.conditions
 
 
 def _explained(serious: Sequence[Match]) -> dict[str, str]:

@@ -57,7 +57,7 @@ def spell(facts: Facts, name: str) -> str:
     """Return key and value of a fact as the user would write them; only the value where it has no key."""
     fact = facts.resolve(name)
     if fact is None or (fact.value is UNKNOWN and facts.system is None):
-        return key(facts, name)
+        return key(facts, name) if fact is None or spellings(name) else "?"
     row = _row(facts, name)
     written = fact.origin.key or (row.key if row is not None else None)
     if fact.origin.kind == "derived" or written is None:

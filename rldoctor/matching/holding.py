@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,28 +41,25 @@ class Held:
         return "certain" if self.certain else "possible"
 
 
-def hold(conditions: Iterable[Node | None], scope: Scope) -> Held | None:
+def hold(conditions: Sequence[Node | None], scope: Scope) -> Held | None:
     """Return how conditions hold together, None where one of them is false."""
+    present = [condition for condition in conditions if condition is not None]
     values = []
-    for condition in conditions:
-        if condition is None:
-            continue
+    for condition in present:
         value = expr.evaluate(condition, scope)
         if value is not UNKNOWN and not value:
             return None
         values.append(value)
-    known = sum(
-        _leaves(node) for node, value in zip(_real(conditions), values, strict=True) if value is not UNKNOWN
-    )
+    known = sum(_known_true(condition, scope) for condition in present)
     return Held(all(value is not UNKNOWN for value in values), tuple(scope.read), known)
 
 
-def _real(conditions: Iterable[Node | None]) -> list[Node]:
-    return [condition for condition in conditions if condition is not None]
-
-
-def _leaves(node: Node) -> int:
-    return sum(_leaves(part) for part in node[1]) if node[0] == "and" else 1
+def _known_true(node: Node, scope: Scope) -> int:
+    """Return how many of the conditions that are and-ed are known to be true."""
+    if node[0] == "and":
+        return sum(_known_true(part, scope) for part in node[1])
+    value = expr.evaluate(node, scope)
+    return int(value is not UNKNOWN and bool(value))
 
 
 def released(since: Mapping[str, str], until: Mapping[str, str], facts: Facts) -> Any:

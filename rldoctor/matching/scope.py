@@ -84,5 +84,8 @@ class Scope:
         return theirs if fact is not None and fact.value is not None else name
 
     def is_own(self) -> bool:
-        """Say whether a fact of this very role was read: else a finding would only repeat the policy's."""
-        return self.role == "policy" or any(name.startswith(self.role + ".") for name in self.read)
+        """Say whether something known of this very role was read: else it would only repeat the policy's."""
+        if self.role == "policy":
+            return True
+        mine = (name for name in self.read if name.startswith(self.role + "."))
+        return any(self.facts.value(name) is not UNKNOWN for name in mine)
