@@ -151,9 +151,10 @@ def is_yaml(text: str) -> bool:
     return isinstance(data, Mapping) and all(re.fullmatch(r"[\w.-]+", str(key)) for key in data)
 
 
-def remedy(test: RuleTest, seen: Seen) -> Remedy:
-    """Return the remedy that an example speaks of: the N-th that the finding offers."""
-    offered = [remedy for finding in seen.findings for remedy in finding.remedies]
+def remedy(test: RuleTest, seen: Seen) -> tuple[Finding, Remedy]:
+    """Return the remedy that an example speaks of, the N-th that is offered, and the finding it cures."""
+    offered = [(finding, remedy) for finding in seen.findings for remedy in finding.remedies]
+    assert len(offered) >= test.rung, [remedy.title for _, remedy in offered]
     return offered[test.rung - 1]
 
 
