@@ -109,9 +109,7 @@ def delete(document: Document, setting: Setting) -> tuple[Edit, ...]:
 def set_env(document: Document, command: Command, name: str, value: Any) -> tuple[Edit, ...]:
     """Return the edits that give a command an environment variable."""
     if document.kind == "yaml":
-        raise RLDoctorError(
-            f"the environment variable {name} has no place in a YAML file", file=document.path
-        )
+        return _set_in_yaml(document, command, name, value)
     from rldoctor.sources import environment
 
     return environment.set_env(document, command, name, value)

@@ -23,8 +23,8 @@ _PYTHON = re.compile(r"(python|pypy)(\d(\.\d+)*)?")
 # Options without a value, which would else take the program for one.
 _BARE = {
     "torchrun": r"--(standalone|no[-_]python|module|use[-_]env|run[-_]path)",
-    "accelerate": r"--(multi[-_]gpu|cpu|tpu|use_(deepspeed|fsdp|megatron_lm)|main_training|debug|quiet|no_python"
-    r"|module|same_network|dynamo_use_dynamic)",
+    "accelerate": r"--(multi[-_]gpu|cpu|tpu|use_(deepspeed|fsdp|megatron_lm)|main_training|debug|quiet"
+    r"|no_python|module|same_network|dynamo_use_dynamic)",
     "srun": r"--(overlap|exclusive|no-kill|unbuffered|label|pty|wait|verbose|quiet|container-writable"
     r"|(no-)?container-(mount-home|remap-root)|kill-on-bad-exit|overcommit)|-[luvqKO]",
     "sbatch": r"--(wait|parsable|exclusive|(no-)?requeue)|-[WvQ]",
