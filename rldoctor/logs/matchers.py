@@ -18,6 +18,8 @@ WINDOW: Final = 1 << 16
 class Matcher(Protocol):
     """Finds where patterns may stand in a piece of text; the caller looks at the lines."""
 
+    exact: bool
+
     def scan(self, data: bytes) -> list[tuple[int, int]]:
         """Return (offset inside the matching line, pattern index) in order of offsets."""
 
@@ -41,7 +43,10 @@ class HyperscanMatcher:
         self.count = len(patterns)
         self.found: list[tuple[int, int]] = []
         expressions = [pattern.loose.encode() for pattern in patterns]
-        self.database = _database(hyperscan, expressions) if expressions else None
+        self.database: Any = None
+        self.exact = True
+        if expressions:
+            self.database, self.exact = _database(hyperscan, expressions)
         # The callback must be a named method that stays alive: hyperscan keeps no reference of its own.
         self.callback = self._note
 
@@ -58,16 +63,19 @@ class HyperscanMatcher:
         return self.found
 
 
-def _database(hyperscan: Any, expressions: list[bytes]) -> Any:
+def _database(hyperscan: Any, expressions: list[bytes]) -> tuple[Any, bool]:
+    """Return the compiled patterns, and whether hyperscan takes each of them as it is."""
     file = _cache_file(hyperscan, expressions)
     database = _load(hyperscan, file)
-    if database is None:
-        database = _compile(hyperscan, expressions)
+    if database is not None:
+        return database, True
+    database, exact = _compile(hyperscan, expressions)
+    if exact:
         _store(hyperscan, database, file)
-    return database
+    return database, exact
 
 
-def _compile(hyperscan: Any, expressions: list[bytes]) -> Any:
+def _compile(hyperscan: Any, expressions: list[bytes]) -> tuple[Any, bool]:
     """Compile all expressions; those that are too much for hyperscan serve as filters before RE2."""
     exact = hyperscan.HS_FLAG_MULTILINE
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
@@ -79,7 +87,8 @@ def _compile(hyperscan: Any, expressions: list[bytes]) -> Any:
         flags = [exact if _compiles(hyperscan, expression) else loose for expression in expressions]
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         database.compile(expressions=expressions, ids=numbers, elements=len(expressions), flags=flags)
-    return database
+        return database, False
+    return database, True
 
 
 def _compiles(hyperscan: Any, expression: bytes) -> bool:
@@ -135,7 +144,7 @@ class Re2Matcher:
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         import re2
 
-        self.any = bool(patterns)
+        self.any, self.exact = bool(patterns), True
         self.set = re2.Set.SearchSet(options())
         for pattern in patterns:
             self.set.Add(pattern.loose.encode())

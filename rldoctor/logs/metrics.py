@@ -67,13 +67,11 @@ def _read(
 
 def _samples(shape: Shape, line: LogLine, step: int | None, start: int) -> Iterator[Sample]:
     seen: set[str] = set()
-    for count, pair in enumerate(shape.pairs.finditer(line.text, start)):
-        if count > MOST_PAIRS:
-            return
-        known = shape.keys.get(pair["key"].strip())
+    for key, text in shape.pairs.findall(line.text, start)[:MOST_PAIRS]:
+        known = shape.keys.get(key.strip())
         if known is None or known[0] in seen:
             continue
-        value = number(pair["value"].strip("'\","))
+        value = number(text.strip("'\","))
         if value is not None:
             seen.add(known[0])
             yield Sample(known[0], step, value * known[1], line)

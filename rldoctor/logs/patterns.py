@@ -11,6 +11,7 @@ from typing import Any, Final
 from rldoctor.types import RLDoctorError
 
 FLAGS: Final = re.compile(r"\(\?[a-z]+\)")
+SPANNING: Final = re.compile(r"\\[sSWDB]|\[\^|\(\?\w*s|\[\[")
 END: Final = re.compile(r"(?<!\\)(?:\\\\)*\$\Z")
 
 
@@ -34,6 +35,11 @@ class Pattern:
     def anchored(self) -> bool:
         """Return whether the key speaks of the start or the end of the message, so that prefixes matter."""
         return not self.is_literal and self.loose != self.source
+
+    @cached_property
+    def trusted(self) -> bool:
+        """Return whether a matcher's word is enough: no prefix matters and no match can span lines."""
+        return not self.anchored and (self.is_literal or SPANNING.search(self.source) is None)
 
     @cached_property
     def loose(self) -> str:

@@ -13,7 +13,7 @@ from rldoctor.logs.seen import Seen
 from rldoctor.types import LogLine
 
 COMMAND: Final = (
-    r"/(?:^|[\s+;&`\"'])(?:python3?(?:\.\d+)?|torchrun|accelerate launch|deepspeed)\s(?:.{0,400}\s)?"
+    r"/(?:^|[\s+;&`\x22'])(?:python3?(?:\.\d+)?|torchrun|accelerate launch|deepspeed)\s(?:.{0,400}\s)?"
     r"(?:[\w.+]+=\S|--[a-z][\w-]+[ =]|[\w./]+\s*\\$)/"
 )
 ITEM: Final = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(,|\])""")

@@ -73,6 +73,7 @@ def read(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
     hits = {
         key: tuple(text.line_of(hit) for hit in kept.all()) for key, kept in found.kept.items() if kept.count
     }
+    text.seen.clear()
     reading = _interpret(text, hits, known)
     reading = _with_events(reading, [log for log in logs if events_file.is_events(log)])
     return replace(

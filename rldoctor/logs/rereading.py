@@ -31,11 +31,16 @@ class Text:
         self.logs, self.scan = logs, scan
         self.index = {log.name: number for number, log in enumerate(logs)}
         self.blocks: OrderedDict[tuple[int, int], _Block] = OrderedDict()
+        self.seen: dict[tuple[int, int], tuple[bytes, LogLine]] = {}
         self.readers: dict[int, Forward] = {}
 
     def line_of(self, hit: RawHit) -> LogLine:
         """Return a hit as a line with its wrapping taken off."""
-        return self._line(hit.log, hit.number, hit.raw)
+        key = (hit.log, hit.number)
+        known = self.seen.get(key)
+        if known is None or known[0] != hit.raw:
+            known = self.seen[key] = (hit.raw, self._line(hit.log, hit.number, hit.raw))
+        return known[1]
 
     def between(self, log: int, first: int, last: int) -> Iterator[LogLine]:
         """Yield the lines from number first to last, both included."""

@@ -86,12 +86,8 @@ def _scan_log(index: int, log: LogFile, patterns: Sequence[Pattern], matcher: Ma
         for start, end, keys in _matched_lines(data, matcher.scan(data)):
             number += data.count(b"\n", at, start)
             at = start
-            _note_line(
-                RawHit(index, number, offset + start, b""),
-                data[start:end],
-                [patterns[k] for k in keys],
-                result,
-            )
+            place = RawHit(index, number, offset + start, data[start:end])
+            _note_line(place, [patterns[key] for key in keys], matcher.exact, result)
         number += data.count(b"\n", at)
         offset += len(data)
         last = data[-1:]
@@ -121,16 +117,19 @@ def _matched_lines(data: bytes, found: Iterable[tuple[int, int]]) -> Iterable[tu
         yield start, end, keys
 
 
-def _note_line(place: RawHit, line: bytes, patterns: Sequence[Pattern], result: Scan) -> None:
+def _note_line(place: RawHit, patterns: Sequence[Pattern], exact: bool, result: Scan) -> None:
     """Check each candidate on the line itself and keep the hits; of a progress bar the last state counts."""
-    segments = line.rstrip(b"\r").split(b"\r")
+    line = place.raw
+    plain = exact and len(line) <= LONGEST and b"\r" not in line[:-1]
+    segments = [line] if plain else line.rstrip(b"\r").split(b"\r")
     message: bytes | None = None
     for pattern in patterns:
+        if plain and pattern.trusted:
+            result.kept[pattern.key].add(place)
+            continue
         if pattern.anchored:
             message = read_line(line).text.encode() if message is None else message
-            if pattern.search(message) is None:
-                continue
-            segment: bytes | None = segments[-1]
+            segment = segments[-1] if pattern.search(message) is not None else None
         else:
             segment = next((part for part in reversed(segments) if pattern.search(part)), None)
         if segment is not None:

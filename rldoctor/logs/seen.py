@@ -56,15 +56,10 @@ class Seen:
 
     def _phase_of_failures(self, line: LogLine) -> str | None:
         """Return the phase of the nearest exception with one that ended the same step of the same log."""
-        near = [
-            (abs(failure.line.number - line.number), failure.phase)
-            for failure in self.failures
-            if failure.phase
-            and failure.line.file == line.file
-            and not (failure.ignored or failure.recovered)
-            and self.segment(failure.line) == self.segment(line)
-        ]
-        far, phase = min(near, key=lambda pair: pair[0], default=(NEAR, None))
+        told = self._telling.get((line.file, self.segment(line)), [])
+        at = bisect_right(told, (line.number, "~"))
+        near = [(abs(number - line.number), phase) for number, phase in told[max(0, at - 1) : at + 1]]
+        far, phase = min(near, default=(NEAR, ""))
         return phase if far < NEAR else None
 
     def segment(self, line: LogLine) -> int:
@@ -84,6 +79,16 @@ class Seen:
         return {
             (link.line.file, link.line.number): failure for failure in self.failures for link in failure.chain
         }
+
+    @cached_property
+    def _telling(self) -> dict[tuple[str, int], list[tuple[int, str]]]:
+        """Return for each step of each log the lines of the exceptions that tell a phase, in order."""
+        told: dict[tuple[str, int], list[tuple[int, str]]] = {}
+        for failure in self.failures:
+            if failure.phase and not (failure.ignored or failure.recovered):
+                place = (failure.line.file, self.segment(failure.line))
+                told.setdefault(place, []).append((failure.line.number, failure.phase))
+        return {place: sorted(pairs) for place, pairs in told.items()}
 
     @cached_property
     def _moves(self) -> dict[str, list[int]]:

@@ -78,7 +78,7 @@ PAIRS: Final = re.compile(
 )
 KEYS: Final = {key: (metric, 1.0) for key, metric in GENERIC_KEYS.items()}
 COUNTER: Final = r"\b(?:global[_ ]?)?(?:step|update|iteration|iter)(?:=|: ?|#| )(?P<step>\d{1,12})\b"
-VALUE: Final = r"\b(?:loss|reward|grad_norm)(?:[/_]\w{1,20})?['\"]?(?:=|: ?| )['\"]?-?(?:\d|nan|inf)"
+VALUE: Final = r"\b(?:loss|reward|grad_norm)(?:[/_]\w{1,20})?['\x22]?(?:=|: ?| )['\x22]?-?(?:\d|nan|inf)"
 GENERIC: Final = (
     Shape("", r"\{'(?:loss|train_loss|policy_loss)': '?-?(?:\d|nan|inf)", PAIRS, KEYS),
     Shape("", COUNTER + r".{0,300}" + VALUE, PAIRS, KEYS, counter=re.compile(COUNTER)),

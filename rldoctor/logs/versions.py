@@ -21,8 +21,8 @@ ROWS: Final = (
     ),
     (
         "ray",
-        "/[Rr]ay(?:_version|, version| version)[ :='\\\"]+\\d/",
-        r"[Rr]ay(?:_version|, version| version)[ :='\"]+(\d[\w.]{1,40})",
+        "/[Rr]ay(?:_version|, version| version)[ :='\\x22]+\\d/",
+        r"[Rr]ay(?:_version|, version| version)[ :='\x22]+(\d[\w.]{1,40})",
     ),
     (
         "transformers",

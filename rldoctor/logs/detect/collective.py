@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -56,22 +56,20 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     _add_groups(waiting, seen.lines(ENQUEUED))
     _add_stacks(waiting, seen)
     without = {line.who.rank for line in seen.lines(NO_RECORDER)}
-    for one in waiting.values():
-        if one.line.who.rank in without:
-            one.fields.setdefault("flight_recorder", False)
-    _add_others(list(waiting.values()))
-    _add_missing(list(waiting.values()), seen)
-    for one in waiting.values():
+    _add_others(waiting)
+    _add_missing(waiting, seen)
+    for one in waiting:
         rank = one.line.who.rank
         fields = {**one.fields, "op": one.op, "seq": one.seq, "group": one.group}
         fields["ranks_waiting"] = [rank] if rank is not None else None
         fields["step"] = seen.step(one.line)
+        fields.setdefault("flight_recorder", False if rank in without else None)
         fields.setdefault("phase", seen.phase(one.line))
         told = sighting("collective_timeout", one.line, fields, (one.group, one.seq, one.op))
         yield _with_lines(told, one.others)
 
 
-def _waiting(seen: Seen) -> dict[tuple[Any, ...], _Waiting]:
+def _waiting(seen: Seen) -> list[_Waiting]:
     """Return what each rank waits in, each once although the watchdog says it twice."""
     found: dict[tuple[Any, ...], _Waiting] = {}
     for line in seen.lines(TIMEOUT):
@@ -93,46 +91,54 @@ def _waiting(seen: Seen) -> dict[tuple[Any, ...], _Waiting]:
         found[key] = _Waiting(
             line, work["op"], seq, {k: v for k, v in fields.items() if v is not None}, group
         )
-    return found
+    return list(found.values())
 
 
-def _add_groups(waiting: dict[tuple[Any, ...], _Waiting], lines: Iterable[LogLine]) -> None:
+def _by_rank(waiting: Iterable[_Waiting]) -> dict[int | None, list[_Waiting]]:
+    ranks: dict[int | None, list[_Waiting]] = {}
+    for one in waiting:
+        ranks.setdefault(one.line.who.rank, []).append(one)
+    return ranks
+
+
+def _add_groups(waiting: Collection[_Waiting], lines: Iterable[LogLine]) -> None:
     """Add group and last works from the status lines, to the rank that says them."""
     by_seq: dict[int, set[str]] = {}
+    ranks = _by_rank(waiting)
     for line in lines:
         group, seq, last = _group(line), AT_WORK.search(line.text), LAST.search(line.text)
         number = int(seq["seq"]) if seq else None
         if group is not None and number is not None:
             by_seq.setdefault(number, set()).add(group)
-        for one in waiting.values():
-            if one.line.who.rank == line.who.rank and number in (None, one.seq):
+        for one in ranks.get(line.who.rank, ()):
+            if number in (None, one.seq):
                 one.group = one.group or group
                 one.others.append(line)
                 if last is not None:
                     one.fields.setdefault("last_enqueued", int(last["enqueued"]))
                     one.fields.setdefault("last_completed", int(last["completed"]))
-    for one in waiting.values():
+    for one in waiting:
         told = by_seq.get(one.seq) if one.seq is not None else None
         if one.group is None and told is not None and len(told) == 1:
             one.group = next(iter(told))
 
 
-def _add_stacks(waiting: dict[tuple[Any, ...], _Waiting], seen: Seen) -> None:
+def _add_stacks(waiting: Collection[_Waiting], seen: Seen) -> None:
     """Add the Python frames that the flight recorder kept, and the phase that they tell."""
+    ranks = _by_rank(waiting)
     for line in seen.lines(STACK):
-        if "not found" in line.text:
+        mine = ranks.get(line.who.rank, [])
+        frames = _frames(seen, line) if mine and "not found" not in line.text else ()
+        if not frames:
             continue
-        frames = _frames(seen, line)
-        mine = [one for one in waiting.values() if one.line.who.rank == line.who.rank] if frames else []
         before = [one for one in mine if one.line.file == line.file and one.line.number <= line.number]
-        for one in before[-1:] or mine[:1]:
-            one.fields["flight_recorder"] = True
-            one.fields["frames"] = [str(frame) for frame in frames]
-            one.fields["frame"] = str(
-                next((f for f in reversed(frames) if "torch/distributed" not in f.file), frames[-1])
-            )
-            one.fields["phase"] = seen.phase(one.line, frames)
-            one.others.append(line)
+        one = before[-1] if before else mine[0]
+        outer = [frame for frame in frames if "torch/distributed" not in frame.file]
+        one.fields["flight_recorder"] = True
+        one.fields["frames"] = [str(frame) for frame in frames]
+        one.fields["frame"] = str((outer or frames)[-1])
+        one.fields["phase"] = seen.phase(one.line, frames)
+        one.others.append(line)
 
 
 def _frames(seen: Seen, line: LogLine) -> tuple[Frame, ...]:
@@ -147,16 +153,19 @@ def _frames(seen: Seen, line: LogLine) -> tuple[Frame, ...]:
     return tuple(reversed(frames))
 
 
-def _add_others(waiting: list[_Waiting]) -> None:
+def _add_others(waiting: Collection[_Waiting]) -> None:
     """Tell each rank's event what other ranks of the same group wait in instead."""
+    ops: dict[str | None, dict[str, LogLine]] = {}
     for one in waiting:
-        for other in waiting:
-            if other.group == one.group and other.op != one.op and _near(one.line, other.line):
-                one.fields["other_op"] = other.op
-                break
+        ops.setdefault(one.group, {}).setdefault(one.op, one.line)
+    for one in waiting:
+        others = (op for op, line in ops[one.group].items() if op != one.op and _near(one.line, line))
+        other = next(others, None)
+        if other is not None:
+            one.fields["other_op"] = other
 
 
-def _add_missing(waiting: list[_Waiting], seen: Seen) -> None:
+def _add_missing(waiting: Collection[_Waiting], seen: Seen) -> None:
     """Name the ranks of the default group that spoke but do not wait, where all that wait are told."""
     ranks = {line.who.rank for lines in seen.hits.values() for line in lines}
     ranks -= {one.line.who.rank for one in waiting}

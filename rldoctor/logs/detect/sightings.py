@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -34,29 +34,34 @@ def sighting(
 
 def merged(sightings: Iterable[Sighting], segment: Callable[[LogLine], int]) -> tuple[Event, ...]:
     """Return one event for each happening: same kind, same key, no step finished in between."""
-    happenings: dict[tuple[Any, ...], Event] = {}
+    happenings: dict[tuple[Any, ...], list[Event]] = {}
     for seen in sightings:
-        first = seen.event.lines[0]
-        key = (seen.event.kind, segment(first), *seen.key)
-        known = happenings.get(key)
-        happenings[key] = seen.event if known is None else _join(known, seen.event)
-    return tuple(sorted(happenings.values(), key=_order))
+        key = (seen.event.kind, segment(seen.event.lines[0]), *seen.key)
+        happenings.setdefault(key, []).append(seen.event)
+    return tuple(sorted((_fold(events) for events in happenings.values()), key=_order))
 
 
 def _order(event: Event) -> tuple[str, int]:
     return event.lines[0].file, event.lines[0].number
 
 
-def _join(known: Event, new: Event) -> Event:
-    """Add a sighting to its happening: its identity, its lines, and the fields that were not told yet."""
-    spread = known.spread if set(new.spread) <= set(known.spread) else (*known.spread, *new.spread)
-    fields = {**new.fields, **known.fields}
-    for name in ("frames", "phase"):  # whoever shows a stack tells more than who only names the error
-        if not known.fields.get("frames") and new.fields.get("frames") and name in new.fields:
-            fields[name] = new.fields[name]
-    for name in ("ranks_waiting",):
-        if name in known.fields and name in new.fields:
-            fields[name] = sorted({*known.fields[name], *new.fields[name]})
-    lines = (*known.lines, *(line for line in new.lines if line not in known.lines))[:MOST_LINES]
-    time = known.time if known.time is not None else new.time
-    return replace(known, fields=fields, spread=spread, lines=lines, time=time, phase=fields.get("phase"))
+def _fold(events: Sequence[Event]) -> Event:
+    """Return the event that several saw: the first one's fields, gaps filled from the others."""
+    if len(events) == 1:
+        return events[0]
+    first = min(events, key=_order)
+    fields: dict[str, Any] = dict(first.fields)
+    for event in events:
+        for name, value in event.fields.items():
+            fields.setdefault(name, value)
+    stacked = next((event for event in events if event.fields.get("frames")), first)
+    # Whoever shows a stack tells more about the phase than who only names the error.
+    fields.update(
+        {name: stacked.fields[name] for name in ("frames", "frame", "phase") if name in stacked.fields}
+    )
+    if "ranks_waiting" in fields:
+        fields["ranks_waiting"] = sorted({rank for e in events for rank in e.fields.get("ranks_waiting", ())})
+    spread = tuple(dict.fromkeys(who for event in events for who in event.spread))
+    lines = tuple(dict.fromkeys(line for event in events for line in event.lines))[:MOST_LINES]
+    time = next((event.time for event in events if event.time is not None), None)
+    return replace(first, fields=fields, spread=spread, lines=lines, time=time, phase=fields.get("phase"))
