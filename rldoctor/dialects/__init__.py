@@ -73,7 +73,7 @@ def _marks() -> tuple[Mark, ...]:
 
 def _sources() -> tuple[Path, ...]:
     tables = (FOLDER / name / "keys.yaml" for name in NAMES)
-    return (*tables, FOLDER / "rows.py", FOLDER / "table.py", FOLDER.parent / "expr.py")
+    return (*tables, FOLDER / "rows.py", FOLDER / "table.py", FOLDER.parent / "expr" / "compiling.py")
 
 
 def _build(system: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from rldoctor import dialects
-from rldoctor.expr import BUILTINS, Node
+from rldoctor.expr import BUILTIN_NAMES, Node
 from rldoctor.rules.reader import unknown
 from rldoctor.vocabulary import EventField, Function, Vocabulary
 
@@ -134,7 +134,7 @@ def _word_problems(name: str, words: Words) -> Iterator[Problem]:
 def _call_problems(
     function: str, args: Sequence[Node], keywords: dict[str, Node], words: Words
 ) -> Iterator[Problem]:
-    if function in BUILTINS:
+    if function in BUILTIN_NAMES:
         yield from _all(args, words)
         return
     if function == "key" and words.template:
@@ -142,7 +142,7 @@ def _call_problems(
         return
     row = words.vocabulary.functions.get(function)
     if row is None:
-        yield Problem(unknown("function", function, [*words.vocabulary.functions, *BUILTINS]), function)
+        yield Problem(unknown("function", function, [*words.vocabulary.functions, *BUILTIN_NAMES]), function)
         return
     if row.kind == "series" and not words.series:
         yield Problem(f"{function} asks a series of steps, and no trigger here is a metric", function)

@@ -102,7 +102,7 @@ def _index(users: Path | None) -> Index:
 
 
 def _stamp(folders: Sequence[Path]) -> str:
-    code = [*Path(__file__).parent.glob("*.py"), compiled.PACKAGE / "expr.py", Path(compiled.__file__)]
+    code = [*Path(__file__).parent.glob("*.py"), *compiled.PACKAGE.glob("expr/*.py"), Path(compiled.__file__)]
     words = [vocabulary.FILE, Path(vocabulary.__file__)]
     return compiled.stamp_of([*sorted(code), *words, *places.entries(folders)])
 

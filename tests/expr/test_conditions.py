@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rldoctor import expr
+from rldoctor.expr import evaluating
 from rldoctor.types import UNKNOWN
 
 
@@ -189,7 +190,9 @@ def combined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(inner, inner, inner).map(lambda parts: "({} if {} else {})".format(*parts)),
         st.tuples(inner, inner, inner).map(lambda parts: "({} < {} <= {})".format(*parts)),
         st.lists(inner, max_size=3).map(lambda items: "[" + ", ".join(items) + "]"),
-        st.tuples(st.sampled_from(list(expr.BUILTINS)), inner).map(lambda parts: "{}({})".format(*parts)),
+        st.tuples(st.sampled_from(list(evaluating.BUILTINS)), inner).map(
+            lambda parts: "{}({})".format(*parts)
+        ),
         st.tuples(inner, inner).map(lambda parts: "max({}, {})".format(*parts)),
     )
 
@@ -205,7 +208,7 @@ class Dotted:
 @given(texts, st.tuples(known, known, known))
 @settings(max_examples=400, deadline=None)
 def test_known_values_give_what_python_gives(text: str, values: tuple[Any, ...]) -> None:
-    functions = dict(expr.BUILTINS)
+    functions = dict(evaluating.BUILTINS)
     try:
         wanted = eval(
             text, {"__builtins__": functions}, {"a": values[0], "b": Dotted(values[1]), "d": values[2]}
