@@ -53,15 +53,19 @@ def _is_touched(path: tuple[str, ...], claim: Claim) -> bool:
 
 
 def _holds(after: Tree, claim: Claim) -> bool:
-    after.current = after.roots[0] if after.roots else None
+    return any(_holds_in(after, root, claim) for root in after.roots) or (claim.gone and not after.roots)
+
+
+def _holds_in(after: Tree, root: Node, claim: Claim) -> bool:
+    after.current = root
+    after.known.clear()
     node = find(after, claim.path)
     if claim.gone or node is None:
         return claim.gone == (node is None)
-    if claim.form != "yaml":
+    if claim.form != "yaml" or "${" in str(claim.value):
         return True
     found = evaluate(after, node, claim.path)
-    is_text = isinstance(claim.value, str) and "${" in claim.value
-    return is_text or found.value == _plain(claim.value) or claim.value != claim.value
+    return bool(found.value == _plain(claim.value) or claim.value != claim.value)
 
 
 def _plain(value: Any) -> Any:
