@@ -42,7 +42,8 @@ class Signals:
         self._dumps.mkdir(parents=True, exist_ok=True)
         self._stacks = (self._dumps / "stacks_driver.txt").open("a", encoding="utf-8")
         faulthandler.register(signal.SIGUSR1, self._stacks, all_threads=True, chain=True)
-        threading.Thread(target=self._listen, name="signals", daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(
@@ -52,6 +53,8 @@ class Signals:
         faulthandler.unregister(signal.SIGUSR1)
         self._stacks.close()
         os.close(self._write)
+        self._thread.join()
+        os.close(self._read)
 
     def _listen(self) -> None:
         while heard := os.read(self._read, 1):

@@ -11,7 +11,7 @@ from trainer_core.config import Config
 from trainer_core.failures import most_decisive
 from trainer_core.types import Memory, Reply, RunFailed
 
-KINDS: Final = {"local": "trainer_core.cluster.local:start", "ray": "trainer_core.cluster.on_ray:start"}
+KINDS: Final = {"local": "trainer_core.cluster.local:start", "ray": "trainer_core.cluster.ray_access:start"}
 WORKER: Final = "trainer_core.worker:Worker"
 
 
@@ -66,7 +66,11 @@ def start(config: Config) -> Gang:
     """Start the ranks that the config asks for, and let them meet and build."""
     module, _, name = KINDS[config.cluster.kind].partition(":")
     gang = Gang(getattr(import_module(module), name)(config))
-    gang.each("build", [()] * gang.size)
+    try:
+        gang.each("build", [()] * gang.size)
+    except BaseException:
+        gang.close()
+        raise
     return gang
 
 
