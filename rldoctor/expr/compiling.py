@@ -46,10 +46,7 @@ _HINTS: Final[Mapping[type[ast.AST], str]] = {
 # Parts of names may be keywords of Python (async.staleness, batch.global): the parser is given stand-ins
 # of the same length, so that columns stay.
 _STAND_INS: Final = {word: word[0] + word[1:].upper() for word in keyword.kwlist if word.islower()}
-_KEYWORDS: Final = "|".join(_STAND_INS)
-_HIDDEN: Final = re.compile(rf"(?<=[a-z]\.)({_KEYWORDS})(?!\w)|(?<![\w'\"])({_KEYWORDS})(?=\.[a-z])")
 _SHOWN: Final = {stand_in: word for word, stand_in in _STAND_INS.items()}
-_SHOW: Final = re.compile("|".join(rf"\b{stand_in}\b" for stand_in in _SHOWN))
 
 
 def compile(text: str) -> Node:
@@ -58,9 +55,8 @@ def compile(text: str) -> Node:
         raise ExprError(f"a condition has at most {MAX_LENGTH} characters", column=1)
     line = re.sub(r"\s", " ", text)
     line, indent = line.strip(), len(line) - len(line.lstrip())
-    hidden = _HIDDEN.sub(lambda found: _STAND_INS[found[0]], line)
     try:
-        tree = ast.parse(hidden, mode="eval").body
+        tree = ast.parse(_hide(line), mode="eval").body
     except SyntaxError as error:
         column = indent + (error.offset or len(line) + 1)
         raise ExprError(f"not an expression: {error.msg}", column=column) from error
@@ -87,7 +83,7 @@ class _Compiler:
             raise ExprError("nested too deeply", column=1)
         match tree:
             case ast.Constant(value=value) if value is None or isinstance(value, bool | int | float | str):
-                return ["const", _SHOW.sub(_shown, value) if isinstance(value, str) else value]
+                return ["const", _show(value) if isinstance(value, str) else value]
             case ast.Name() | ast.Attribute():
                 return ["name", self.dotted(tree)]
             case ast.List(elts=items):
@@ -142,5 +138,17 @@ class _Compiler:
         return ".".join(_SHOWN.get(word, word) for word in [inner.id, *reversed(parts)])
 
 
-def _shown(found: re.Match[str]) -> str:
-    return _SHOWN[found[0]]
+def _hide(line: str) -> str:
+    """Return the text with stand-ins for the keywords that are parts of names."""
+    if not any(f".{word}" in line or f"{word}." in line for word in _STAND_INS):
+        return line
+    words = "|".join(_STAND_INS)
+    parts = rf"(?<=[a-z]\.)({words})(?!\w)|(?<![\w'\"])({words})(?=\.[a-z])"
+    return re.sub(parts, lambda found: _STAND_INS[found[0]], line)
+
+
+def _show(text: str) -> str:
+    """Return a text constant with the keywords that were hidden in it."""
+    for stand_in, word in _SHOWN.items():
+        text = text.replace(f".{stand_in}", f".{word}").replace(f"{stand_in}.", f"{word}.")
+    return text
