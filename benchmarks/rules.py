@@ -8,15 +8,12 @@ configuration rule over several facts and a log rule with a pattern of its own.
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from startup import SCRIPT
+from startup import ENVIRONMENT, SCRIPT, seconds
 
 RULE = """\
 severity: warning
@@ -27,7 +24,6 @@ explanation: >
 references: [https://example.org/{number}]
 family: config
 verdict: config
-roles: [policy, critic]
 on:
 - config: {{when: train.tp * train.pp > {limit} and rollout.engine == 'vllm'}}
 - log: {{find: "made pattern {number}", near: [traceback], when: model.num_experts > {number}}}
@@ -50,14 +46,6 @@ def make(folder: Path, rules: int) -> None:
         path.write_text(RULE.format(number=number, limit=10_000 + number))
 
 
-def seconds(command: list[str], environment: dict[str, str]) -> float:
-    began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode not in (0, 1):
-        raise SystemExit(done.stderr or f"{command} ended with {done.returncode}")
-    return time.perf_counter() - began
-
-
 def main() -> None:
     """Print both medians of interleaved runs and their difference."""
     rules = int(sys.argv[1]) if len(sys.argv) > 1 else 500
@@ -70,7 +58,7 @@ def main() -> None:
         script = Path(folder, "launch.sh")
         script.write_text(SCRIPT)
         command = [sys.executable, "-m", "rldoctor", "check", str(script)]
-        environments = [os.environ | {"RLDOCTOR_RULES": str(place)} for place in (few, many)]
+        environments = [ENVIRONMENT | {"RLDOCTOR_RULES": str(place)} for place in (few, many)]
         for environment in environments:
             seconds(command, environment)
         pairs = [[seconds(command, environment) for environment in environments] for _ in range(runs)]

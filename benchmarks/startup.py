@@ -5,6 +5,7 @@ python benchmarks/startup.py [FILE] [RUNS]
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -39,9 +40,12 @@ python3 -m verl.trainer.main_ppo --config-path=config --config-name='ppo_megatro
 """
 
 
-def seconds(command: list[str]) -> float:
+ENVIRONMENT = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def seconds(command: list[str], environment: dict[str, str] = ENVIRONMENT) -> float:
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode not in (0, 1):
         raise SystemExit(done.stderr or f"{command} ended with {done.returncode}")
     return time.perf_counter() - began
