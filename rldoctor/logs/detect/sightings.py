@@ -54,14 +54,13 @@ def _fold(events: Sequence[Event]) -> Event:
     for event in events:
         for name, value in event.fields.items():
             fields.setdefault(name, value)
-    stacked = next((event for event in events if event.fields.get("frames")), first)
-    # Whoever shows a stack tells more about the phase than who only names the error.
-    fields.update(
-        {name: stacked.fields[name] for name in ("frames", "frame", "phase") if name in stacked.fields}
-    )
+    # A stack tells more about the phase than the name of an error.
+    stacked = next((event.fields for event in events if event.fields.get("frames")), {})
+    fields.update({name: stacked[name] for name in ("frames", "frame", "phase") if name in stacked})
     if "ranks_waiting" in fields:
         fields["ranks_waiting"] = sorted({rank for e in events for rank in e.fields.get("ranks_waiting", ())})
     spread = tuple(dict.fromkeys(who for event in events for who in event.spread))
-    lines = tuple(dict.fromkeys(line for event in events for line in event.lines))[:MOST_LINES]
+    lines = {(line.file, line.number): line for event in events for line in event.lines}
+    told = tuple(lines[place] for place in sorted(lines)[:MOST_LINES])
     time = next((event.time for event in events if event.time is not None), None)
-    return replace(first, fields=fields, spread=spread, lines=lines, time=time, phase=fields.get("phase"))
+    return replace(first, fields=fields, spread=spread, lines=told, time=time, phase=fields.get("phase"))

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rldoctor.logs.anatomy import LONGEST, read_line
+from rldoctor.types import Identity
+
+SHAPES = [
+    (
+        "\x1b[36m(WorkerDict pid=412, ip=10.1.2.3)\x1b[0m loss is fine\x1b[32m [repeated 7x across cluster]\x1b[0m",
+        "loss is fine",
+        Identity("10.1.2.3", None, 412, "WorkerDict"),
+    ),
+    ("[36m(RayTrainWorker pid=9)[0m step done", "step done", Identity(None, None, 9, "RayTrainWorker")),
+    (
+        "[rank5]:[E627 12:26:40.073 ProcessGroupNCCL.cpp:629] [Rank 5] waits",
+        "[Rank 5] waits",
+        Identity(rank=5),
+    ),
+    ('[default3]:[rank3]:   File "a.py", line 3, in f', '  File "a.py", line 3, in f', Identity(rank=3)),
+    ("12: Traceback (most recent call last):", "Traceback (most recent call last):", Identity(rank=12)),
+    ("(raylet, ip=10.0.0.7) worker left", "worker left", Identity("10.0.0.7", None, None, "raylet")),
+    ("(autoscaler +1m30s) Tip: look", "Tip: look", Identity(actor="autoscaler")),
+    ("> > ValueError: no", "ValueError: no", Identity()),
+    ("`Error executing job`", "Error executing job`", Identity()),
+    (
+        "(EngineCore pid=7) ERROR 06-16 10:59:13 [core.py:505]   File",
+        "  File",
+        Identity(None, None, 7, "EngineCore"),
+    ),
+    ("2026-03-02 11:35:40,928 - grpo - INFO - [rank 1] ready", "[rank 1] ready", Identity(rank=1)),
+    ("[2026-03-02 11:35:40,928 E 39 39] (raylet) store.cc:83: full", "full", Identity(actor="raylet")),
+    ("(X pid=1) \rPrompts:  1%|\rPrompts: 50%|", "Prompts: 50%|", Identity(None, None, 1, "X")),
+    ("plain words: 12 of 13", "plain words: 12 of 13", Identity()),
+]
+
+
+@pytest.mark.parametrize(("raw", "text", "who"), SHAPES)
+def test_wrapping_is_taken_off(raw: str, text: str, who: Identity) -> None:
+    line = read_line(raw.encode(), 2026)
+    assert (line.text, line.who) == (text, who)
+
+
+def test_repetition_counts() -> None:
+    assert read_line(b"(W pid=1) NCCL waits [repeated 14x across cluster]").repeated == 14
+    more = b"boom [repeated 3x across cluster] (Ray deduplicates logs by default. Set RAY_DEDUP_LOGS=0 to disable)"
+    assert (read_line(more).text, read_line(more).repeated) == ("boom", 3)
+
+
+@pytest.mark.parametrize(
+    ("raw", "seconds"),
+    [
+        ("2026-06-27 11:23:52,209 x", 1782559432.209),
+        ("[2026-06-27 11:23:52] x", 1782559432.0),
+        ("2026-06-27T13:23:52.5+02:00 x", 1782559432.5),
+        ("2026-06-27T11:23:52Z x", 1782559432.0),
+        ("【2026-06-27 11:23:52】(Policy pid=1) x", 1782559432.0),
+        ("[E627 11:23:52.209000000 a.cpp:1] x", 1782559432.209),
+        ("W0627 11:23:52.209000 4711 torch/run.py:793] x", 1782559432.209),
+        ("INFO 06-27 11:23:52 [core.py:5] x", 1782559432.0),
+        ("[2026-06-27 11:23:52 TP3] x", 1782559432.0),
+        ("20260627-11:23:52.209 x", 1782559432.209),
+        ("1782559432.209 x", 1782559432.209),
+        ("Jun 27 11:23:52 x", 1782559432.0),
+        ("[11:23:52] x", None),
+        ("E99 x", None),
+    ],
+)
+def test_times_of_common_shapes(raw: str, seconds: float | None) -> None:
+    line = read_line(raw.encode(), 2026)
+    assert line.time == (None if seconds is None else pytest.approx(seconds))
+    assert line.text.endswith("x")
+
+
+def test_a_date_without_a_year_needs_one() -> None:
+    assert read_line(b"[E627 11:23:52.2 a.cpp:1] x").time is None
+
+
+def test_a_longer_line_is_cut() -> None:
+    assert len(read_line(b"a" * (10 * LONGEST)).text) == LONGEST
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_taken_apart(text: str) -> None:
+    line = read_line(text.encode("utf-8", "surrogatepass"), 2026)
+    assert line.repeated >= 0
+    assert len(line.text) <= len(text) + 3
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_taken_apart(raw: bytes) -> None:
+    read_line(raw, None)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "(A pid=1) ",
+                "[rank1]:",
+                "[",
+                "(",
+                "> ",
+                "2026-06-27 ",
+                "11:23:52",
+                "[E627 ",
+                "\r",
+                "\x1b[0m",
+                "0: ",
+                "x",
+                "]",
+            ]
+        ),
+        max_size=60,
+    )
+)
+def test_what_is_left_stands_in_the_line(parts: list[str]) -> None:
+    raw = "".join(parts)
+    bare = raw.replace("\x1b[0m", "").replace("\0", "")
+    assert read_line(raw.encode()).text in bare
+
+
+@pytest.mark.parametrize(
+    "piece", ["[", "(", "(A pid=", "> ", "2026-", "[rank", "\x1b[", "\r", "`", " ", "[repeated "]
+)
+def test_hostile_lines_end(piece: str) -> None:
+    assert read_line((piece * 20000).encode()).text is not None
