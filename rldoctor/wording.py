@@ -153,14 +153,11 @@ def formula(node: expr.Node, facts: Facts, own: Callable[[str], str]) -> str:
         case ["op", symbol, left, right]:
             return f"({part(left)} {symbol} {part(right)})"
         case ["call", name, args, keywords]:
-            words = [*map(part, args), *(f"{word} {part(value)}" for word, value in keywords.items())]
+            options = [f"{word} {part(value)}" for word, value in keywords.items()]
             function = vocabulary.load().functions.get(name)
-            told = ", ".join(words)
-            return (
-                f"{name}({told})"
-                if function is None
-                else f"{function.meaning}" + (f" ({told})" if told else "")
-            )
+            if function is None:
+                return f"{name}({', '.join([*map(part, args), *options])})"
+            return function.meaning + (f" ({', '.join(options)})" if options else "")
         case ["if", _, then, other]:
             return f"{part(then)} or {part(other)}"
         case ["list", items]:

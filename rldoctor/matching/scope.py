@@ -73,7 +73,8 @@ class Scope:
         self.read[name] = None
         if function == "known":
             return self.facts.value(name) is not UNKNOWN
-        return self.facts.written(name)
+        nothing_read = self.facts.command(*wording.split(name)) is None
+        return UNKNOWN if nothing_read else self.facts.written(name)
 
     def own(self, name: str) -> str:
         """Return the full name of what a rule's name means for this role, falling back to the policy's."""
