@@ -14,7 +14,8 @@ import yaml
 from rldoctor import check, diagnose, edits, facts, logs
 from rldoctor.facts import ToldFacts
 from rldoctor.matching import examine_config, examine_log
-from rldoctor.rules import Index, Rule, RuleTest, load_all
+from rldoctor.rules import Index, Rule, load_all
+from rldoctor.rules.examples import RuleTest
 from rldoctor.types import Finding, Remedy
 
 SHIPPED = load_all()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from rule_examples import FIXTURES, SHIPPED, Seen, edited, identify, recheck, remedy, see, siblings
 
-from rldoctor.rules import Index, Rule, RuleTest
+from rldoctor.rules import Index, Rule
+from rldoctor.rules.examples import RuleTest
 
 EXAMPLES = [(rule, test) for rule in (*SHIPPED, *FIXTURES) for test in rule.tests]
 INDEXES = {id(rules): Index.of(rules) for rules in (SHIPPED, FIXTURES)}

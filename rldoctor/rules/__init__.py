@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rldoctor.rules.indexing import Entry, Index, index
-from rldoctor.rules.schema import Rule, RuleTest, Rung, Trigger
+from rldoctor.rules.schema import Rule, Rung, Trigger
 
-__all__ = ["Entry", "Index", "Rule", "RuleTest", "Rung", "Trigger", "index", "load_all"]
+__all__ = ["Entry", "Index", "Rule", "Rung", "Trigger", "index", "load_all"]
 
 
 def load_all(folder: Path | None = None) -> tuple[Rule, ...]:

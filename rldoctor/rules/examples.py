@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
 
 from rldoctor import dialects
 from rldoctor.rules import marked
 from rldoctor.rules.conditions import Words, name_problems
 from rldoctor.rules.reader import Reader
-from rldoctor.rules.schema import Expect, RuleTest
 
 _KEYS: Final = (
     "name",
@@ -26,7 +27,30 @@ _KEYS: Final = (
     "rung",
 )
 _INPUTS: Final = ("config", "log", "files", "facts")
+Expect = Literal["certain", "possible", "none"]
 EXPECTATIONS: Final[tuple[Expect, ...]] = get_args(Expect)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTest:
+    """One example of a rule file: what is given, and what the rule makes of it.
+
+    ``config`` is a launch script or YAML, ``files`` texts by name of which ``entry`` is checked, ``log``
+    what is diagnosed, ``facts`` values by expression name. ``rung`` counts from 1.
+    """
+
+    name: str
+    expect: Expect
+    row: str = ""
+    system: str | None = None
+    config: str | None = None
+    log: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    entry: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    set: Mapping[str, Any] = field(default_factory=dict)
+    becomes: str | None = None
+    rung: int = 1
 
 
 def examples(reader: Reader, node: marked.Node, words: Words) -> tuple[RuleTest, ...]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rldoctor.expr import Node
 from rldoctor.types import Role, Safety, Severity, Verdict
 
+if TYPE_CHECKING:
+    from rldoctor.rules.examples import RuleTest
+
 TriggerKind = Literal["config", "log", "event", "metric"]
 Same = Literal["process", "rank", "node", "run"]
-Expect = Literal["certain", "possible", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +53,6 @@ class Rung:
     unset: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
     command: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RuleTest:
-    """One example of a rule file: what is given, and what the rule makes of it.
-
-    ``config`` is a launch script or YAML, ``files`` texts by name of which ``entry`` is checked, ``log``
-    what is diagnosed, ``facts`` values by expression name. ``rung`` counts from 1.
-    """
-
-    name: str
-    expect: Expect
-    row: str = ""
-    system: str | None = None
-    config: str | None = None
-    log: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
-    entry: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    set: Mapping[str, Any] = field(default_factory=dict)
-    becomes: str | None = None
-    rung: int = 1
 
 
 @dataclass(frozen=True, slots=True)
