@@ -25,6 +25,15 @@ _OPERATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+
+
+def _missing(items: list[Any], others: list[Any]) -> list[Any]:
+    """Return the items of a list that another lacks."""
+    if not isinstance(items, list | tuple) or not isinstance(others, list | tuple):
+        raise TypeError("missing(a, b) takes two lists")
+    return [item for item in items if item not in others]
+
+
 BUILTINS: Final[Mapping[str, Callable[..., Any]]] = {
     "min": min,
     "max": max,
@@ -36,6 +45,7 @@ BUILTINS: Final[Mapping[str, Callable[..., Any]]] = {
     "float": float,
     "str": str,
     "round": round,
+    "missing": _missing,
     "missing": lambda wanted, given: [item for item in wanted if item not in given],
 }
 

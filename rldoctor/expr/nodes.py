@@ -9,7 +9,19 @@ from rldoctor.types import RLDoctorError
 
 Node: TypeAlias = list[Any]
 
-BUILTIN_NAMES: Final = ("min", "max", "abs", "len", "ceil", "floor", "int", "float", "str", "round")
+BUILTIN_NAMES: Final = (
+    "min",
+    "max",
+    "abs",
+    "len",
+    "ceil",
+    "floor",
+    "int",
+    "float",
+    "str",
+    "round",
+    "missing",
+)
 
 
 class ExprError(RLDoctorError):

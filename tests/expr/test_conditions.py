@@ -105,6 +105,13 @@ def test_versions_compare_as_releases_not_as_text(text: str, wanted: Any) -> Non
     assert value(text, version__verl="0.10") is wanted
 
 
+def test_missing_gives_the_items_that_another_list_lacks() -> None:
+    assert value("missing(x, [1, 3])", x=[1, 2, 4]) == [2, 4]
+    assert value("len(missing([1], x)) > 0", x=[1, 2]) is False
+    assert value("missing(x, [1])", x=3) is None
+    assert value("missing(x, y)", x=[1]) is UNKNOWN
+
+
 def test_prereleases_come_before_their_release() -> None:
     ordered = ["0.7.0.dev3", "0.7", "0.7.1", "0.10.0rc2", "v0.10+cu121", "1.0"]
     assert sorted(reversed(ordered), key=expr.version_key) == ordered
