@@ -46,7 +46,6 @@ BUILTINS: Final[Mapping[str, Callable[..., Any]]] = {
     "str": str,
     "round": round,
     "missing": _missing,
-    "missing": lambda wanted, given: [item for item in wanted if item not in given],
 }
 
 
