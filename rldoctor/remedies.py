@@ -153,7 +153,7 @@ def _edit(name: str, value: Any, facts: Facts) -> tuple[Edit, ...]:
     found = facts.setting(*wording.split(name))
     if found is None:
         absent = row.type == "flag" and theirs is False
-        form = dialects.load(str(facts.system)).form
+        form = "append" if row.append else dialects.load(str(facts.system)).form
         return () if absent else sources.insert(document, command, row.key, theirs, form)
     if row.type == "flag" and theirs is False:
         return sources.delete(document, found[1])

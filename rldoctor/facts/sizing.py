@@ -30,6 +30,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
             "global_batch_for",
             "micro_for",
             "gpus_for",
+            "missing",
         ),
         "parallel": (
             "ep_for",
@@ -193,6 +194,16 @@ def gpus_for(ask: Ask) -> Any:
     return fits if 1 <= fits < width else None
 
 
+def missing(ask: Ask) -> Any:
+    """Return the items of a list that another list has not; None where there is no such list."""
+    wanted, present = (_worth(ask, argument) for argument in ask.args)
+    if wanted is UNKNOWN or present is UNKNOWN:
+        return UNKNOWN
+    if not isinstance(wanted, list) or not isinstance(present, list):
+        return None
+    return [item for item in wanted if item not in present]
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
     """An argument that names a concept."""
@@ -222,12 +233,15 @@ def _argument(node: expr.Node, scope: _Scope) -> Any:
 
 def _value(ask: Ask) -> Any:
     """Return the value of the first argument."""
-    first = ask.args[0] if ask.args else None
-    if not isinstance(first, Name):
-        return first
-    key = split(first.name)
+    return _worth(ask, ask.args[0]) if ask.args else None
+
+
+def _worth(ask: Ask, argument: Any) -> Any:
+    if not isinstance(argument, Name):
+        return argument
+    key = split(argument.name)
     if key is None or key[0] != "policy":
-        return ask.facts.value(first.name)
+        return ask.facts.value(argument.name)
     return ask.get(key[1])
 
 
