@@ -12,7 +12,7 @@ from rldoctor.facts import Facts
 from rldoctor.matching import Scope
 from rldoctor.matching.config import errors
 from rldoctor.rules import Index, Rule, Rung
-from rldoctor.types import UNKNOWN, Edit, Match, Remedy, RLDoctorError, Role, Safety, Setting
+from rldoctor.types import UNKNOWN, Edit, Form, Match, Remedy, RLDoctorError, Role, Safety, Setting
 
 NULL: Final = ["const", "null"]
 SAFETIES: Final[tuple[Safety, ...]] = ("safe", "unsafe", "manual")
@@ -153,7 +153,7 @@ def _edit(name: str, value: Any, facts: Facts) -> tuple[Edit, ...]:
     found = facts.setting(*wording.split(name))
     if found is None:
         absent = row.type == "flag" and theirs is False
-        form = "append" if row.append else dialects.load(str(facts.system)).form
+        form: Form = "append" if row.append else dialects.load(str(facts.system)).form
         return () if absent else sources.insert(document, command, row.key, theirs, form)
     if row.type == "flag" and theirs is False:
         return sources.delete(document, found[1])

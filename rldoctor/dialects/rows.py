@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from rldoctor import expr
-from rldoctor.types import Role
+from rldoctor.types import Form, Role
 
 ROW_KEYS: Final = (
     "concept",
@@ -80,7 +80,7 @@ class Dialect:
     programs: tuple[str, ...] = ()
     signature: tuple[str, ...] = ()
     releases: tuple[str, ...] = ()
-    form: str = "override"
+    form: Form = "override"
     embeds: tuple[Embed, ...] = ()
     environment: str = "export"
     launcher: bool = False
