@@ -184,3 +184,11 @@ def test_a_role_sizes_its_own_concepts():
     node = expr.compile("halve(batch.micro)")
     assert sizing.call(node[1], facts, node[2], node[3], "critic") == 2
     assert sizing.call(node[1], facts, node[2], node[3], "policy") == 4
+
+
+def test_s10_what_one_list_has_and_another_lacks():
+    words = f"'{ACTOR}checkpoint.save_contents=[model,optimizer]' '{ACTOR}checkpoint.load_contents=[model]'"
+    assert size(words, "missing(ckpt.save_contents, ckpt.load_contents)") == ["optimizer"]
+    assert size(words, "missing(ckpt.load_contents, ckpt.save_contents)") == []
+    assert size(words, "missing(ckpt.save_contents, model.stop_token_ids)") is UNKNOWN
+    assert size(words, "missing(ckpt.save_contents, rollout.cuda_graph_bs)") is None
