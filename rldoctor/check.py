@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rldoctor import facts, remedies, sources
-from rldoctor.facts import Facts, ToldFacts
+from rldoctor.facts import Facts, ToldFacts, UnknownSystemError
 from rldoctor.matching import Silent, examine_config
 from rldoctor.rules import Index, index
 from rldoctor.types import Fact, Finding, Match, Report, RLDoctorError, Severity, Verdict
@@ -42,9 +42,14 @@ def check(paths: Sequence[str], told: ToldFacts) -> Checked:
     began, rules = time.perf_counter(), index()
     parts: list[_Part] = []
     errors: list[RLDoctorError] = []
+    skipped: list[str] = []
     for path in paths:
         try:
             parts.append(_of_file(path, told, rules))
+        except UnknownSystemError as error:
+            if len(paths) == 1:
+                raise
+            skipped.append(f"skipped {error}")
         except RLDoctorError as error:  # a bad file must not hide what is wrong with the others
             errors.append(error)
     findings = _numbered(finding for part in parts for finding in part.findings)
@@ -56,7 +61,7 @@ def check(paths: Sequence[str], told: ToldFacts) -> Checked:
         findings=findings,
         facts=tuple(fact for part in parts for fact in part.facts),
         timings={"seconds": round(time.perf_counter() - began, 4)},
-        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=tuple(dict.fromkeys([*skipped, *(note for part in parts for note in part.notes)])),
     )
     files = {name: data for part in parts for name, data in part.files.items()}
     return Checked(report, tuple(errors), files, tuple(s for part in parts for s in part.silent))

@@ -36,7 +36,7 @@ def diagnose(paths: Sequence[str], config: str | None, told: ToldFacts) -> Repor
         findings=findings,
         facts=tuple(fact for fact in world.all() if fact.value is not None),
         timings={"seconds": round(time.perf_counter() - began, 4)},
-        notes=(*notes, *seen.broken, *reading.notes),
+        notes=(*(notes if findings else ()), *seen.broken, *reading.notes),
     )
 
 

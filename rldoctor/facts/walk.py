@@ -28,6 +28,10 @@ from rldoctor.types import (
 )
 
 
+class UnknownSystemError(RLDoctorError):
+    """A document that may be anything: nobody can tell which system it is for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """What a walk starts from; a change of facts walks again from here."""
@@ -169,13 +173,13 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
 
 
 def walk_known(document: Document, told: ToldFacts) -> tuple[Facts, ...]:
-    """Return the facts of a document; RLDoctorError with the candidates where nobody can tell its system."""
+    """Return the facts of a document; UnknownSystemError, with candidates, where its system is not told."""
     found = walk(document, told)
     if found:
         return found
     candidates = tuple(dict.fromkeys(each.system for each in dialects.detect(document) if not each.launcher))
     hint = f"it may be {' or '.join(candidates)}" if candidates else f"known: {', '.join(dialects.NAMES)}"
-    raise RLDoctorError(
+    raise UnknownSystemError(
         "cannot tell which system this is for; name it with --system", file=document.path, hint=hint
     )
 
