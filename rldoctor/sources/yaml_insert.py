@@ -9,6 +9,7 @@ from typing import Any
 
 from rldoctor.sources.yaml_format import Style, spell, text, writes_capitals
 from rldoctor.sources.yaml_proof import Claim, prove
+from rldoctor.sources.yaml_reader import FLAGS, recipe_form
 from rldoctor.sources.yaml_spots import full_path
 from rldoctor.sources.yaml_tree import Node, Tree, compose, entries, place, real
 from rldoctor.types import Document, Edit, Form, RLDoctorError
@@ -33,13 +34,23 @@ class _Slot:
 def insert_all(document: Document, values: Mapping[str, Any], form: Form = "yaml") -> tuple[Edit, ...]:
     """Return the edits that write new keys, missing parents made once, one edit a place."""
     tree = compose(document.path, document.files[document.path])
+    _check_form(tree, form)
     slots: dict[int, _Slot] = {}
     for key, value in values.items():
         slot, rest = _slot(tree, full_path(key, form), key)
         slot = slots.setdefault(id(slot.node), slot)
         _add(slot, rest, value)
-        slot.claims.append(Claim((*slot.path, *rest), value, form, also=_also(slot, rest)))
+        slot.claims.append(Claim((*slot.path, *rest), value, form, also=(slot.path, (*slot.path, "<<"))))
     return tuple(_proved(tree, slot, form) for slot in slots.values())
+
+
+def _check_form(tree: Tree, form: Form) -> None:
+    """Refuse flags and variables in a file that is no recipe of Megatron-LM: it has no place for them."""
+    root = tree.roots[0] if tree.roots else None
+    recipe = root is not None and root.kind == "mapping" and recipe_form(tree, root, FLAGS) == "flag"
+    if form in ("flag", "env") and not recipe:
+        what = "command-line flags" if form == "flag" else "environment variables"
+        raise RLDoctorError(f"a YAML file of this kind gives no {what}", file=tree.name)
 
 
 def _add(slot: _Slot, rest: tuple[str, ...], value: Any) -> None:
@@ -47,10 +58,6 @@ def _add(slot: _Slot, rest: tuple[str, ...], value: Any) -> None:
     for part in rest[:-1]:
         level = level.setdefault(part, _Missing())
     level[rest[-1]] = value
-
-
-def _also(slot: _Slot, rest: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    return (slot.path, (*slot.path, "<<"))
 
 
 def _proved(tree: Tree, slot: _Slot, form: Form) -> Edit:

@@ -169,7 +169,7 @@ def _reference(tree: Tree, body: str, path: tuple[str, ...], chain: int) -> Valu
     value = default.value
     if name == "oc.env" and value is not None:
         value = str(value)  # the environment gives text, and OmegaConf makes its default text too
-    why = f"{arguments[0]} is not set"
+    why = f"{arguments[0]} is unset"
     return replace(default, value=value, state="assumed", assumes=(*default.assumes, why), source=None)
 
 

@@ -102,8 +102,8 @@ def test_the_environment_and_what_is_missing_are_never_guessed() -> None:
         "trainer.path": ("${data.missing}", "unknown", ("data.missing",)),
         "trainer.when": ("${now:%Y}", "unknown", ("now",)),
     }
-    assert found[f"{rollout}n_gpus"].assumes == ("N_GPUS is not set",)
-    assert found[f"{rollout}seed"].assumes == ("data.seed is not set",)
+    assert found[f"{rollout}n_gpus"].assumes == ("N_GPUS is unset",)
+    assert found[f"{rollout}seed"].assumes == ("data.seed is unset",)
 
 
 @pytest.mark.parametrize(

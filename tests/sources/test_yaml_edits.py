@@ -292,6 +292,13 @@ def test_flags_and_environment_of_a_recipe() -> None:
     assert inserted(RECIPE, "B", "1", "env") == RECIPE.replace("MODEL", "  B: 1\nMODEL")
 
 
+def test_flags_and_variables_have_no_place_in_other_files() -> None:
+    with pytest.raises(RLDoctorError, match="gives no command-line flags"):
+        inserted("trainer: {nodes: 1}\n", "--ep", 2, "flag")
+    with pytest.raises(RLDoctorError, match="gives no environment variables"):
+        inserted("", "NCCL_DEBUG", "INFO", "env")
+
+
 # ── whatever is written ──
 
 NAMES = st.sampled_from(
