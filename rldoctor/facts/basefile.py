@@ -23,6 +23,7 @@ class Below:
     document: Document
     settings: tuple[Setting, ...] = ()
     complete: bool = True
+    assumes: tuple[str, ...] = ()
 
 
 def below(document: Document, command: Command, dialect: Dialect) -> Below:
@@ -30,14 +31,14 @@ def below(document: Document, command: Command, dialect: Dialect) -> Below:
     settings = {setting.key: setting for setting in command.settings}
     named = [settings[flag] for flag in dialect.config_flags if flag in settings]
     if named:
-        return _read(document, _places(str(named[-1].value), document))
+        return _read(document, str(named[-1].value))
     hydra = dialect.hydra
     name = settings.get(str(hydra.get("name")))
     if name is None or _stem(name) in hydra["known"]:
         return Below(document)
     folder = settings.get(str(hydra.get("path")))
     base = _resolved(str(folder.value)) if folder is not None else ""
-    return _read(document, _places(f"{base}/{_stem(name)}.yaml".lstrip("/"), document))
+    return _read(document, f"{base}/{_stem(name)}.yaml".lstrip("/"))
 
 
 def _stem(name: Setting) -> str:
@@ -60,12 +61,19 @@ def _places(path: str, document: Document) -> Iterator[Path]:
             yield folder / end
 
 
-def _read(document: Document, places: Iterator[Path]) -> Below:
+def _absent(document: Document, name: str) -> Below:
+    """Return what a lost config leaves: of a log it is assumed to change nothing, else it is unknown."""
+    if document.kind == "log":
+        return Below(document, assumes=(f"{name} leaves it at the default",))
+    return Below(document, complete=False)
+
+
+def _read(document: Document, name: str) -> Below:
     from rldoctor import sources
 
-    path = next((place for place in places if place.is_file()), None)
+    path = next((place for place in _places(name, document) if place.is_file()), None)
     if path is None:
-        return Below(document, complete=False)
+        return _absent(document, name)
     try:
         inner = sources.read(str(path))
     except RLDoctorError as error:

@@ -91,7 +91,7 @@ def checkpoints(table: Table, document: Document | None) -> None:
         here = found(path, document) if isinstance(path, str) else None
         seen = files.markers(here, step if isinstance(step, int) else None) if here is not None else None
         source = _Source(table, "policy", f"files of {here}", folder)
-        source.put(marker, UNKNOWN if seen is None else seen.iteration)
+        source.put(marker, seen.iteration if seen is not None and _is_listed(seen) else UNKNOWN)
         source.put(form, _format(seen))
         if folder == "ckpt.load_dir":
             source.put("ckpt.load_iterations", UNKNOWN if seen is None else list(seen.iterations))
@@ -146,8 +146,12 @@ def _shape(text: str) -> tuple[Shape | None, str]:
         return None, str(error)
 
 
+def _is_listed(seen: Markers) -> bool:
+    return not seen.note.startswith("cannot be listed")
+
+
 def _format(seen: Markers | None) -> Any:
-    if seen is None or seen.format == "unknown":
+    if seen is None or not _is_listed(seen):
         return UNKNOWN
     return seen.format if seen.format in vocabulary().concepts["ckpt.load_format"].choices else None
 

@@ -109,22 +109,19 @@ def lower_fraction(ask: Ask) -> Any:
 
 
 def lower_tokens(ask: Ask) -> Any:
-    """Return a smaller token budget: the least that the longest sample allows if far above it, else half.
+    """Return a smaller token budget: what the system's guide starts from, half once that is in force.
 
-    Starting value of the documents: the longest answer over the context parallel size.
+    It never falls below what the longest sample needs.
     """
     value, least = _value(ask), ask.get("batch.min_tokens_per_gpu")
-    if value is UNKNOWN or least is UNKNOWN:
+    start = ask.get("batch.start_tokens_per_gpu")
+    if value is UNKNOWN or least is UNKNOWN or start is UNKNOWN:
         return UNKNOWN
     if not _is_number(value):
         return None
-    start = _start(ask)
-    if start is UNKNOWN:
-        return UNKNOWN
     floor = max(least or 0, 1)
-    wanted = max(start or 0, floor)
-    if wanted < value and (start or least):
-        return wanted
+    if start and max(start, floor) < value:
+        return max(start, floor)
     half = max(value // 2, floor)
     return half if half < value else None
 
@@ -243,15 +240,6 @@ def _worth(ask: Ask, argument: Any) -> Any:
     if key is None or key[0] != "policy":
         return ask.facts.value(argument.name)
     return ask.get(key[1])
-
-
-def _start(ask: Ask) -> Any:
-    """Return the documents' starting value of a token budget: longest answer / ranks that share it."""
-    answer = ask.get("batch.max_response_len")
-    sizes = [ask.get(f"train.{name}") for name in ("cp", "ulysses_sp")]
-    if answer is UNKNOWN or any(size is UNKNOWN for size in sizes):
-        return UNKNOWN
-    return None if not answer else math.ceil(answer / math.prod(size or 1 for size in sizes))
 
 
 def _is_number(value: Any) -> bool:

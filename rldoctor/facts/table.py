@@ -38,7 +38,8 @@ class Table:
     """Facts by role and concept. ``given`` stands above all: what a person told, what a remedy would set.
 
     A table that is not ``complete`` does not know the whole configuration: what is not written stays
-    unknown. One that is not ``started`` knows no command at all.
+    unknown. One that is not ``started`` knows no command at all. ``hidden`` says what a default takes for
+    granted: that words or files which could not be read leave it alone.
     """
 
     dialect: Dialect
@@ -50,6 +51,7 @@ class Table:
     told: frozenset[Key] = frozenset()
     complete: bool = True
     started: bool = True
+    hidden: tuple[str, ...] = ()
     facts: dict[Key, Fact] = field(default_factory=dict)
     rows: dict[Key, list[Row]] = field(default_factory=dict)
     active: dict[Key, Row | None] = field(default_factory=dict)
@@ -237,9 +239,8 @@ class Table:
         origin = Origin("default", f"default of {release}", row.key)
         if value is UNKNOWN:
             return Fact(*key, UNKNOWN, origin, "unknown", self.system, (row.key,), self.assumes)
-        hidden = tuple(text for text in self.command.assumes if text.endswith(NO_ARGUMENTS))
-        state: State = "assumed" if hidden else "known"
-        return Fact(*key, value, origin, state, self.system, (), (*self.assumes, *hidden))
+        state: State = "assumed" if self.hidden else "known"
+        return Fact(*key, value, origin, state, self.system, (), (*self.assumes, *self.hidden))
 
     def _from_setting(self, key: Key, setting: Setting, decode: Any) -> Fact:
         origin = _written(setting)

@@ -12,7 +12,7 @@ from rldoctor.facts import modelled
 from rldoctor.facts.basefile import below
 from rldoctor.facts.derive import derive
 from rldoctor.facts.present import asked_by_launcher, launched, present
-from rldoctor.facts.table import Table, hear
+from rldoctor.facts.table import NO_ARGUMENTS, Table, hear
 from rldoctor.facts.told import Key, ToldFacts, split, typed
 from rldoctor.types import (
     ROLES,
@@ -41,6 +41,7 @@ class Start:
     below: tuple[Setting, ...] = ()
     launchers: tuple[Fact, ...] = ()
     complete: bool = True
+    assumes: tuple[str, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -165,7 +166,7 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
         launchers = launched([each for each in here if each.certainty == "certain"])
         for system, command in _trained(world, here, told.system):
             base = below(document, command, dialects.load(system))
-            start = Start(told, command, base.settings, launchers, base.complete)
+            start = Start(told, command, base.settings, launchers, base.complete, base.assumes)
             walked.append(
                 _facts(system, tuple(dict.fromkeys((system, *systems))), base.document, world, start)
             )
@@ -229,6 +230,7 @@ def _table(system: str, start: Start, document: Document | None) -> Table:
         told=frozenset(typed(told.set)) - {split(name) for name in start.changes},
         complete=start.command is not None and start.complete,
         started=start.command is not None,
+        hidden=(*start.assumes, *_hidden(start.command)),
     )
     table.put(
         Fact("policy", "run.program", spoken.command.program, Origin("derived", spoken.command.program))
@@ -236,6 +238,12 @@ def _table(system: str, start: Start, document: Document | None) -> Table:
     if table.started:
         _complete(table, start, document)
     return table
+
+
+def _hidden(command: Command | None) -> tuple[str, ...]:
+    """Return what stands for words of a command that nobody could read."""
+    assumes = command.assumes if command is not None else ()
+    return tuple(text for text in assumes if text.endswith(NO_ARGUMENTS))
 
 
 def _given(start: Start) -> dict[Key, Any]:

@@ -64,20 +64,21 @@ LENGTHS = "data.max_prompt_length=1024 data.max_response_length=7168 "
 
 @pytest.mark.parametrize(
     ("budget", "sp", "answer"),
-    [(65536, 1, 8192), (9000, 1, 8192), (8192, 1, None), (4096, 1, None), (65536, 4, 2048), (2048, 4, None)],
+    [(65536, 1, 32768), (9000, 1, 8192), (8192, 1, None), (4096, 1, None), (4096, 4, 2048), (2048, 4, None)],
 )
-def test_s3_c6_a_token_budget_goes_down_to_what_the_longest_sample_needs(budget, sp, answer):
+def test_c6_a_token_budget_is_halved_down_to_what_the_longest_sample_needs(budget, sp, answer):
     words = f"{LENGTHS}{ACTOR}ppo_max_token_len_per_gpu={budget} {ACTOR}ulysses_sequence_parallel_size={sp}"
     assert size(words, "lower_tokens(batch.max_tokens_per_gpu)") == answer
 
 
-def test_s3_without_lengths_a_token_budget_is_halved():
-    (facts,) = walk(
-        read_text("python3 train.py --rollout-batch-size 8 --max-tokens-per-gpu 9000\n", "run.sh", "shell"),
-        ToldFacts(),
-    )
+@pytest.mark.parametrize(
+    ("budget", "answer"), [("20480 --rollout-max-response-len 8192", 8192), ("8192", 4096), ("20480", 10240)]
+)
+def test_s3_slimes_guide_starts_from_the_longest_answer(budget, answer):
+    text = f"python3 train.py --rollout-batch-size 8 --max-tokens-per-gpu {budget}\n"
+    (facts,) = walk(read_text(text, "run.sh", "shell"), ToldFacts())
     node = expr.compile("lower_tokens(batch.max_tokens_per_gpu)")
-    assert sizing.call(node[1], facts, node[2], node[3]) == 4500
+    assert sizing.call(node[1], facts, node[2], node[3]) == answer
 
 
 def test_c2_a_token_budget_that_is_too_small_is_raised():

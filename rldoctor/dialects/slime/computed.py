@@ -150,6 +150,8 @@ def _lengths(facts: FactTable) -> Iterator[Fact]:
     # docs/en/get_started/qa.md: start with rollout_max_response_len / cp_size
     least = _share(longest if isinstance(longest, int) else answer, facts.get("train.cp"))
     yield derived("batch.min_tokens_per_gpu", least, ("batch.max_response_len", "train.cp"))
+    start = _share(answer, facts.get("train.cp"))
+    yield derived("batch.start_tokens_per_gpu", start, ("batch.max_response_len", "train.cp"))
 
 
 def _forced(facts: FactTable) -> Iterator[Fact]:
