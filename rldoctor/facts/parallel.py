@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from rldoctor.facts.sizing import Ask, powers_of_two
 from rldoctor.types import UNKNOWN
+
+USUAL_NODE: Final = 8
 
 
 def ep_for(ask: Ask) -> Any:
@@ -76,11 +78,13 @@ def _next_size(ask: Ask, concept: str, divided: Iterable[str]) -> Any:
 
 
 def _node(ask: Ask) -> Any:
+    """Return the GPUs of a node; where nobody tells, all of the trainer up to those of a usual node."""
     for name in ("cluster.gpus_per_node", "train.gpus_per_node"):
         value = ask.get(name)
         if value is not None:
             return value
-    return None
+    gpus = ask.get("train.gpus")
+    return min(gpus, USUAL_NODE) if isinstance(gpus, int) else gpus
 
 
 def _fits(size: int, least: float, world: int, inner: int) -> bool:

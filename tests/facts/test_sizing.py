@@ -193,3 +193,14 @@ def test_s10_what_one_list_has_and_another_lacks():
     assert size(words, "missing(ckpt.load_contents, ckpt.save_contents)") == []
     assert size(words, "missing(ckpt.save_contents, model.stop_token_ids)") is UNKNOWN
     assert size(words, "missing(ckpt.save_contents, rollout.cuda_graph_bs)") is None
+
+
+def test_c6_a_system_that_names_no_node_gets_sizes_of_a_usual_one():
+    text = (
+        "python chatlearn/entrypoint.py grpo runtime_args.train_backend=fsdp models.policy_trainer.num_gpu=16 "
+        "models.policy_trainer.ulysses_sequence_parallel_size={now} models.policy_trainer.load=Qwen/Qwen3-8B\n"
+    )
+    node = expr.compile("raise_ulysses()")
+    for now, answer in ((1, 2), (8, None)):
+        (facts,) = walk(read_text(text.format(now=now), "run.sh", "shell"), ToldFacts())
+        assert sizing.call(node[1], facts, node[2], node[3]) == answer
