@@ -65,9 +65,7 @@ def _test(call: Call, state: State) -> list[State]:
     given = list(zip(call.raws[1:], (word.pieces for word in call.words[1:]), strict=False))
     if len(call.raws) != len(call.words):
         given = [(word.text, word.pieces) for word in call.words[1:]]
-    state.because = ()
-    value = conditions.words(state, given)
-    return state.ended("open" if value is None else "yes" if value else "no", state.because)
+    return conditions.words(state, given)
 
 
 def _exit(call: Call, state: State) -> list[State]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from rldoctor.sources.shell import arithmetic, expansion, lexer, parameters
+from rldoctor.sources.shell import arithmetic, expansion, lexer
 from rldoctor.sources.shell.patterns import pattern
-from rldoctor.sources.shell.state import State
+from rldoctor.sources.shell.state import Hint, State
 from rldoctor.sources.shell.text import Piece, Pieces, assumes_of, is_unknown, raw
 
 _ORDER = {
@@ -20,6 +20,7 @@ _ORDER = {
 }
 _COMPARISONS = {"=", "==", "!=", "=~", "<", ">", "-nt", "-ot", "-ef", *_ORDER}
 _UNARY = re.compile(r"-[a-zA-Z]")
+_ONE_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::?-[\w./-]*)?\}?", re.ASCII)
 _ONE_NAME = re.compile(r"\$\{?(\w+)(?::?-)?\}?", re.ASCII)
 
 
@@ -38,6 +39,7 @@ class _Test:
     double: bool
     at: int = 0
     because: list[str] = field(default_factory=list)
+    hint: Hint | None = None
 
     def peek(self, ahead: int = 0) -> str:
         return self.words[self.at + ahead].raw if self.at + ahead < len(self.words) else ""
@@ -115,6 +117,8 @@ class _Test:
         if sign in _ORDER:
             return self.ordered(one, sign, other)
         left, right = self.settle(one), self.settle(other)
+        if left is None and right is not None and sign in ("=", "==", "!="):
+            return self.open_comparison(one, raw(right), sign != "!=")
         if left is None or right is None:
             return None
         if sign == "=~":
@@ -126,6 +130,16 @@ class _Test:
             equal = test.matches(raw(left)) if test else raw(left) == raw(right)
             return equal == (sign != "!=")
         return {"<": raw(left) < raw(right), ">": raw(left) > raw(right)}.get(sign)
+
+    def open_comparison(self, one: _Operand, value: str, equal: bool) -> bool | None:
+        """Note what an open comparison would tell, or answer it by what an earlier one has told."""
+        name = variable_of(one.raw)
+        if name is None or re.search(r"[*?\[]", value):
+            return None
+        if (name, value) in self.state.excluded:
+            return not equal
+        self.hint = Hint(name, (value,), equal) if len(self.words) == 3 else None
+        return None
 
     def searched(self, text: str, expression: Pieces) -> bool | None:
         """Match a plain regular expression; one with repeated groups is left open."""
@@ -159,8 +173,14 @@ class _Test:
         return arithmetic.evaluate(self.state, pieces) if self.double else None
 
 
-def bracketed(state: State, start: int, end: int) -> bool | None:
-    """Return the truth of the ``[ … ]`` or ``[[ … ]]`` at these offsets; assumptions go to ``because``."""
+def variable_of(word: str) -> str | None:
+    """Return the name of the variable that a word is wholly made of."""
+    match = _ONE_VARIABLE.fullmatch(word.strip('"'))
+    return match[1] if match else None
+
+
+def bracketed(state: State, start: int, end: int) -> list[State]:
+    """Run the ``[ … ]`` or ``[[ … ]]`` at these offsets."""
     text = state.source.text
     double = text.startswith("[[", start)
     first, last = (start + 2, end - 2) if double else (start + 1, end - 1)
@@ -173,7 +193,7 @@ def bracketed(state: State, start: int, end: int) -> bool | None:
         if not double and _vanishes(state, at, stop):
             continue
         found.append(_Operand(word, expansion.text(state, at, stop)))
-    return _result(state, _Test(state, _rejoined(found), double))
+    return _ended(state, _Test(state, _rejoined(found), double))
 
 
 def _vanishes(state: State, start: int, end: int) -> bool:
@@ -193,23 +213,19 @@ def _rejoined(words: list[_Operand]) -> list[_Operand]:
     return words
 
 
-def words(state: State, found: list[tuple[str, Pieces]]) -> bool | None:
-    """Return the truth of ``test``'s arguments, given as written and as expanded."""
-    return _result(state, _Test(state, [_Operand(*each) for each in found], False))
+def words(state: State, found: list[tuple[str, Pieces]]) -> list[State]:
+    """Run ``test`` with its arguments as written and as expanded."""
+    return _ended(state, _Test(state, [_Operand(*each) for each in found], False))
 
 
-def _result(state: State, test: _Test) -> bool | None:
+def _ended(state: State, test: _Test) -> list[State]:
     value = test.either() if test.words else False
-    state.because = tuple(dict.fromkeys(test.because)) if value is not None else ()
-    return value if test.at >= len(test.words) else None
+    if value is None or test.at < len(test.words):
+        return state.ended("open", (), test.hint)
+    return state.ended("yes" if value else "no", tuple(dict.fromkeys(test.because)))
 
 
 def matches(state: State, subject: Pieces, start: int, end: int) -> bool | None:
     """Return whether a ``case`` pattern between two offsets fits the subject."""
     test = pattern(expansion.text(state, start, end))
     return None if test is None or is_unknown(subject) else test.matches(raw(subject))
-
-
-def lookup_set(state: State, name: str) -> bool:
-    """Return whether the script has set a name."""
-    return parameters.lookup(state, name) is not None

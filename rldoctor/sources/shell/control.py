@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rldoctor.sources.shell import arithmetic, conditions, expansion
-from rldoctor.sources.shell.state import MOST_DEPTH, Function, State, Variable, scalar
-from rldoctor.sources.shell.text import Piece, Pieces, Word, raw
+from rldoctor.sources.shell.state import MOST_DEPTH, Function, Hint, State, Variable, scalar
+from rldoctor.sources.shell.text import Piece, Pieces, Word, assumes_of, raw
 from rldoctor.sources.shell.worlds import choose, join
 
 if TYPE_CHECKING:
@@ -83,31 +85,44 @@ def case(node: Node, state: State, run: RunNode) -> list[State]:
     if subject is None:
         return state.ended("open")
     value = expansion.text(state, subject.start_byte, subject.end_byte)
-    because = tuple(dict.fromkeys(text for piece in value for text in piece.assumes))
+    name = conditions.variable_of(state.source.text[subject.start_byte : subject.end_byte])
     items = [child for child in node.named_children if child.type == "case_item"]
-    return _cases(items, value, because, state, run)
+    return _cases(items, _Subject(value, name), state, run)
 
 
-def _cases(
-    items: list[Node], value: Pieces, because: tuple[str, ...], state: State, run: RunNode
-) -> list[State]:
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What a ``case`` looks at, and the variable that it is."""
+
+    value: Pieces
+    name: str | None
+
+
+def _cases(items: list[Node], subject: _Subject, state: State, run: RunNode) -> list[State]:
     if not items:
         return state.ended("yes")
     patterns = items[0].children_by_field_name("value")
     body = [c for c in items[0].named_children if c not in patterns and c.type != "comment"]
+    texts = [state.source.text[each.start_byte : each.end_byte] for each in patterns]
     verdicts = [
         True
-        if state.source.text[each.start_byte : each.end_byte] == "*"
-        else conditions.matches(state, value, each.start_byte, each.end_byte)
-        for each in patterns
+        if text == "*"
+        else False
+        if (subject.name, text.strip("\"'")) in state.excluded
+        else conditions.matches(state, subject.value, each.start_byte, each.end_byte)
+        for text, each in zip(texts, patterns, strict=True)
     ]
     verdict = True if True in verdicts else None if None in verdicts else False
-    state.because = because
-    return choose(
-        state,
-        verdict,
-        lambda world: _body(body, world, run),
-        lambda world: _cases(items[1:], value, because, world, run),
+    state.because, state.hint = assumes_of(subject.value), None
+    if subject.name and not any(re.search(r"[*?\[$]", text) for text in texts):
+        state.hint = Hint(subject.name, tuple(text.strip("\"'") for text in texts))
+    return join(
+        choose(
+            state,
+            verdict,
+            lambda world: _body(body, world, run),
+            lambda world: _cases(items[1:], subject, world, run),
+        )
     )
 
 
@@ -256,11 +271,7 @@ def call_function(
     ends = run(function.body, state)
     state.run.depth -= 1
     for end in ends:
-        for name, old in (end.local or {}).items():
-            if old is None:
-                end.variables.pop(name, None)
-            else:
-                end.variables[name] = old
+        end.restore(end.local or {})
         end.positional, end.source, end.local, end.open_arguments = outer
         if end.stop == "return":
             end.stop = ""

@@ -20,10 +20,10 @@ from rldoctor.sources.shell.text import (
     span_of,
     unknown,
 )
+from rldoctor.sources.shell.tildes import tildes
 
 _SPECIAL = re.compile(r"[\\'\"$`<>{~*?\[]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
-_TILDE = re.compile(r"~[^/:]*")
 
 
 def text(state: State, start: int, end: int, mode: Mode = "bare") -> Pieces:
@@ -39,7 +39,7 @@ def assigned(state: State, start: int, end: int) -> Pieces:
     found = text(state, start, end)
     first = state.source.text[start : start + 1]
     if first == "~" or ":~" in state.source.text[start:end]:
-        found = tuple(piece for each in found for piece in _tildes(state, each))
+        found = tuple(piece for each in found for piece in tildes(state, each))
     return found
 
 
@@ -135,7 +135,7 @@ class _Fields:
 
 def _split(state: State, parts: list[Part], start: int, end: int) -> list[Word]:
     here = state.source.span(start, end)
-    values = [(part, _value(state, part)) for part in parts]
+    values = [(part, _starred(state, part, _value(state, part))) for part in parts]
     whole = _whole_array(values)
     if whole is not None:
         return whole
@@ -157,6 +157,13 @@ def _split(state: State, parts: list[Part], start: int, end: int) -> list[Word]:
     return [_finished(state, word, here, split) for word in build.done]
 
 
+def _starred(state: State, part: Part, value: Expanded) -> Expanded:
+    """Return ``"${X[*]}"`` as the one word that it is."""
+    if value.many and value.star and part.quoted:
+        return Expanded((Word(joined(state, value, True)),))
+    return value
+
+
 def _whole_array(values: list[tuple[Part, Expanded]]) -> list[Word] | None:
     if len(values) != 1 or not values[0][1].many or values[0][1].star:
         return None
@@ -176,32 +183,12 @@ def _finished(state: State, word: Word, here: Span | None, split: bool) -> Word:
     pieces = word.pieces
     first = pieces[0]
     if not first.quoted and first.text.startswith("~") and first.span is not None:
-        pieces = (*_tildes(state, first), *pieces[1:])
+        pieces = (*tildes(state, first), *pieces[1:])
     elif not first.quoted and "=~" in first.text and _ASSIGNMENT.match(first.text):
         at = first.text.index("=~") + 1
-        pieces = (first.cut(0, at), *_tildes(state, first.cut(at, len(first.text))), *pieces[1:])
+        pieces = (first.cut(0, at), *tildes(state, first.cut(at, len(first.text))), *pieces[1:])
     own = span_of(pieces) if split else None
     return _globbed(replace(word, pieces=pieces, span=own or here))
-
-
-def _tildes(state: State, piece: Piece) -> Pieces:
-    """Return a literal with its ``~`` as the home folder, at its start and after colons."""
-    if piece.quoted or piece.unknown:
-        return (piece,)
-    found: list[Piece] = []
-    at = 0
-    for match in re.finditer(r"(?:^|(?<=:))~[^/:]*", piece.text):
-        found += [piece.cut(at, match.start())] if match.start() > at else []
-        found += _home(state, match[0])
-        at = match.end()
-    return (*found, piece.cut(at, len(piece.text))) if at < len(piece.text) else tuple(found)
-
-
-def _home(state: State, tilde: str) -> Pieces:
-    home = state.variables.get("HOME")
-    if tilde == "~" and home is not None and home.kind == "scalar":
-        return tuple(replace(piece, quoted=True) for piece in home.pieces)
-    return (unknown(tilde, "HOME" if tilde == "~" else tilde),)
 
 
 def _globbed(word: Word) -> Word:

@@ -24,6 +24,7 @@ from rldoctor.sources.shell.text import (
     slice_pieces,
     unknown,
 )
+from rldoctor.sources.shell.tildes import tildes
 
 TextOf = Callable[[State, int, int, Mode], Pieces]
 
@@ -67,7 +68,9 @@ class _Reference:
 
     def word(self, skip: int) -> Pieces:
         """Return the word of an operator that is ``skip`` characters long."""
-        return self.text_of(self.state, self.start + skip, self.end, self.mode)
+        found = self.text_of(self.state, self.start + skip, self.end, self.mode)
+        home = self.mode == "bare" and found and not found[0].quoted and found[0].text.startswith("~")
+        return (*tildes(self.state, found[0]), *found[1:]) if home else found
 
     @property
     def operator(self) -> str:

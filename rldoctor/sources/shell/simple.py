@@ -50,12 +50,16 @@ def _source(call: Call, state: State) -> list[State]:
     positional, arguments = state.positional, tuple(call.words[2:])
     if arguments:
         state.positional = arguments
+    before = {name: state.variables.get(name) for name in call.prefix}
+    for name, variable in call.prefix.items():
+        state.assign(name, variable)
     state.run.depth += 1
     ends = statements.execute(found, state)
     state.run.depth -= 1
     for end in ends:
         end.stop = "" if end.stop == "return" else end.stop
         end.positional = positional if arguments else end.positional
+        end.restore(before)
     return ends
 
 
@@ -85,10 +89,11 @@ def nested(text: Pieces, state: State) -> list[State]:
 
 
 def _external(call: Call, state: State) -> list[State]:
-    if state.output is not None and not call.redirected:
-        name = decoded(raw(call.words[0].pieces))
+    name = decoded(raw(call.words[0].pieces))
+    if not call.redirected:
         state.emit((replace(builtins.SILENT, depends=(f"$({name} …)",)),))
-        return state.ended("open" if builtins.ASKING.fullmatch(name) else "presumed")
+    if "captured" in state.options:
+        return state.ended("open")
     peeled = launch.peel(call.words)
     program = PurePosixPath(peeled.inner[0].text).name if peeled.inner else ""
     if builtins.PLUMBING.fullmatch(program) and not peeled.layers:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from rldoctor.sources.opening import MOST_SCRIPT_BYTES, load
 from rldoctor.sources.shell.state import State
-from rldoctor.sources.shell.text import Pieces, Source, Span, Word, decoded, is_unknown, raw
+from rldoctor.sources.shell.text import PLACEHOLDER, Pieces, Source, Span, Word, decoded, is_unknown, raw
 
 _SYSTEM = re.compile(
     r"(^|/)(activate|conda\.sh|mamba\.sh|setvars\.sh|set_env\.sh|modules?\.sh|bash|\.\w*(profile|rc)|\.env|profile)$"
     r"|^(/etc/|~/\.|\$HOME/\.)"
 )
+_PLACEHOLDER = re.compile(r"<([A-Za-z][A-Z0-9_]{2,}|YOUR[\w-]*|[Yy]our[-_][\w-]+|[Pp]ath[-_/]to[\w/-]*)>")
 _MOST_PARENTS = 12
 _MOST_FILES = 200
 
@@ -71,7 +72,7 @@ def shell_text(data: bytes) -> str:
     if "\r\n" in text:
         text = re.sub(r"(?m)^(\w+)\r\n", r"\1\n\n", text.replace("\\\r\n", " \\\n"))
         text = text.replace("\r\n", " \n")
-    return text
+    return _PLACEHOLDER.sub(f"{PLACEHOLDER[0]}\\1{PLACEHOLDER[1]}", text)
 
 
 def missing(state: State, word: Word, span: Span | None) -> list[State]:

@@ -54,8 +54,7 @@ def context_at(data: bytes, start: int, end: int) -> Context:
         if found and node.start_byte < start and end < node.end_byte + (found == "heredoc"):
             return found
         if node.type in ("command_substitution", "expansion"):
-            inner = node.parent
-            return context_at(data, node.start_byte, node.end_byte) if inner else "bare"
+            start, end = node.start_byte, node.end_byte
         node = node.parent
     return "bare"
 

@@ -78,6 +78,15 @@ class Function:
     body: Node
 
 
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What an open test compares: a variable with values, for equality or its opposite."""
+
+    name: str
+    values: tuple[str, ...]
+    equal: bool = True
+
+
 @dataclass(slots=True)
 class Run:
     """What all worlds of one reading share: files read, problems met, and the limits."""
@@ -144,6 +153,8 @@ class State:
     local: dict[str, Variable | None] | None = None
     status: Status = "yes"
     because: tuple[str, ...] = ()
+    hint: Hint | None = None
+    excluded: frozenset[tuple[str, str]] = frozenset()
     stop: Stop = ""
 
     def fork(self) -> State:
@@ -156,10 +167,28 @@ class State:
             local=None if self.local is None else dict(self.local),
         )
 
-    def ended(self, status: Status, because: tuple[str, ...] = ()) -> list[State]:
+    def ended(self, status: Status, because: tuple[str, ...] = (), hint: Hint | None = None) -> list[State]:
         """Return this world alone, with the exit status of its last command."""
-        self.status, self.because = status, because
+        self.status, self.because, self.hint = status, because, hint
         return [self]
+
+    def learn(self, hint: Hint | None, outcome: bool) -> State:
+        """Take in what a test tells of an unknown variable in the world where it came out so."""
+        for value in hint.values if hint else ():
+            if hint and hint.equal != outcome:
+                self.excluded |= {(hint.name, value)}
+            elif hint and len(hint.values) == 1:
+                piece = Piece(value, assumes=(f"{hint.name} is {value}",))
+                self.assign(hint.name, scalar((piece,)))
+        return self
+
+    def restore(self, variables: Mapping[str, Variable | None]) -> None:
+        """Give variables back the values they had."""
+        for name, variable in variables.items():
+            if variable is None:
+                self.variables.pop(name, None)
+            else:
+                self.variables[name] = variable
 
     def emit(self, pieces: Pieces) -> None:
         """Write to standard output, if somebody reads it."""
@@ -172,6 +201,8 @@ class State:
             self.run.problem(f"the value of {name} grows beyond {MOST_TEXT} bytes")
             variable = scalar((Piece(f"${name}", unknown=True, depends=(name,)),))
         self.variables[name] = variable
+        if self.excluded:
+            self.excluded = frozenset(pair for pair in self.excluded if pair[0] != name)
         if "allexport" in self.options:
             self.exported[name] = None
 

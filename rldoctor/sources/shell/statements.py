@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from rldoctor.sources.shell import arithmetic, conditions, control, declarations, expansion, simple
 from rldoctor.sources.shell.call import REDIRECTS, Call, read_call, redirect
-from rldoctor.sources.shell.state import State
+from rldoctor.sources.shell.state import State, Status
 from rldoctor.sources.shell.text import Pieces, Source
 from rldoctor.sources.shell.worlds import choose, join
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
 
 _MOST_NESTING = 120
+_OPPOSITE: dict[Status, Status] = {"yes": "no", "no": "yes", "open": "open", "presumed": "open"}
+_MOST_REPAIRS = 8
 
 
 @cache
@@ -37,10 +40,46 @@ def execute(source: Source, state: State) -> list[State]:
     root = parse(source).root_node
     if root.has_error:
         _note_errors(root, state)
+        root = recovered(source.text, root)
     ends = block(root.named_children, state)
     for end in ends:
         end.source = outer
     return ends
+
+
+def recovered(text: str, root: Node) -> Node:
+    """Return the tree without the lines that break more than themselves, as far as that helps."""
+    for _ in range(_MOST_REPAIRS):
+        broken = _broken(root)
+        if not broken or not any("\n" in text[node.start_byte : node.end_byte] for node in broken):
+            break
+        first = broken[0].start_byte
+        start, end = text.rfind("\n", 0, first) + 1, text.find("\n", first)
+        end = len(text) if end < 0 else end
+        if not text[start:end].strip():
+            break
+        text = text[:start] + " " * (end - start) + text[end:]
+        repaired = parse(Source("", text)).root_node
+        if _size(_broken(repaired)) >= _size(broken):
+            break
+        root = repaired
+    return root
+
+
+def _size(nodes: list[Node]) -> int:
+    return sum(node.end_byte - node.start_byte for node in nodes)
+
+
+def _broken(root: Node) -> list[Node]:
+    """Return the outermost broken nodes, in order."""
+    pending, found = [root], []
+    while pending:
+        node = pending.pop()
+        if node.is_error:
+            found.append(node)
+        elif node.has_error:
+            pending += reversed(node.children)
+    return found
 
 
 def _note_errors(root: Node, state: State) -> None:
@@ -170,7 +209,9 @@ def verdict_of(state: State) -> bool | None:
 def _negated(node: Node, state: State) -> list[State]:
     found = run(node.named_children[-1], state)
     for each in found:
-        each.status = {"yes": "no", "no": "yes"}.get(each.status, "open")  # type: ignore[assignment]
+        each.status = _OPPOSITE[each.status]
+        if each.hint is not None:
+            each.hint = replace(each.hint, equal=not each.hint.equal)
     return found
 
 
@@ -178,9 +219,7 @@ def _test(node: Node, state: State) -> list[State]:
     inside = state.source.text[node.start_byte : node.end_byte]
     if inside.startswith("(("):
         return _arithmetic(node, state)
-    state.because = ()
-    value = conditions.bracketed(state, node.start_byte, node.end_byte)
-    return state.ended("open" if value is None else "yes" if value else "no", state.because)
+    return conditions.bracketed(state, node.start_byte, node.end_byte)
 
 
 def _arithmetic(node: Node, state: State) -> list[State]:

@@ -29,6 +29,7 @@ def output(state: State, part: Part) -> Pieces:
         inside = (Piece(re.sub(r"\\([`$\\])", r"\1", part.text)),)
     inner = state.fork()
     inner.output, inner.commands, inner.stop = (), (), ""
+    inner.options |= {"captured"}
     state.run.depth += 1
     ends = state.run.execute(from_pieces(inside, state.source.file, state.source.path), inner)
     state.run.depth -= 1

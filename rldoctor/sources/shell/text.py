@@ -9,6 +9,9 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
+# What stands for the brackets of `<PATH>`, which a person is to fill in, while the script is read.
+PLACEHOLDER = "\x01\x02"
+
 
 class Span(NamedTuple):
     """A range of bytes in a file."""
@@ -189,6 +192,9 @@ class Source:
 
     def literal(self, text: str, start: int, end: int, quoted: bool) -> Pieces:
         """Return ``text`` that stands for the bytes from ``start`` to ``end``."""
+        if PLACEHOLDER[0] in text:
+            name = text.replace(PLACEHOLDER[0], "<").replace(PLACEHOLDER[1], ">")
+            return (Piece(name, self.span(start, end), quoted, unknown=True, depends=(decoded(name),)),)
         if self.pieces is None:
             return (Piece(text, Span(self.file, start, end), quoted),)
         found = self.cut(start, end)

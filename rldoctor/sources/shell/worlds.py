@@ -17,7 +17,9 @@ def choose(state: State, verdict: bool | None, then: Arm, otherwise: Arm) -> lis
     """Run the arm that the verdict picks, both where it is open; an arm that fails is a guard."""
     because = state.because
     if verdict is None:
-        return join(_likely(then(state.fork()) + otherwise(state), state))
+        hint, before = state.hint, len(state.commands)
+        found = then(state.fork().learn(hint, True)) + otherwise(state.learn(hint, False))
+        return _likely(found, before)
     taken, other = (then, otherwise) if verdict else (otherwise, then)
     before = len(state.commands)
     if because and "shadow" not in state.options:
@@ -32,9 +34,8 @@ def _failed(states: list[State], before: int) -> bool:
     return all(state.stop == "failed" and len(state.commands) == before for state in states)
 
 
-def _likely(states: list[State], start: State) -> list[State]:
+def _likely(states: list[State], before: int) -> list[State]:
     """Leave out the outcomes that end the script with nothing done, if there are others."""
-    before = len(start.commands)
     kept = [s for s in states if s.stop not in ("failed", "exit") or len(s.commands) > before]
     return kept or states
 
@@ -74,8 +75,11 @@ def join(states: list[State]) -> list[State]:
         return states
     found: list[State] = []
     for state in states:
-        if not any(same(state, other) for other in found):
+        twin = next((other for other in found if same(state, other)), None)
+        if twin is None:
             found.append(state)
+        elif twin.status != state.status:
+            twin.status = "open"
     while len(found) > MOST_WORLDS:
         one, other = _closest(found)
         found.remove(other)
