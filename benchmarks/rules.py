@@ -27,7 +27,7 @@ verdict: config
 on:
 - config: {{when: train.tp * train.pp > {limit} and rollout.engine == 'vllm'}}
 - log: {{find: "made pattern {number}", near: [traceback], when: model.num_experts > {number}}}
-when: train.backend in ['megatron', 'fsdp'] and batch.max_tokens_per_gpu < {number} + 100
+when: train.backend in ['megatron', 'fsdp'] and batch.max_tokens_per_gpu < {number}
 explains: [process_death]
 remedies:
 - {{title: Half of it, safety: unsafe, set: {{train.tp: halve(train.tp)}}}}

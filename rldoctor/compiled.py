@@ -35,8 +35,12 @@ class Twin:
 
     def part(self, name: str) -> Any:
         """Return the value of a part; KeyError where there is none of that name."""
+        return json.loads(self.raw(name))
+
+    def raw(self, name: str) -> bytes:
+        """Return the bytes of a part, for one that is parsed piece by piece."""
         start, end = self.places[name]
-        return json.loads(self.data[start:end])
+        return self.data[start:end]
 
 
 def load(name: str, sources: Sequence[Path], build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -88,14 +92,14 @@ def stamp_of(sources: Iterable[Path | os.DirEntry[str]]) -> str:
 
 
 def encode(stamp: str, parts: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a twin."""
-    bodies = {name: _dumps(value) for name, value in parts.items()}
+    """Return the bytes of a twin; a part that is bytes already stays as it is."""
+    bodies = {name: value if isinstance(value, bytes) else dumps(value) for name, value in parts.items()}
     places: dict[str, tuple[int, int]] = {}
     end = 0
     for name, body in bodies.items():
         places[name] = (end, end := end + len(body))
     head = {"format": FORMAT, "stamp": stamp, "size": end, "parts": places}
-    return b"\n".join([_dumps(head), b"".join(bodies.values())])
+    return b"\n".join([dumps(head), b"".join(bodies.values())])
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -129,7 +133,8 @@ def _decode(data: bytes) -> Twin:
     return Twin(about["stamp"], about["parts"], body)
 
 
-def _dumps(value: Any) -> bytes:
+def dumps(value: Any) -> bytes:
+    """Return compact JSON."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rldoctor.expr import Node, evaluate
 from rldoctor.facts import Facts
 from rldoctor.matching.findings import Incident, build, one_each
 from rldoctor.matching.holding import ISOLATED, hold, released
@@ -42,30 +44,41 @@ def examine_config(facts: Facts, index: Index) -> Outcome:
     """Evaluate every configuration trigger; a broken rule is said and never breaks the others."""
     results: list[Match | Silent | None] = []
     broken: list[str] = []
-    known: dict[Role, Known] = {role: {} for role in facts.roles}
-    for entry in index.config:
+    for entry, role, known in _open(facts, index):
         try:
-            results += [
-                _try_role(entry, Scope(facts, role, known=known[role]), index)
-                for role in entry.roles
-                if role in known
-            ]
+            results.append(_try_role(entry, Scope(facts, role, known=known), index))
         except ISOLATED as error:
             broken.append(f"rule {entry.rule} could not be evaluated: {error}")
     matches = one_each(result for result in results if isinstance(result, Match))
-    return Outcome(matches, tuple(r for r in results if isinstance(r, Silent)), tuple(broken))
+    silent = tuple(result for result in results if isinstance(result, Silent))
+    return Outcome(matches, silent, tuple(dict.fromkeys(broken)))
 
 
 def errors(facts: Facts, index: Index) -> frozenset[tuple[str, Role]]:
     """Return rule and role of each error that certainly holds; nothing is put into words."""
-    known: dict[Role, Known] = {role: {} for role in facts.roles}
     return frozenset(
         (entry.rule, role)
-        for entry in index.config
-        for role in entry.roles
-        if role in known
-        if entry.severity == "error" and _certain(entry, Scope(facts, role, known=known[role]))
+        for entry, role, known in _open(facts, index)
+        if entry.severity == "error" and _certain(entry, Scope(facts, role, known=known))
     )
+
+
+def _open(facts: Facts, index: Index) -> Iterator[tuple[Entry, Role, Known]]:
+    """Yield the triggers that no guard rules out, with what is known for each role that the run has."""
+    scopes = {role: Scope(facts, role) for role in facts.roles}
+    for entry in index.config:
+        for role in entry.roles:
+            scope = scopes.get(role)
+            if scope is not None and not any(_is_false(guard, scope) for guard in entry.guards):
+                yield entry, role, scope.known
+
+
+def _is_false(guard: Node, scope: Scope) -> bool:
+    try:
+        value = evaluate(guard, scope)
+    except ISOLATED:  # said where the rule itself is evaluated
+        return False
+    return value is not UNKNOWN and not value
 
 
 def _certain(entry: Entry, scope: Scope) -> bool:

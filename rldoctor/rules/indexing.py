@@ -5,16 +5,17 @@ Loading does not grow with the rules: it reads the triggers alone, and those of 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from rldoctor import compiled, vocabulary
 from rldoctor.compiled import Twin
-from rldoctor.expr import Node
+from rldoctor.expr import Node, walk
 from rldoctor.rules import places
 from rldoctor.rules.schema import Rule, Rung, Trigger
 from rldoctor.types import RLDoctorError, Role, Severity
@@ -25,7 +26,7 @@ from rldoctor.vocabulary import unknown_word
 class Entry:
     """A trigger without the rest of its rule: the ``position``-th of its ``on``, counted from 0.
 
-    ``conditions`` are those of the rule and of the trigger; all have to hold.
+    ``guards`` are the simple parts of its conditions: where one is false, the conditions are.
     """
 
     rule: str
@@ -34,7 +35,18 @@ class Entry:
     roles: tuple[Role, ...]
     since: Mapping[str, str]
     until: Mapping[str, str]
-    conditions: tuple[Node, ...]
+    guards: tuple[Node, ...]
+    source: bytes
+
+    @property
+    def conditions(self) -> tuple[Node, ...]:
+        """The conditions of the rule and of the trigger, all of which have to hold; parsed when asked for."""
+        return _parsed(self.source)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(source: bytes) -> tuple[Node, ...]:
+    return tuple(json.loads(source))
 
 
 class Index:
@@ -55,24 +67,28 @@ class Index:
         return tuple(self._twin.part("ids"))
 
     @cached_property
+    def _conditions(self) -> bytes:
+        return self._twin.raw("conditions")
+
+    @cached_property
     def config(self) -> tuple[Entry, ...]:
         """All configuration triggers."""
-        return _entries(self._twin.part("config"))
+        return _entries(self._twin.part("config"), self._conditions)
 
     @cached_property
     def log(self) -> Mapping[str, tuple[Entry, ...]]:
         """Log triggers by each pattern of their ``find``."""
-        return _by_key(self._twin.part("log"))
+        return _by_key(self._twin.part("log"), self._conditions)
 
     @cached_property
     def events(self) -> Mapping[str, tuple[Entry, ...]]:
         """Event triggers by kind."""
-        return _by_key(self._twin.part("event"))
+        return _by_key(self._twin.part("event"), self._conditions)
 
     @cached_property
     def metrics(self) -> Mapping[str, tuple[Entry, ...]]:
         """Metric triggers by name."""
-        return _by_key(self._twin.part("metric"))
+        return _by_key(self._twin.part("metric"), self._conditions)
 
     @cached_property
     def patterns(self) -> tuple[str, ...]:
@@ -119,17 +135,24 @@ def parts(rules: Iterable[Rule]) -> dict[str, Any]:
     by_kind: dict[str, dict[str, list[Any]]] = {kind: defaultdict(list) for kind in _KEYS}
     config: list[Any] = []
     patterns: dict[str, None] = {}
-    for rule in known.values():
-        for position, trigger in enumerate(rule.on):
-            entry = _entry(rule, position, trigger)
-            patterns |= dict.fromkeys((*trigger.find, *trigger.near, *trigger.not_near))
-            if trigger.kind == "config":
-                config.append(entry)
-                continue
-            for key in _KEYS[trigger.kind](trigger):
-                by_kind[trigger.kind][key].append(entry)
+    conditions = bytearray()
+    for rule, position, trigger in _triggers(known.values()):
+        entry = _entry(rule, position, trigger, conditions)
+        patterns |= dict.fromkeys((*trigger.find, *trigger.near, *trigger.not_near))
+        if trigger.kind == "config":
+            config.append(entry)
+            continue
+        for key in _KEYS[trigger.kind](trigger):
+            by_kind[trigger.kind][key].append(entry)
     bodies = {f"rule/{name}": _body(rule) for name, rule in known.items()}
-    return {"ids": list(known), "config": config, **by_kind, "patterns": list(patterns), **bodies}
+    tables = {"ids": list(known), "config": config, **by_kind, "patterns": list(patterns)}
+    return {**tables, "conditions": bytes(conditions), **bodies}
+
+
+def _triggers(rules: Iterable[Rule]) -> Iterator[tuple[Rule, int, Trigger]]:
+    for rule in rules:
+        for position, trigger in enumerate(rule.on):
+            yield rule, position, trigger
 
 
 _KEYS: Mapping[str, Any] = {
@@ -139,24 +162,43 @@ _KEYS: Mapping[str, Any] = {
 }
 
 
+_MOST_GUARDS: Final = 3
 _NESTED: Final = ("on", "remedies", "tests")
 
 
-def _entry(rule: Rule, position: int, trigger: Trigger) -> list[Any]:
-    conditions = [node for node in (rule.when, trigger.when) if node is not None]
-    severity = trigger.severity or rule.severity
-    return [rule.id, position, severity, rule.roles, rule.since, rule.until, conditions]
+def _entry(rule: Rule, position: int, trigger: Trigger, conditions: bytearray) -> list[Any]:
+    """Return a row of the index; its conditions go to the end of all conditions, where it says."""
+    nodes = [node for node in (rule.when, trigger.when) if node is not None]
+    start = len(conditions)
+    conditions += compiled.dumps(nodes)
+    about = [rule.id, position, trigger.severity or rule.severity, rule.roles, rule.since, rule.until]
+    return [*about, guards(nodes), start, len(conditions)]
 
 
-def _entries(rows: Sequence[Any]) -> tuple[Entry, ...]:
+def guards(conditions: Iterable[Node]) -> list[Node]:
+    """Return the parts that must all hold and that read no more than one name: quick to find false."""
+    found: list[Node] = []
+    for node in conditions:
+        if node[0] == "and":
+            found += guards(node[1])
+        elif node[0] in ("name", "cmp", "vcmp") and _leaves(node) <= {"name", "const", "list", node[0]}:
+            found.append(node)
+    return found[:_MOST_GUARDS]
+
+
+def _leaves(node: Node) -> set[str]:
+    return {part[0] for part in walk(node)}
+
+
+def _entries(rows: Sequence[Any], conditions: bytes) -> tuple[Entry, ...]:
     return tuple(
-        Entry(rule, position, severity, tuple(roles), since, until, tuple(conditions))
-        for rule, position, severity, roles, since, until, conditions in rows
+        Entry(rule, position, severity, tuple(roles), since, until, tuple(quick), conditions[start:end])
+        for rule, position, severity, roles, since, until, quick, start, end in rows
     )
 
 
-def _by_key(rows: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Entry, ...]]:
-    return {key: _entries(found) for key, found in rows.items()}
+def _by_key(rows: Mapping[str, Sequence[Any]], conditions: bytes) -> dict[str, tuple[Entry, ...]]:
+    return {key: _entries(found, conditions) for key, found in rows.items()}
 
 
 def _body(rule: Rule) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import shutil
 from pathlib import Path
 
 import pytest
 
-from rldoctor.rules import Index, index, load_all
+from rldoctor.expr import compile
+from rldoctor.rules import Index, index, indexing, load_all
 from rldoctor.rules.load import RuleFileErrors
 from rldoctor.types import RLDoctorError
 
@@ -40,6 +40,18 @@ def test_a_body_comes_back_as_it_was_loaded() -> None:
     built = Index.of(rules)
     for rule in rules:
         assert built.rule(rule.id) == dataclasses.replace(rule, tests=())
+
+
+def test_guards_are_the_simple_parts_that_must_hold() -> None:
+    text = (
+        "train.tp > 1 and (run.seed == 1 or ckpt.async_save) and train.pp * 2 > 3 and ckpt.format in ['hf']"
+    )
+    guards = indexing.guards([compile(text), compile("cluster.colocate"), compile("not ckpt.async_save")])
+    assert guards == [
+        compile("train.tp > 1"),
+        compile("ckpt.format in ['hf']"),
+        compile("cluster.colocate"),
+    ]
 
 
 def test_an_unknown_rule_is_told_with_the_nearest() -> None:
@@ -85,4 +97,4 @@ def test_a_changed_rule_is_read_again(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def forget() -> None:
     """Do what a new process does."""
-    importlib.import_module("rldoctor.rules.indexing")._index.cache_clear()
+    indexing._index.cache_clear()
