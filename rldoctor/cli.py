@@ -13,6 +13,7 @@ from rldoctor import __version__
 from rldoctor.types import Report, RLDoctorError
 
 if TYPE_CHECKING:
+    from rldoctor.check import Checked
     from rldoctor.facts import ToldFacts
 
 OK: Final = 0
@@ -56,21 +57,17 @@ def check(
     files: tuple[str, ...], told: tuple[str, ...], system: str | None, form: str, **how: bool
 ) -> NoReturn:
     """Say what is wrong with launch scripts and configurations, and mend it."""
-    from rldoctor import fix
-    from rldoctor.check import check as run_check
-
     facts = _told(told, system)
     if how["do_fix"] or (how["unsafe_fixes"] and not how["as_diff"]):
-        fixed = fix.fix(files, facts, unsafe=how["unsafe_fixes"])
-        checked = fixed.checked
-        for change in fixed.applied:
-            _say(f"changed {change.file}" + (f" (before: {change.backup})" if change.backup else ""))
-        for text in fixed.left:
-            _say(f"left: {text}")
+        checked = _fix(files, facts, how["unsafe_fixes"])
     else:
+        from rldoctor.check import check as run_check
+
         checked = run_check(files, facts)
     if how["as_diff"]:
-        sys.stdout.write(fix.preview(checked, unsafe=how["unsafe_fixes"]))
+        from rldoctor.fix import preview
+
+        sys.stdout.write(preview(checked, unsafe=how["unsafe_fixes"]))
     else:
         _print(checked.report, form)
     if how["explain_unknown"]:
@@ -79,6 +76,18 @@ def check(
     for error in checked.errors:
         _say(f"error: {error}")
     sys.exit(BAD_INPUT if checked.errors else _code(checked.report))
+
+
+def _fix(files: Sequence[str], facts: ToldFacts, unsafe: bool) -> Checked:
+    """Make the edits; say on standard error what was changed and what was left alone."""
+    from rldoctor.fix import fix
+
+    fixed = fix(files, facts, unsafe=unsafe)
+    for change in fixed.applied:
+        _say(f"changed {change.file}" + (f" (before: {change.backup})" if change.backup else ""))
+    for text in fixed.left:
+        _say(f"left: {text}")
+    return fixed.checked
 
 
 @cli.command()
