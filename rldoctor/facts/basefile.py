@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -69,14 +70,20 @@ def _absent(document: Document, name: str) -> Below:
 
 
 def _read(document: Document, name: str) -> Below:
-    from rldoctor import sources
-
     path = next((place for place in _places(name, document) if place.is_file()), None)
     if path is None:
         return _absent(document, name)
     try:
-        inner = sources.read(str(path))
+        inner = _parsed(str(path), path.stat().st_mtime_ns)
     except RLDoctorError as error:
         return Below(replace(document, problems=(*document.problems, error)), complete=False)
     settings = inner.worlds[0][0].settings if inner.worlds and inner.worlds[0] else ()
     return Below(replace(document, files={**document.files, **inner.files}), settings)
+
+
+@lru_cache(maxsize=16)
+def _parsed(path: str, stamp: int) -> Document:
+    """Return what a config says; the worlds of a script share it as long as its ``stamp`` is the same."""
+    from rldoctor import sources
+
+    return sources.read(path)

@@ -197,8 +197,9 @@ def test_s10_what_one_list_has_and_another_lacks():
 
 def test_c6_a_system_that_names_no_node_gets_sizes_of_a_usual_one():
     text = (
-        "python chatlearn/entrypoint.py grpo runtime_args.train_backend=fsdp models.policy_trainer.num_gpu=16 "
-        "models.policy_trainer.ulysses_sequence_parallel_size={now} models.policy_trainer.load=Qwen/Qwen3-8B\n"
+        "python chatlearn/entrypoint.py grpo runtime_args.train_backend=fsdp "
+        "models.policy_trainer.num_gpu=16 models.policy_trainer.load=Qwen/Qwen3-8B "
+        "models.policy_trainer.ulysses_sequence_parallel_size={now}\n"
     )
     node = expr.compile("raise_ulysses()")
     for now, answer in ((1, 2), (8, None)):
