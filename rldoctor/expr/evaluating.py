@@ -126,10 +126,14 @@ def _chain(node: Node, scope: Scope, compare: Callable[[str, Any, Any], bool]) -
 def _member(symbol: str, item: Any, parts: Sequence[Node], scope: Scope) -> Any:
     if item is UNKNOWN:
         return UNKNOWN
-    values = [evaluate(part, scope) for part in parts]
-    if any(value is not UNKNOWN and value == item for value in values):
-        return symbol == "in"
-    return UNKNOWN if any(value is UNKNOWN for value in values) else symbol != "in"
+    unknown = False
+    for part in parts:
+        value = evaluate(part, scope)
+        if value is UNKNOWN:
+            unknown = True
+        elif value == item:
+            return symbol == "in"
+    return UNKNOWN if unknown else symbol != "in"
 
 
 def _compare(symbol: str, left: Any, right: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ def examine_config(facts: Facts, index: Index) -> Outcome:
     """Evaluate every configuration trigger; a broken rule is said and never breaks the others."""
     results: list[Match | Silent | None] = []
     broken: list[str] = []
-    for entry, role, known in _open(facts, index):
+    for entry, role, known in _open(index.config, facts):
         try:
             results.append(_try_role(entry, Scope(facts, role, known=known), index))
         except ISOLATED as error:
@@ -58,15 +58,15 @@ def errors(facts: Facts, index: Index) -> frozenset[tuple[str, Role]]:
     """Return rule and role of each error that certainly holds; nothing is put into words."""
     return frozenset(
         (entry.rule, role)
-        for entry, role, known in _open(facts, index)
-        if entry.severity == "error" and _certain(entry, Scope(facts, role, known=known))
+        for entry, role, known in _open((e for e in index.config if e.severity == "error"), facts)
+        if _certain(entry, Scope(facts, role, known=known))
     )
 
 
-def _open(facts: Facts, index: Index) -> Iterator[tuple[Entry, Role, Known]]:
+def _open(entries: Iterable[Entry], facts: Facts) -> Iterator[tuple[Entry, Role, Known]]:
     """Yield the triggers that no guard rules out, with what is known for each role that the run has."""
     scopes = {role: Scope(facts, role) for role in facts.roles}
-    for entry in index.config:
+    for entry in entries:
         for role in entry.roles:
             scope = scopes.get(role)
             if scope is not None and not any(_is_false(guard, scope) for guard in entry.guards):
