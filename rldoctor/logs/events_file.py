@@ -13,7 +13,6 @@ from rldoctor.logs.opening import LogFile
 from rldoctor.types import Event, Identity, LogLine, Sample
 
 NAME: Final = "events.jsonl"
-OWN_RECORDS: Final = frozenset({"journal.jsonl"})
 MOST: Final = 20000
 HEADS: Final = ("v", "t", "kind")
 LONGEST: Final = 1000

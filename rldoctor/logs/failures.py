@@ -21,11 +21,12 @@ LIBRARY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame of a stack: file, line number, function."""
+    """One frame of a stack: file, line number, function, and the source line where the log shows it."""
 
     file: str
     line: int
     function: str
+    code: str = ""
 
     @property
     def is_library(self) -> bool:

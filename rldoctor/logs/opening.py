@@ -14,6 +14,7 @@ from rldoctor.logs.decoding import MAGIC, Binary, decode, is_plain
 from rldoctor.types import RLDoctorError
 
 CHUNK: Final = 1 << 20
+OWN_RECORDS: Final = frozenset({"journal.jsonl"})  # what the doctor itself wrote is no evidence
 LOG_SUFFIXES: Final = {".log", ".out", ".err", ".txt", ".jsonl", ".stdout", ".stderr", ".gz", ".zst"}
 OTHER_SUFFIXES: Final = frozenset(
     [
@@ -211,7 +212,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_log_like(path: Path) -> bool:
-    if path.name.startswith("."):
+    if path.name.startswith(".") or path.name in OWN_RECORDS:
         return False
     suffix = path.suffix.lower()
     if suffix in (".gz", ".zst"):

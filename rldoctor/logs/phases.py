@@ -98,6 +98,19 @@ GENERAL: Final = _table(
         (r"/deepspeed/|/fsdp|megatron/core/(?:pipeline|transformer|models|tensor)", "train"),
     ]
 )
+# What the driver's own frames call on the workers.
+CALLED: Final = _table(
+    [
+        (r"\bsave_(?:checkpoint|model)\(", "checkpoint"),
+        (r"\bload_checkpoint\(", "start.resume"),
+        (r"\b(?:update_weights\w*|sync_weights|wake_up|rollout_mode)\(", "sync"),
+        (r"\b(?:compute_(?:ref_)?log_prob|compute_log_probs|compute_values)\(", "train.logprob"),
+        (r"\b(?:update_(?:actor|critic|policy)|async_train|train_step|training_step)\(", "train"),
+        (r"\b(?:generate_sequences|async_generate|generate_rollout)\(", "rollout.generate"),
+        (r"\b(?:compute_reward|compute_rm_score|reward_fn|compute_score)\(", "reward"),
+        (r"\b(?:init_workers|init_model|async_init|from_pretrained)\(", "start.load"),
+    ]
+)
 CALLS: Final = _table(
     [
         (r"save_checkpoint|save_model", "checkpoint"),
@@ -119,12 +132,15 @@ def of_frames(frames: Sequence[Frame], extra: Table = ()) -> str | None:
         if any(pattern.search(text) for text in told):
             return phase
     texts = [str(frame) for frame in reversed(frames)]
-    for table in (TELLING, GENERAL):
-        for text in texts:
-            for pattern, phase in table:
-                if pattern.search(text):
-                    return phase
-    return None
+    codes = [frame.code for frame in reversed(frames)]
+    tiers = ((TELLING, texts), (CALLED, codes), (GENERAL, texts))
+    found = (_first(table, lines) for table, lines in tiers)
+    return next((told_phase for told_phase in found if told_phase is not None), None)
+
+
+def _first(table: Table, lines: Sequence[str]) -> str | None:
+    """Return the phase of the first line that a table knows."""
+    return next((phase for text in lines for pattern, phase in table if text and pattern.search(text)), None)
 
 
 def of_call(call: str | None) -> str | None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rldoctor.logs.anatomy import read_line
+from rldoctor.logs.anatomy import merge, read_line
+from rldoctor.logs.names import writer
 from rldoctor.logs.opening import Forward, LogFile
 from rldoctor.logs.scanning import RawHit, Scan
 from rldoctor.types import Identity, LogLine
@@ -77,7 +78,8 @@ class Text:
 
     def _line(self, log: int, number: int, raw: bytes) -> LogLine:
         part = read_line(raw, self.scan.years[log])
-        return LogLine(self.logs[log].name, number, part.text, part.who, part.time, part.repeated)
+        name = self.logs[log].name
+        return LogLine(name, number, part.text, merge(part.who, writer(name)), part.time, part.repeated)
 
     def _in_block(self, log: int, block: _Block, number: int) -> LogLine:
         line = block.lines.get(number)

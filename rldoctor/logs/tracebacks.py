@@ -37,6 +37,7 @@ CHAINS: Final = (
 )
 IGNORED: Final = ("Exception ignored in", "--- Logging error ---", "Exception ignored while")
 LEVEL: Final = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
+LONGEST_CODE: Final = 200
 LONGEST_MESSAGE: Final = 4000
 MESSAGE_LINES: Final = 12
 PATIENCE: Final = 120  # lines of its stream after which a traceback without an end is given up
@@ -138,6 +139,7 @@ class _Stream:
         elif _is_error(self.open, stripped, len(text) - len(text.lstrip())):
             _add_link(self.open, line, stripped)
         else:
+            _add_code(self.open, stripped)
             self.open.used += 1
             if self.open.used > PATIENCE:
                 yield from self.close()
@@ -196,6 +198,11 @@ def _is_error(opened: _Open, stripped: str, column: int) -> bool:
 def _is_next(opened: _Open, line: LogLine) -> bool:
     """Say whether a line is the next message of a log, not more of an exception's."""
     return line.time not in (None, opened.links[-1].line.time) or LEVEL.search(line.text[:80]) is not None
+
+
+def _add_code(opened: _Open, text: str) -> None:
+    if opened.frames and not opened.frames[-1].code:
+        opened.frames[-1] = replace(opened.frames[-1], code=text[:LONGEST_CODE])
 
 
 def _add_link(opened: _Open, line: LogLine, text: str) -> None:

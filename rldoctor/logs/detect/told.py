@@ -86,10 +86,13 @@ NOT: Final[Mapping[str, tuple[str, ...]]] = {
 
 def detect(seen: Seen) -> Iterator[Sighting]:
     """Yield a sighting for each line of the table above."""
+    done: set[tuple[str, str, int]] = set()
     for kind, key, shape in SHAPES:
         for line in seen.lines(key):
-            if any(word in line.text for word in NOT.get(kind, ())):
+            place = (kind, line.file, line.number)
+            if place in done or any(word in line.text for word in NOT.get(kind, ())):
                 continue
+            done.add(place)
             found = shape.search(line.text)
             fields: dict[str, Any] = {
                 name: _value(name, text)

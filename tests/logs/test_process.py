@@ -1,0 +1,147 @@
+# ruff: noqa: E501  lines of logs are long
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rldoctor.logs import LogReading
+from rldoctor.types import Event, Identity
+
+TABLE = """E0501 10:00:01.123000 77 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: -9) local_rank: 1 (pid: 4712) of binary: /opt/env/bin/python
+Traceback (most recent call last):
+  File "/opt/env/lib/python3.11/site-packages/torch/distributed/launcher/api.py", line 383, in launch_agent
+    raise ChildFailedError(
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+============================================================
+train.py FAILED
+------------------------------------------------------------
+Failures:
+[1]:
+  time      : 2026-05-01_10:00:01
+  host      : node-3
+  rank      : 8 (local_rank: 0)
+  exitcode  : -15 (pid: 4711)  (SIGTERM)
+  error_file: <N/A>
+  traceback : Signal 15 (SIGTERM) received by PID 4711
+------------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-05-01_10:00:00
+  host      : node-3
+  rank      : 9 (local_rank: 1)
+  exitcode  : -9 (pid: 4712)  (SIGKILL)
+  error_file: <N/A>
+  traceback : Signal 9 (SIGKILL) received by PID 4712
+============================================================
+"""
+
+
+def events(reading: LogReading, kind: str) -> list[Event]:
+    return [event for event in reading.events if event.kind == kind]
+
+
+def test_torchruns_table_names_who_died_first(reading: Callable[..., LogReading]) -> None:
+    (event,) = events(reading(TABLE), "process_death")
+    assert (event.fields["exit_code"], event.fields["signal"]) == (-9, "SIGKILL")
+    assert event.lines[0].text.startswith("failed (exitcode: -9) local_rank: 1")
+    assert Identity("node-3", 9, 4712) in event.spread
+
+
+@pytest.mark.parametrize(
+    ("line", "signal"),
+    [
+        ("Fatal Python error: Segmentation fault", "SIGSEGV"),
+        ("./launch.sh: line 12:  4711 Killed                  python train.py", "SIGKILL"),
+        ("srun: error: node-7: task 3: Killed", "SIGKILL"),
+        ("process 2 terminated with signal SIGABRT", "SIGABRT"),
+        (
+            "W0501 10:00:01.123000 77 torch/api.py:1] Received 15 death signal, shutting down workers",
+            "SIGTERM",
+        ),
+        (
+            "[2026-05-01 10:00:00] Received sigquit from a child process. It usually means the child failed.",
+            "SIGQUIT",
+        ),
+        ("kernel: Out of memory: Killed process 4711 (python) total-vm:1kB", "SIGKILL"),
+    ],
+)
+def test_deaths_by_signal(reading: Callable[..., LogReading], line: str, signal: str) -> None:
+    assert events(reading(line + "\n"), "process_death")[0].fields["signal"] == signal
+
+
+def test_an_exit_code_of_a_shell_tells_the_signal(reading: Callable[..., LogReading]) -> None:
+    line = (
+        "E0501 10:00:01.1 7 torch/api.py:1] failed (exitcode: 137) local_rank: 0 (pid: 9) of binary: python\n"
+    )
+    assert events(reading(line), "process_death")[0].fields["signal"] == "SIGKILL"
+
+
+def test_v7_diagnose_an_actor_that_died(reading: Callable[..., LogReading]) -> None:
+    log = """Traceback (most recent call last):
+  File "/app/trainer.py", line 3, in fit
+    self.group.update_actor(batch)
+ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.
+	class_name: Worker
+	actor_id: 8d14
+	pid: 319017
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker exits unexpectedly.
+"""
+    result = reading(log)
+    (event,) = events(result, "worker_died")
+    assert event.fields["actor"] == "Worker"
+    assert event.fields["reason"].startswith("SYSTEM_ERROR Worker exits")
+    assert event.who.pid == 319017
+    assert event.phase == "train"
+    assert not events(result, "process_death")
+
+
+def test_v7_diagnose_an_actor_that_is_unavailable_is_a_lost_connection(
+    reading: Callable[..., LogReading],
+) -> None:
+    log = "ray.exceptions.ActorUnavailableError: The actor 27ab is unavailable: RpcError: keepalive watchdog timeout; rpc_code: 14\n"
+    result = reading(log)
+    (event,) = events(result, "connection_lost")
+    assert "keepalive watchdog timeout" in event.fields["reason"]
+    assert not events(result, "worker_died")
+
+
+TOLD = [
+    ("s8", "port_in_use", {"port": 29500}, "[c10d] The server socket has failed to listen on any local network address. port: 29500, useIpv6: false, code: -98, name: EADDRINUSE, message: address already in use"),
+    ("s8", "port_in_use", {}, "OSError: [Errno 98] Address already in use"),
+    ("s8", "connection_lost", {"host": "10.0.0.1", "port": 15000, "path": "/get_model_info"}, "ConnectionError: HTTPConnectionPool(host='10.0.0.1', port=15000): Max retries exceeded with url: /get_model_info (Caused by NewConnectionError)"),
+    ("", "disk_full", {"path": "/data/ckpt/step_10/model.pt"}, "OSError: [Errno 28] No space left on device: '/data/ckpt/step_10/model.pt'"),
+    ("", "disk_full", {}, "OSError: [Errno 122] Disk quota exceeded"),
+    ("", "disk_full", {}, "RuntimeError: [enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0"),
+    ("s2", "resources_missing", {"asked_gpus": 8.0}, "(autoscaler +34s) Error: No available node types can fulfill resource request {'CPU': 8.0, 'GPU': 8.0}"),
+    ("s2", "resources_missing", {"asked_gpus": 16.0, "present_gpus": 8.0}, "ValueError: Total available GPUs 8.0 is less than total desired GPUs 16"),
+    ("s1", "random_weights", {}, "WARNING: could not find the metadata file /m/latest_checkpointed_iteration.txt\n    will not load any checkpoints and will start from random"),
+    ("s1", "checkpoint_missing", {"path": "/m/latest_checkpointed_iteration.txt"}, "WARNING: could not find the metadata file /m/latest_checkpointed_iteration.txt"),
+    ("s11", "gpu_error", {"message": "an illegal memory access was encountered"}, "RuntimeError: CUDA error: an illegal memory access was encountered"),
+    ("", "hardware_error", {"code": "79"}, "NVRM: Xid (PCI:0000:1a:00): 79, pid=1, GPU has fallen off the bus."),
+    ("", "checkpoint_saved", {"step": 5, "path": "/c"}, "  successfully saved checkpoint from iteration       5 to /c [ t 1/1, p 1/1 ]"),
+    ("s13", "nan", {"name": "local grad norm"}, "AssertionError: Rank 3: found NaN in local grad norm for bucket #0 in backward pass"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "kind", "fields", "line"), TOLD)
+def test_s1_s2_s8_s11_s13_diagnose_lines_that_tell_it_all(
+    reading: Callable[..., LogReading], row: str, kind: str, fields: dict[str, object], line: str
+) -> None:
+    (event,) = events(reading(line + "\n"), kind)
+    assert fields.items() <= event.fields.items()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RuntimeError: unable to write to file </torch_41>: No space left on device (28) in shared memory",
+        "(R pid=1) Failed to establish connection to the metrics exporter agent. Metrics will not be exported; rpc_code: 14",
+        "[shutdown] engine core exited unexpectedly; starting cleanup",
+        "[W501 10:00:00.1 ProcessGroupNCCL.cpp:1487] Warning: destroy_process_group() was not called before program exit",
+        '(S pid=4) INFO:     10.2.1.1:40 - "POST /generate HTTP/1.1" 200 OK',
+        "preempted by PreemptionMode.RECOMPUTE mode because there is not enough KV cache space",
+    ],
+)
+def test_harmless_lines_make_no_event(reading: Callable[..., LogReading], line: str) -> None:
+    assert {event.kind for event in reading(line + "\n").events} <= {"exception"}
