@@ -17,10 +17,15 @@ from rldoctor.types import Finding, LogLine, Match, Report, Verdict
 MOST_HINTS: Final = 20
 
 
-def diagnose(paths: Sequence[str], config: str | None, told: ToldFacts) -> Report:
-    """Return what went wrong in a log, the root first, with what to change in the user's own words."""
+def diagnose(
+    paths: Sequence[str], config: str | None, told: ToldFacts, since: float | None = None
+) -> Report:
+    """Return what went wrong in a log, the root first, with what to change in the user's own words.
+
+    With ``since``, seconds since the epoch, what carries an earlier time belongs to another attempt.
+    """
     began, rules = time.perf_counter(), index()
-    reading = logs.read(paths, rules.patterns)
+    reading = _since(logs.read(paths, rules.patterns), since)
     world, notes = known_facts(reading, config, told)
     seen = examine_log(reading, world, rules)
     matches = seen.matches
@@ -37,6 +42,17 @@ def diagnose(paths: Sequence[str], config: str | None, told: ToldFacts) -> Repor
         facts=tuple(fact for fact in world.all() if fact.value is not None),
         timings={"seconds": round(time.perf_counter() - began, 4)},
         notes=(*(notes if findings else ()), *seen.broken, *reading.notes),
+    )
+
+
+def _since(reading: LogReading, since: float | None) -> LogReading:
+    if since is None:
+        return reading
+    return replace(
+        reading,
+        events=tuple(event for event in reading.events if event.time is None or event.time >= since),
+        samples=tuple(s for s in reading.samples if s.line.time is None or s.line.time >= since),
+        steps=tuple(s for s in reading.steps if s.line.time is None or s.line.time >= since),
     )
 
 
