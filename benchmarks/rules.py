@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from startup import ENVIRONMENT, SCRIPT, seconds
+from startup import ENVIRONMENT, SCRIPT, Cost, cost
 
 RULE = """\
 severity: warning
@@ -51,23 +51,22 @@ def main() -> None:
     rules = int(sys.argv[1]) if len(sys.argv) > 1 else 500
     runs = int(sys.argv[2]) if len(sys.argv) > 2 else 25
     with tempfile.TemporaryDirectory() as folder:
-        few, many = Path(folder, "few"), Path(folder, "many")
-        for place, number in ((few, 0), (many, rules)):
+        places = [Path(folder, "few"), Path(folder, "many")]
+        for place, number in zip(places, (0, rules), strict=True):
             place.mkdir()
             make(place, number)
         script = Path(folder, "launch.sh")
         script.write_text(SCRIPT)
         command = [sys.executable, "-m", "rldoctor", "check", str(script)]
-        environments = [ENVIRONMENT | {"RLDOCTOR_RULES": str(place)} for place in (few, many)]
+        environments = [ENVIRONMENT | {"RLDOCTOR_RULES": str(place)} for place in places]
         for environment in environments:
-            seconds(command, environment)
-        pairs = [[seconds(command, environment) for environment in environments] for _ in range(runs)]
-    without, within = (statistics.median(pair[which] for pair in pairs) for which in (0, 1))
-    added = statistics.median(pair[1] - pair[0] for pair in pairs)
-    print(
-        f"check: {without * 1000:.1f} ms; with {rules} more rules: {within * 1000:.1f} ms (medians of {runs})"
-    )
-    print(f"added: {added * 1000:.1f} ms (median of pairs; budget: 10)")
+            cost(command, environment)
+        pairs = [[cost(command, environment) for environment in environments] for _ in range(runs)]
+    for clock in Cost._fields:
+        few, many = (statistics.median(getattr(pair[which], clock) for pair in pairs) for which in (0, 1))
+        added = statistics.median(getattr(pair[1], clock) - getattr(pair[0], clock) for pair in pairs)
+        told = f"check {few * 1000:.1f} ms, with {rules} more rules {many * 1000:.1f} ms (medians of {runs})"
+        print(f"{clock}: {told}; added {added * 1000:.1f} ms (median of pairs; budget: 10)")
 
 
 if __name__ == "__main__":
