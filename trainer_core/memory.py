@@ -15,7 +15,7 @@ from trainer_core.types import Memory
 GIB = 1 << 30
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SAMPLE_SECONDS = 0.002
-MAPPED_FROM_BYTES = 1 << 18
+MAPPED_FROM_BYTES, KEPT_BYTES = 1 << 20, 1 << 24
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -39,6 +39,23 @@ def data_bytes() -> int:
     """Return the private writable memory of this process: what ``RLIMIT_DATA`` limits."""
     with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - read thousands of times
         return int(file.read().split()[5]) * PAGE
+
+
+class NoMeter:
+    """Reads nothing."""
+
+    def sample(self) -> None:
+        """Do nothing."""
+
+    def reset_peak(self) -> None:
+        """Do nothing."""
+
+    def read(self) -> Memory:
+        """Return zeros."""
+        return Memory()
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class CpuMeter:
@@ -111,11 +128,11 @@ class CudaMeter:
 
 
 def _return_freed_memory() -> None:
-    """Let glibc map each tensor by itself, so that what is freed leaves the process at once."""
+    """Let glibc map large tensors one by one and keep little else, so that what is freed leaves the process."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, MAPPED_FROM_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def meter(device: torch.device, limit_gib: float | None) -> Meter:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import Store
 
 from trainer_core import backends, dumps, engines, memory
-from trainer_core.config import Config
+from trainer_core.config import Config, ModelConfig
 from trainer_core.failures import describe
 from trainer_core.rollout import seed
 from trainer_core.types import Memory, Prompt, Reply, Rollout, Update
@@ -53,13 +55,25 @@ class Worker:
         )
 
     def build(self) -> None:
-        """Build engine and backend, within the memory limit."""
+        """Build engine and backend, within the memory limit.
+
+        A miniature goes first: what libraries take for themselves is held before memory is counted.
+        """
         if self._config.dumps.memory_snapshot and self._device.type == "cuda":
             dumps.record_allocations()
-        _warm_up(self._device)
+        self._assemble(_miniature(self._config))
+        rollouts = self.generate([Prompt(0, (97,), "a", "a")] * 2, self._config, 0)
+        self.train([rollouts], sum(len(r.token_ids) for r in rollouts), 2, self._config, 0)
+        self.sync(0)
+        del self._engine, self._backend
+        gc.collect()
         self._meter = memory.meter(self._device, self._config.cluster.worker_memory_limit_gib)
-        self._engine = engines.build(self._config, self._device, self._meter)
-        self._backend = backends.build(self._config, self._device, self._meter)
+        self._assemble(self._config)
+
+    def _assemble(self, config: Config) -> None:
+        meter = self._meter or memory.NoMeter()
+        self._engine = engines.build(config, self._device, meter)
+        self._backend = backends.build(config, self._device, meter)
 
     def generate(self, prompts: Sequence[Prompt], config: Config, source: int) -> list[Rollout]:
         """Sample one answer a prompt."""
@@ -105,7 +119,10 @@ def _device(config: Config, local_rank: int) -> torch.device:
     return device
 
 
-def _warm_up(device: torch.device) -> None:
-    """Start threads and libraries before memory is counted: they belong to no model."""
-    a = torch.randn(256, 256, device=device, requires_grad=True)
-    (a @ a).softmax(-1).sum().backward()
+def _miniature(config: Config) -> Config:
+    """Return the same run with next to no model."""
+    heads = 2 * config.train.ulysses
+    model = ModelConfig(
+        hidden_size=8, intermediate_size=8, layers=1, heads=heads, kv_heads=heads, head_dim=2, vocab_size=264
+    )
+    return replace(config, model=model)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray.util
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError
 from torch._C._distributed_c10d import PrefixStore, TCPStore
 

@@ -20,7 +20,7 @@ class BuiltinEngine:
     """Samples from its own copy of the weights; empty until the first sync."""
 
     def __init__(self, config: Config, device: torch.device, meter: Meter) -> None:
-        self._device, self._meter, self.version = device, meter, -1
+        self._device, self._meter, self.version = device, meter, 0
         dtype = getattr(torch, config.train.dtype)
         self._model = model.skeleton(config.model)
         model.fill(self._model, "", lambda name, size: torch.empty(size, dtype=dtype), device)
