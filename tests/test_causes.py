@@ -1,10 +1,11 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from rldoctor import causes
 from rldoctor.logs.failures import Failure, Frame, Link
-from rldoctor.types import Finding, Identity, LogLine, Match, Severity
+from rldoctor.types import Event, Finding, Identity, LogLine, Match, Severity
 
 
 def at(
@@ -31,8 +32,15 @@ def failure(line: LogLine, name: str = "ValueError", start: LogLine | None = Non
     return Failure((Link(name, "bad answer", line, frames),), line.who, start or line, **how)
 
 
-def judge(matches: Sequence[Match], failures: Sequence[Failure] = ()) -> dict[str, Finding]:
-    reading: Any = SimpleNamespace(failures=tuple(failures), subjects=("run.log", "node1.log"))
+def judge(
+    matches: Sequence[Match], failures: Sequence[Failure] = (), events: Sequence[Event] = ()
+) -> dict[str, Finding]:
+    reading: Any = SimpleNamespace(
+        failures=tuple(failures),
+        subjects=("run.log", "node1.log"),
+        events=tuple(events),
+        went_on=lambda line: False,
+    )
     return {finding.rule: finding for finding in causes.explain(matches, reading)}
 
 
@@ -147,3 +155,23 @@ def test_a_known_cause_hides_unknown_failures_after_it_and_outranks_those_before
 def test_config_matches_have_no_lines_and_stay_hints() -> None:
     found = judge([match("bad-size"), match("oom", at(5))])
     assert (found["bad-size"].part, found["bad-size"].severity) == ("hint", "hint")
+
+
+def test_an_exception_that_only_reports_another_process_yields_to_how_that_one_ended() -> None:
+    killed = Event("process_death", {"signal": "SIGKILL"}, lines=(at(50, "failed (exitcode: -9)"),))
+    reset = failure(at(40, "RuntimeError: Connection reset by peer"), "RuntimeError")
+    reset = replace(reset, chain=(replace(reset.chain[0], message="Connection reset by peer"),))
+    report = failure(at(60, "ChildFailedError: x"), "torch.distributed.ChildFailedError")
+    found = judge([], [report, reset], [killed])["unrecognised"]
+    assert found.evidence[0].line == 50 and "SIGKILL" in found.title
+
+
+def test_a_real_exception_comes_before_the_deaths_that_follow() -> None:
+    ended = Event("process_death", {"signal": "SIGTERM"}, lines=(at(10, "failed (exitcode: -15)"),))
+    assert judge([], [failure(at(40, "ValueError: x"))], [ended])["unrecognised"].evidence[0].line == 40
+
+
+def test_an_event_that_no_rule_knows_is_reported_too() -> None:
+    full = Event("disk_full", {}, lines=(at(9, "No space left on device"),))
+    assert judge([], [], [full])["unrecognised"].evidence[0].text == "No space left on device"
+    assert "unrecognised" not in judge([match("disk", at(9))], [], [full])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from rldoctor.types import Evidence, Finding, LogLine, Match, Part, Remedy, Severity, Verdict
+from rldoctor.causes.unrecognised import UNRECOGNISED, unrecognised
+from rldoctor.types import Finding, LogLine, Match, Part, Severity
 
 if TYPE_CHECKING:
     from rldoctor.logs import LogReading
-    from rldoctor.logs.failures import Failure
+
+__all__ = ["SEVERITIES", "UNRECOGNISED", "explain"]
 
 CLOCK_SKEW: Final = 5.0  # seconds that the clocks of two nodes may differ
 LINE_SKEW: Final = 50  # lines by which buffered output of two processes may be out of order
@@ -19,75 +20,15 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "hint", "harmless
 LATER: Final = {"process_death": 1, "connection_lost": 2, "stall": 2, "collective_timeout": 3}
 
 
-UNRECOGNISED: Final = "unrecognised"
-FOLLOW: Final = ("process_death", "connection_lost", "collective_timeout", "stall")
-SHOWN_FRAMES: Final = 5
-
-
 def explain(matches: Sequence[Match], reading: LogReading) -> tuple[Finding, ...]:
     """Return the findings with their parts, the root first; an unknown first failure is one of them."""
     loud = _without_harmless(matches)
-    stranger = _unrecognised(reading, matches)
+    stranger = unrecognised(reading, matches)
     known = [match for match in loud if _is_cause(match)]
     if stranger is not None and known:
         told = any(_not_later(match, stranger) for match in known)
         stranger = None if told else _as_hint(stranger)
     return _judge([*loud, *([stranger] if stranger else [])], _order_of_files(reading))
-
-
-def _unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
-    """Return the first failure that no rule claims and the run did not survive."""
-    claimed = [line for match in matches for line in match.lines]
-    for failure in reading.failures:
-        if failure.recovered or failure.ignored or any(_within(line, failure) for line in claimed):
-            continue
-        lines = tuple(dict.fromkeys((failure.line, failure.start)))
-        return Match(_strange(failure, lines), lines, explains=FOLLOW, spread=(failure.who,))
-    return None
-
-
-def _within(line: LogLine, failure: Failure) -> bool:
-    """Say whether a line is one of those that told a failure."""
-    first, last = sorted((failure.start.number, failure.line.number))
-    return line.file == failure.line.file and first <= line.number <= last
-
-
-def _strange(failure: Failure, lines: Sequence[LogLine]) -> Finding:
-    user, library = failure.user_frame, failure.library_frame
-    message = failure.message.strip().splitlines()[0] if failure.message.strip() else ""
-    title = f"{failure.exception}: {message}" if message else failure.exception
-    frames = [str(frame) for frame in reversed(failure.frames)][:SHOWN_FRAMES]
-    more = [Evidence(text=text.strip()) for text in failure.message.strip().splitlines()[1:3] if text.strip()]
-    where = f"Your own code is in it: {user}. " if user else ""
-    where += f"The library raised it in {library}. " if library else ""
-    verdict: Verdict = (
-        "code" if user is not None and (library is None or user == failure.frames[-1]) else "unsure"
-    )
-    words = " ".join([failure.exception.rsplit(".", 1)[-1], message[:80]]).strip()
-    return Finding(
-        id=UNRECOGNISED,
-        rule=UNRECOGNISED,
-        subject=failure.line.file,
-        title=f"No rule knows this failure: {title[:300]}",
-        severity="error",
-        confidence="possible",
-        explanation=f"It is the first failure that nothing else explains. {where}".strip(),
-        evidence=(
-            _quote(lines[0]),
-            *more,
-            *map(_quote, lines[1:]),
-            *(Evidence(text=each) for each in frames),
-        ),
-        remedies=(Remedy(f"Search the issues of the project for: {words}", "manual"),),
-        phase=failure.phase,
-        verdict=verdict,
-        family="code",
-        fingerprint=f"{zlib.crc32(failure.exception.encode()):08x}",
-    )
-
-
-def _quote(line: LogLine) -> Evidence:
-    return Evidence(line.text.strip()[:1000], line.file, line.number, None, line.who.rank, line.time)
 
 
 def _without_harmless(matches: Iterable[Match]) -> list[Match]:

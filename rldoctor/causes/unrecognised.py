@@ -1,0 +1,183 @@
+"""The failure that no rule knows: which of what ended the run came first, and what to look for."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from rldoctor import vocabulary
+from rldoctor.types import Event, Evidence, Finding, Identity, LogLine, Match, Remedy, Verdict
+
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
+    from rldoctor.logs.failures import Failure
+
+UNRECOGNISED: Final = "unrecognised"
+FOLLOW: Final = ("process_death", "connection_lost", "collective_timeout", "stall")
+SHOWN_FRAMES: Final = 5
+LONGEST_TITLE: Final = 300
+LONGEST_TEXT: Final = 1000
+
+CAUSE, KILLED, FOLLOWS, REPORTS = range(4)
+"""How likely something is what began it: a cause, a death by signal, an effect on peers, a mere report."""
+
+EVENTS: Final = {
+    "out_of_memory": CAUSE,
+    "disk_full": CAUSE,
+    "hardware_error": CAUSE,
+    "gpu_error": CAUSE,
+    "checkpoint_failed": CAUSE,
+    "checkpoint_missing": CAUSE,
+    "engine_failed": CAUSE,
+    "port_in_use": CAUSE,
+    "resources_missing": CAUSE,
+    "process_death": KILLED,
+    "hang": FOLLOWS,
+    "collective_timeout": FOLLOWS,
+    "worker_died": REPORTS,
+    "connection_lost": REPORTS,
+}
+_ENDED_BY_OTHERS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGABRT")
+_REPORTS = re.compile(
+    r"(ChildFailedError|ActorDiedError|RayActorError|ActorUnavailableError|WorkerCrashedError|OwnerDiedError"
+    r"|EngineDeadError|SignalException|NodeDiedError|CalledProcessError|BrokenProcessPool)$"
+)
+_FOLLOWS = re.compile(
+    r"connection (reset|closed|refused|aborted)|broken pipe|socket (closed|timeout)|gloo/transport|watchdog"
+    r"|remote process exited|ncclremoteerror|store.{0,40}(timed out|timeout)|\bcancelled\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that ended a run or a part of it; the lower its rank, the likelier it began it."""
+
+    rank: int
+    title: str
+    lines: tuple[LogLine, ...]
+    who: tuple[Identity, ...]
+    phase: str | None
+    time: float | None
+    failure: Failure | None = None
+
+
+def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
+    """Return the first failure that no rule claims and the run did not survive, None if there is none."""
+    claimed = [line for match in matches for line in match.lines]
+    found = [*_exceptions(reading, claimed), *_events(reading, claimed)]
+    files = {name: number for number, name in enumerate(reading.subjects)}
+    if not found:
+        return None
+    by_clock = all(candidate.time is not None for candidate in found)
+    first = min(found, key=lambda candidate: (candidate.rank, *_position(candidate, files, by_clock)))
+    return Match(_finding(first), first.lines, explains=FOLLOW, spread=first.who)
+
+
+def _position(candidate: Candidate, files: dict[str, int], by_clock: bool) -> tuple[float, int, int]:
+    first = candidate.lines[0]
+    when = candidate.time if by_clock and candidate.time is not None else 0.0
+    return when, files.get(first.file, len(files)), first.number
+
+
+def _exceptions(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Candidate]:
+    for failure in reading.failures:
+        if failure.recovered or failure.ignored or any(_within(line, failure) for line in claimed):
+            continue
+        lines = tuple(dict.fromkeys((failure.line, failure.start)))
+        message = failure.message.strip().splitlines()[0] if failure.message.strip() else ""
+        title = f"{failure.exception}: {message}" if message else failure.exception
+        yield Candidate(_rank(failure), title, lines, (failure.who,), failure.phase, failure.time, failure)
+
+
+def _rank(failure: Failure) -> int:
+    if _REPORTS.search(failure.exception):
+        return REPORTS
+    return FOLLOWS if _FOLLOWS.search(failure.message) else CAUSE
+
+
+def _within(line: LogLine, failure: Failure) -> bool:
+    """Say whether a line is one of those that told a failure."""
+    first, last = sorted((failure.start.number, failure.line.number))
+    return line.file == failure.line.file and first <= line.number <= last
+
+
+def _events(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Candidate]:
+    taken = {(line.file, line.number) for line in claimed}
+    for event in reading.events:
+        if event.kind not in EVENTS or not event.lines or reading.went_on(event.lines[-1]):
+            continue
+        if not any((line.file, line.number) in taken for line in event.lines):
+            yield Candidate(
+                _rank_of_event(event), _title(event), event.lines, event.spread or (event.who,), event.phase,
+                event.time,
+            )  # fmt: skip
+
+
+def _rank_of_event(event: Event) -> int:
+    if event.kind != "process_death":
+        return EVENTS[event.kind]
+    signal = event.fields.get("signal")
+    return REPORTS if signal is None or signal in _ENDED_BY_OTHERS else KILLED
+
+
+def _title(event: Event) -> str:
+    signal = event.fields.get("signal")
+    meaning = vocabulary.load().events[event.kind].meaning
+    return f"{meaning} ({signal}): {event.lines[0].text}" if signal else f"{meaning}: {event.lines[0].text}"
+
+
+def _finding(first: Candidate) -> Finding:
+    failure = first.failure
+    frames = [str(frame) for frame in reversed(failure.frames)][:SHOWN_FRAMES] if failure else []
+    more = failure.message.strip().splitlines()[1:3] if failure else []
+    evidence = [
+        _quote(first.lines[0]),
+        *(Evidence(text=text.strip()[:LONGEST_TEXT]) for text in more if text.strip(" =-*")),
+        *map(_quote, first.lines[1:6]),
+        *(Evidence(text=frame) for frame in frames),
+    ]
+    title = " ".join(first.title.split())[:LONGEST_TITLE]
+    return Finding(
+        id=UNRECOGNISED,
+        rule=UNRECOGNISED,
+        subject=first.lines[0].file,
+        title=f"No rule knows this failure: {title}",
+        severity="error",
+        confidence="possible",
+        explanation=f"It is the first failure that nothing else explains. {_where(failure)}".strip(),
+        evidence=tuple(evidence),
+        remedies=(Remedy(f"Search the issues of the project for: {_words(title)}", "manual"),),
+        phase=first.phase,
+        verdict=_verdict(failure),
+        family="process_death" if failure is None else "code",
+        fingerprint=f"{zlib.crc32(_words(title).encode()):08x}",
+    )
+
+
+def _where(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    user, library = failure.user_frame, failure.library_frame
+    told = f"Your own code is in it: {user}. " if user else ""
+    return told + (f"The library raised it in {library}." if library else "")
+
+
+def _verdict(failure: Failure | None) -> Verdict:
+    """Return ``code`` where the user's own code raised it."""
+    if failure is None or failure.user_frame is None:
+        return "unsure"
+    return "code" if failure.frames and failure.user_frame == failure.frames[-1] else "unsure"
+
+
+def _words(title: str) -> str:
+    """Return what to search for: the exception's short name and the start of its message."""
+    name, colon, message = title.partition(": ")
+    return f"{name.rsplit('.', 1)[-1]} {message[:80]}".strip() if colon else name
+
+
+def _quote(line: LogLine) -> Evidence:
+    return Evidence(line.text.strip()[:LONGEST_TEXT], line.file, line.number, None, line.who.rank, line.time)
