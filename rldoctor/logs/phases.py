@@ -95,7 +95,10 @@ GENERAL: Final = _table(
     [
         (r"_validate|evaluate", "eval"),
         (r"/vllm/|/sglang/|^vllm|^sglang", "rollout"),
-        (r"/deepspeed/|/fsdp|megatron/core/(?:pipeline|transformer|models|tensor)", "train"),
+        (
+            r"/deepspeed/|/fsdp|megatron/core/(?:pipeline|transformer|models|tensor|distributed|optimizer)",
+            "train",
+        ),
     ]
 )
 # What the driver's own frames call on the workers.

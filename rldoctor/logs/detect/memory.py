@@ -31,7 +31,10 @@ HOST: Final = (
     "/[Rr]eason:? OOMKilled/",
     "/(?:OSError: )?\\[Errno 12\\] Cannot allocate memory/",
 )
-LIMIT: Final = ("/can't allocate memory: you tried to allocate \\d+ bytes/", "/^MemoryError(?:: .*)?$/")
+LIMIT: Final = (
+    "/can't allocate memory: you tried to allocate \\d+ bytes/",
+    "/(?:^|[^A-Za-z.])MemoryError(?::|$)/",
+)
 PATTERNS: Final = (*GPU, *HOST, *LIMIT)
 
 UNITS: Final = {"": 1, "B": 1, "BYTES": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
@@ -51,6 +54,7 @@ AMOUNTS: Final = tuple(
 ALIASES: Final = {"total2": "bytes_total", "free2": "bytes_free"}
 DEVICE: Final = re.compile(r"\bGPU (\d{1,4})\b|\(GPU (\d{1,4});")
 RAY_NODE: Final = re.compile(r"Memory on the node \(IP: ([\w.:]+)|at node \(ID: \w+, IP: ([\w.:]+)\)")
+RAY_TASK: Final = re.compile(r"where the task \((?:[^()]{0,200}, )?name=([\w.]{1,200})")
 RAY_USED: Final = re.compile(
     r"was (?P<used>[\d.]+)GB / (?P<total>[\d.]+)GB \([\d.]+\), which exceeds the memory usage threshold"
 )
@@ -72,7 +76,8 @@ def _sighting(seen: Seen, line: LogLine, device: str) -> Sighting:
     if device == "host":
         fields.update(_ray_amounts(text))
     frames = failure.frames if failure else ()
-    fields["phase"] = seen.phase(line, frames, failure.call if failure else None)
+    task = RAY_TASK.search(text)
+    fields["phase"] = seen.phase(line, frames, task[1] if task else failure.call if failure else None)
     fields["step"] = seen.step(line)
     if frames:
         fields["frames"] = [str(frame) for frame in frames]
