@@ -27,7 +27,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rldoctor")
 def cli() -> None:
-    """Checks, before launch, and diagnoses, after a failure, RL post-training runs of LLMs."""
+    """Checks before launch, runs and heals, and diagnoses after a failure: RL post-training of LLMs."""
 
 
 def about_the_run(command: Command) -> Command:
@@ -103,6 +103,39 @@ def diagnose(
     report = run_diagnose(files, config, _told(told, system))
     _print(report, form)
     sys.exit(_code(report))
+
+
+class Launch(click.Command):
+    """A command whose words behind ``--`` are another command, kept as they are."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what stands behind ``--`` apart from the options."""
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta["behind"] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+
+@cli.command(cls=Launch)
+@click.argument("config", nargs=-1, metavar="[CONFIG | -- COMMAND...]")
+@click.option("--autotune", is_flag=True, help="Heal failures and tune the token budget, live.")
+@click.option("--run-folder", metavar="DIR", help="Where the run writes.")
+@click.option("--resume", metavar="DIR", help="Go on with the run of a folder.")
+@click.option("--set", "told", multiple=True, metavar="KEY=VALUE", help="Change a setting for this run.")
+@click.option("--write", is_flag=True, help="Carry what was changed into CONFIG at the end, with a backup.")
+@click.option("--allow-unsafe", is_flag=True, help="Cures that may change results or costs, too.")
+@click.option("--hang-after", type=float, metavar="SECONDS", help="Silence that counts as a hang.")
+@click.option("--quiet", is_flag=True, help="Tell the end alone.")
+def run(config: tuple[str, ...], told: tuple[str, ...], **how: Any) -> NoReturn:
+    """Run a training under supervision; with --autotune heal what fails and tune what pays.
+
+    Without CONFIG ./config.yaml is run, else the example that comes along.
+    """
+    from rldoctor.run.command import run as supervised
+    from rldoctor.run.session import Options
+
+    folder, again = how.pop("run_folder"), how.pop("resume")
+    behind = click.get_current_context().meta["behind"]
+    sys.exit(supervised(config, behind, folder, again, told, Options(**how)))
 
 
 @cli.command()

@@ -1,0 +1,104 @@
+"""After a failure: what the engine of ``diagnose`` says, and the next cure that is allowed and untried."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rldoctor import edits
+from rldoctor.run.config_file import Text, parse, with_values
+from rldoctor.run.history import History, mark
+from rldoctor.run.session import Options
+from rldoctor.run.tuner import KEY
+from rldoctor.types import Edit, Finding, Remedy, Report
+
+OUT_OF_MEMORY: Final = "out-of-memory-in-training"
+IN_A_ROW: Final = 6
+RESTARTS_IN_A_ROW: Final = 3
+IN_ALL: Final = 30
+STUCK_SECONDS: Final = 2 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cure:
+    """What to do about a finding: a new text of the configuration, or nothing but a new start."""
+
+    finding: Finding
+    title: str
+    safety: str = "safe"
+    set: Mapping[str, Any] = field(default_factory=dict)
+    text: Text | None = None
+    edits: tuple[Edit, ...] = ()
+
+
+def root(report: Report) -> Finding | None:
+    """Return the finding that the others follow from."""
+    return next((finding for finding in report.findings if finding.part == "root"), None)
+
+
+def choose(
+    report: Report, history: History, options: Options, config: Text | None
+) -> tuple[Cure | None, str]:
+    """Return the next cure, or None and why there is none."""
+    finding = root(report)
+    if finding is None:
+        return None, "nothing that is known explains this end"
+    spent = _spent(finding, history)
+    if spent:
+        return None, spent
+    back = _step_back(finding, history, config)
+    if back is not None:
+        return back, ""
+    remedy = next((each for each in finding.remedies if _is_allowed(each, finding, history, options)), None)
+    if remedy is not None:
+        return _edited(finding, remedy, config), ""
+    if finding.verdict == "restart":
+        if history.in_a_row[finding.rule] > RESTARTS_IN_A_ROW:
+            return None, f"it came {history.in_a_row[finding.rule]} times in a row: a new start does not help"
+        return Cure(finding, "start again from the newest checkpoint"), ""
+    return None, _why_not(finding, options)
+
+
+def _spent(finding: Finding, history: History) -> str:
+    if history.failures > IN_ALL:
+        return f"{history.failures} failures in all are enough"
+    if history.in_a_row[finding.rule] > IN_A_ROW:
+        return f"{history.in_a_row[finding.rule]} failures of this kind in a row are enough"
+    if history.stuck_since is not None and time.time() - history.stuck_since > STUCK_SECONDS:
+        return "no step further than before for two hours"
+    return ""
+
+
+def _is_allowed(remedy: Remedy, finding: Finding, history: History, options: Options) -> bool:
+    allowed = ("safe", "unsafe") if options.allow_unsafe else ("safe",)
+    untried = (finding.rule, mark(remedy.set)) not in history.tried
+    return bool(remedy.edits) and remedy.safety in allowed and untried
+
+
+def _edited(finding: Finding, remedy: Remedy, config: Text | None) -> Cure:
+    text = None
+    if config is not None:
+        text = parse(edits.splice(config.data, remedy.edits), config.document.path)
+    return Cure(finding, remedy.title, remedy.safety, remedy.set, text, remedy.edits)
+
+
+def _step_back(finding: Finding, history: History, config: Text | None) -> Cure | None:
+    """Return the last budget that was measured and fitted, where tuning has gone beyond it."""
+    if finding.rule != OUT_OF_MEMORY or config is None:
+        return None
+    budget = config.settings.get(KEY)
+    good = [kept for kept in history.kept if isinstance(budget, int) and kept < budget]
+    if not good:
+        return None
+    text = with_values(config, {KEY: good[-1]})
+    return Cure(finding, "Back to the token budget that fitted", set={KEY: good[-1]}, text=text)
+
+
+def _why_not(finding: Finding, options: Options) -> str:
+    if any(each.edits and each.safety == "unsafe" for each in finding.remedies) and not options.allow_unsafe:
+        return "what is left may change results or costs: --allow-unsafe lets me try it"
+    if finding.verdict in ("code", "data", "hardware"):
+        return f"no configuration cures this: the cause lies in the {finding.verdict}"
+    return "no cure that I may apply is left"

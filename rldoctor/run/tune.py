@@ -1,0 +1,160 @@
+"""Tuning: how large a token budget the measured peaks allow, and whether it pays. Arithmetic only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+MARGIN: Final = 0.1
+GROWTH: Final = 4.0
+PAYS: Final = 1.02
+WARM_STEPS, MEASURED_STEPS = 1, 4
+LEAST_GROWTH: Final = 1.05
+FAILED_SHARE: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The tokens of the largest micro-batch, and the peak of memory that it took, in bytes."""
+
+    tokens: int
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Peak over tokens, in bytes; ``above`` is how far a measurement has lain above it."""
+
+    start: float
+    slope: float
+    above: float = 0.0
+
+    def peak(self, tokens: float) -> int:
+        """Return the peak to expect, the worst miss so far added."""
+        return int(self.start + self.slope * tokens + self.above)
+
+    def tokens(self, peak: float) -> float:
+        """Return the tokens whose peak is expected there."""
+        return (peak - self.start - self.above) / self.slope
+
+
+def fit(points: Sequence[Point], held: int) -> Line | None:
+    """Return the line through measured peaks; with one point, through what is held between the steps.
+
+    That first line counts fixed costs as growing ones, so that it errs to the safe side.
+    """
+    sizes = sorted({point.tokens for point in points})
+    if not sizes:
+        return None
+    if len(sizes) == 1:
+        slope = (max(point.peak for point in points) - held) / sizes[0]
+        return Line(held, slope) if slope > 0 else None
+    mean_x = sum(point.tokens for point in points) / len(points)
+    mean_y = sum(point.peak for point in points) / len(points)
+    spread = sum((point.tokens - mean_x) ** 2 for point in points)
+    slope = sum((p.tokens - mean_x) * (p.peak - mean_y) for p in points) / spread
+    if slope <= 0:
+        return None
+    start = mean_y - slope * mean_x
+    above = max(0.0, *(point.peak - start - slope * point.tokens for point in points))
+    return Line(start, slope, above)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one finished step tells of its training phase."""
+
+    tokens: int
+    peak: int
+    held: int
+    limit: int
+    step_tokens: int
+    seconds: float
+    step_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A few steps with one budget, together."""
+
+    tokens: int
+    peak: int
+    held: int
+    limit: int
+    step_tokens: int
+    rate: float
+    step_rate: float
+
+
+def together(steps: Sequence[Step]) -> Window:
+    """Return the highest peak and the usual rates (tokens a second of training, of the whole step)."""
+    return Window(
+        tokens=max(step.tokens for step in steps),
+        peak=max(step.peak for step in steps),
+        held=max(step.held for step in steps),
+        limit=steps[-1].limit,
+        step_tokens=max(step.step_tokens for step in steps),
+        rate=median(step.step_tokens / step.seconds for step in steps),
+        step_rate=median(step.step_tokens / step.step_seconds for step in steps),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A budget to try, and the peak that the line predicts for it, in bytes."""
+
+    budget: int
+    peak: int
+    why: str
+
+
+@dataclass(slots=True)
+class Climb:
+    """The way of the budget towards the limit: what was measured, and what is known to be too much."""
+
+    ranks: int = 1
+    points: list[Point] = field(default_factory=list)
+    too_much: int | None = None
+
+    def next(self, budget: int, window: Window) -> Proposal | None:
+        """Return the next budget to try, None where the one in force is as good as it gets."""
+        line = fit(self.points, window.held)
+        target = (1 - MARGIN) * window.limit
+        if line is None or not window.limit:
+            return None
+        wanted = min(line.tokens(target), GROWTH * max(budget, window.tokens))
+        whole = -(-window.step_tokens // self.ranks)
+        wanted = min(wanted, whole * LEAST_GROWTH)
+        if self.too_much is not None:
+            wanted = min(wanted, FAILED_SHARE * self.too_much)
+        new = rounded(wanted)
+        if window.peak > target:
+            back = rounded(min(wanted, budget * FAILED_SHARE))
+            return Proposal(back, line.peak(back), "the peak is above the margin") if back > 0 else None
+        if new < budget * LEAST_GROWTH or _micro_batches(whole, new) == _micro_batches(whole, budget):
+            return None
+        return Proposal(new, line.peak(min(new, whole)), f"{len(self.points)} measured peaks leave room")
+
+    def verdict(self, before: Window, after: Window) -> tuple[str, str]:
+        """Return kept or reverted, and why."""
+        if after.peak > (1 - MARGIN) * after.limit:
+            return "reverted", f"the peak is above {1 - MARGIN:.0%} of the limit"
+        gain = after.rate / before.rate
+        if before.peak > (1 - MARGIN) * before.limit:
+            return "kept", "the peak is below the margin again"
+        if gain < PAYS:
+            return "reverted", f"training runs at {gain:.2f} times the speed: it does not pay"
+        return "kept", f"training runs at {gain:.2f} times the speed"
+
+
+def _micro_batches(tokens: int, budget: int) -> int:
+    return -(-tokens // max(1, budget))
+
+
+def rounded(value: float) -> int:
+    """Return the number with its first three digits, downwards: 1786.4 → 1780."""
+    whole = max(0, int(value))
+    unit: int = 10 ** max(0, len(str(whole)) - 3)
+    return whole // unit * unit

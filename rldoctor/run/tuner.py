@@ -1,0 +1,182 @@
+"""The tuner at work: each change of the token budget is an experiment, live, in the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rldoctor.run.config_file import with_values
+from rldoctor.run.session import Session
+from rldoctor.run.tail import LiveEvent
+from rldoctor.run.tune import MEASURED_STEPS, WARM_STEPS, Climb, Point, Proposal, Step, Window, together
+
+CONCEPT: Final = "batch.max_tokens_per_gpu"
+KEY: Final = "train.max_token_in_packing"
+GIB: Final = 1 << 30
+
+
+@dataclass(slots=True)
+class Tuner:
+    """Listens to the events of one attempt and raises the budget while that pays."""
+
+    session: Session
+    climb: Climb
+    budget: int
+    done: bool = False
+    before: Window | None = None
+    _steps: list[Step] = field(default_factory=list)
+    _skip: int = WARM_STEPS
+    _awaited: int | None = None
+    _train: LiveEvent = field(default_factory=dict)
+
+    def hear(self, event: LiveEvent) -> None:
+        """Take in an event; after enough steps judge what is in force, and try the next budget."""
+        kind = event["kind"]
+        if kind == "phase_finished" and event.get("phase") == "train":
+            self._train = event
+        elif kind == "step_finished":
+            self._step(event)
+        elif kind == "config_applied" and event.get("revision") == self._awaited:
+            self._awaited, self._skip, self._steps = None, WARM_STEPS, []
+        elif kind == "config_refused" and event.get("revision") == self._awaited:
+            self._give_up(f"the trainer refused it: {event.get('reason')}")
+
+    def forget(self) -> None:
+        """Leave the budget alone: a person chose it."""
+        if self.session.history.open_experiment is not None:
+            self.session.note("measured", verdict="abandoned", why="the budget was edited by hand")
+        self._settle("the budget was edited by hand")
+
+    def _step(self, event: LiveEvent) -> None:
+        if self.done or self._awaited is not None:
+            return
+        if self._skip:
+            self._skip -= 1
+            return
+        step = _measured(event, self._train)
+        if step is None:
+            self._settle("no limit of the worker's memory is known")
+            return
+        self._steps.append(step)
+        if len(self._steps) >= MEASURED_STEPS:
+            self._judge(together(self._steps))
+
+    def _judge(self, window: Window) -> None:
+        self._steps = []
+        self.climb.points.append(Point(window.tokens, window.peak))
+        experiment = self.session.history.open_experiment
+        if experiment is None:
+            self._note(window, "baseline", "")
+            self.before = window
+        elif self.before is not None:
+            verdict, why = self.climb.verdict(self.before, window)
+            self._note(window, verdict, why)
+            if verdict == "reverted":
+                self._revert(int(experiment["before"]), why)
+                return
+            self.before = window
+        proposal = self.climb.next(self.budget, window)
+        if proposal is None:
+            self._settle("the measured peaks leave no room for a budget that would need fewer micro-batches")
+        else:
+            self._try(proposal)
+
+    def _try(self, proposal: Proposal) -> None:
+        number, old = self.session.history.experiments + 1, self.budget
+        self.session.note(
+            "experiment",
+            number=number,
+            setting=KEY,
+            before=old,
+            after=proposal.budget,
+            prediction={"bytes_peak": proposal.peak},
+            why=proposal.why,
+        )
+        if self._write(proposal.budget, f"experiment {number}: {proposal.why}"):
+            self.session.screen.say(
+                f"experiment {number}: {KEY} {old} → {proposal.budget}, "
+                f"predicted peak {proposal.peak / GIB:.3f} GiB"
+            )
+
+    def _revert(self, budget: int, why: str) -> None:
+        if self._write(budget, why):
+            self.session.screen.say(f"reverted to {KEY} {budget}: {why}")
+        self._settle(why)
+
+    def _write(self, budget: int, reason: str) -> bool:
+        config = self.session.config
+        assert config is not None
+        text = with_values(config.known, {KEY: budget})
+        self._awaited = self.session.revise(text, reason=reason, by="tuning")
+        if self._awaited is None:
+            self.forget()
+            return False
+        self.budget = budget
+        return True
+
+    def _note(self, window: Window, verdict: str, why: str) -> None:
+        self.session.note(
+            "measured",
+            budget=self.budget,
+            micro_batch_tokens=window.tokens,
+            bytes_peak=window.peak,
+            bytes_total=window.limit,
+            tokens_per_second=round(window.step_rate, 1),
+            train_tokens_per_second=round(window.rate, 1),
+            steps=MEASURED_STEPS,
+            verdict=verdict,
+            why=why or None,
+        )
+        if verdict == "kept":
+            self.session.screen.say(
+                f"kept: peak {window.peak / GIB:.3f} of {window.limit / GIB:.3f} GiB; {why}"
+            )
+
+    def _give_up(self, why: str) -> None:
+        experiment = self.session.history.open_experiment
+        self._awaited = None
+        if experiment is None:
+            self._settle(why)
+            return
+        self.session.note("measured", verdict="refused", why=why)
+        self._revert(int(experiment["before"]), why)
+
+    def _settle(self, why: str) -> None:
+        self.done = True
+        if not self.session.history.settled:
+            self.session.note("settled", budget=self.budget, why=why)
+
+
+def start(session: Session) -> Tuner | None:
+    """Return the tuner of an attempt, None where there is no token budget to tune."""
+    found = session.facts() if session.options.autotune else None
+    if found is None or found.value("batch.dynamic") is not True:
+        return None
+    budget = found.value(CONCEPT)
+    if not isinstance(budget, int) or session.history.settled:
+        return None
+    if session.history.open_experiment is not None:
+        session.note("measured", verdict="abandoned", why="the run ended before it was measured")
+    ranks = found.value("train.dp")
+    climb = Climb(
+        ranks if isinstance(ranks, int) else 1, list(session.history.points), session.history.too_much
+    )
+    return Tuner(session, climb, budget)
+
+
+def _measured(event: LiveEvent, train: LiveEvent) -> Step | None:
+    """Return what a step tells of its training, None where its memory has no limit that is known."""
+    metrics: dict[str, Any] = dict(event.get("metrics") or {})
+    peak, limit, seconds = train.get("bytes_peak"), train.get("bytes_total"), train.get("seconds")
+    tokens = metrics.get("micro_batch_tokens_max")
+    if not (peak and limit and seconds and tokens):
+        return None
+    return Step(
+        tokens=int(tokens),
+        peak=int(peak),
+        held=int(train.get("bytes_allocated") or 0),
+        limit=int(limit),
+        step_tokens=int(event.get("tokens") or tokens),
+        seconds=float(seconds),
+        step_seconds=float(event.get("seconds") or seconds),
+    )
