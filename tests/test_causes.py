@@ -175,3 +175,17 @@ def test_an_event_that_no_rule_knows_is_reported_too() -> None:
     full = Event("disk_full", {}, lines=(at(9, "No space left on device"),))
     assert judge([], [], [full])["unrecognised"].evidence[0].text == "No space left on device"
     assert "unrecognised" not in judge([match("disk", at(9))], [], [full])
+
+
+def test_a_failure_of_a_kind_that_the_run_survived_before_is_not_what_ended_it() -> None:
+    survived, last = failure(at(10), recovered=True), failure(at(90))
+    assert judge([], [survived, last]) == {}
+
+
+def test_what_hangs_on_nothing_known_yields_even_to_a_symptom_and_is_not_shown() -> None:
+    line = at(5)
+    guess = match("guess", line, confidence="possible", explains=("collective_timeout",))
+    told = match("nccl-timeout", line, family="collective_timeout", symptom=True)
+    assert order([guess, told]) == [("nccl-timeout", "root")]
+    known = replace(guess, conditions=1)
+    assert order([known, told]) == [("guess", "root"), ("nccl-timeout", "consequence")]

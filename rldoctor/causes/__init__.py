@@ -41,6 +41,7 @@ def _without_harmless(matches: Iterable[Match]) -> list[Match]:
 def _judge(matches: list[Match], files: dict[str, int]) -> tuple[Finding, ...]:
     ranked = sorted(matches, key=lambda match: _claim(match, files))
     losers = {match.finding.id: winner for match, winner in _losers(ranked)}
+    ranked = [m for m in ranked if not (m.finding.id in losers and _is_vacuous(m))]
     serious = [match for match in ranked if _is_serious(match) and match.finding.id not in losers]
     explained = _explained(sorted(serious, key=lambda match: _importance(match, files)))
     causes = [m for m in serious if m.finding.id not in explained and not m.symptom]

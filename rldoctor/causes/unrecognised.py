@@ -84,13 +84,21 @@ def _position(candidate: Candidate, files: dict[str, int], by_clock: bool) -> tu
 
 
 def _exceptions(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Candidate]:
+    survived = {_kind(failure) for failure in reading.failures if failure.recovered}
     for failure in reading.failures:
-        if failure.recovered or failure.ignored or any(_within(line, failure) for line in claimed):
+        if failure.recovered or failure.ignored or _kind(failure) in survived:
+            continue
+        if any(_within(line, failure) for line in claimed):
             continue
         lines = tuple(dict.fromkeys((failure.line, failure.start)))
         message = failure.message.strip().splitlines()[0] if failure.message.strip() else ""
         title = f"{failure.exception}: {message}" if message else failure.exception
         yield Candidate(_rank(failure), title, lines, (failure.who,), failure.phase, failure.time, failure)
+
+
+def _kind(failure: Failure) -> tuple[str, str]:
+    """Return what makes two failures the same: a run that survived one survives the other."""
+    return failure.exception, str(failure.user_frame or failure.library_frame or failure.message)
 
 
 def _rank(failure: Failure) -> int:
@@ -133,10 +141,9 @@ def _title(event: Event) -> str:
 def _finding(first: Candidate) -> Finding:
     failure = first.failure
     frames = [str(frame) for frame in reversed(failure.frames)][:SHOWN_FRAMES] if failure else []
-    more = failure.message.strip().splitlines()[1:3] if failure else []
     evidence = [
         _quote(first.lines[0]),
-        *(Evidence(text=text.strip()[:LONGEST_TEXT]) for text in more if text.strip(" =-*")),
+        *(_further(failure.message) if failure else ()),
         *map(_quote, first.lines[1:6]),
         *(Evidence(text=frame) for frame in frames),
     ]
@@ -156,6 +163,13 @@ def _finding(first: Candidate) -> Finding:
         family="process_death" if failure is None else "code",
         fingerprint=f"{zlib.crc32(_words(title).encode()):08x}",
     )
+
+
+def _further(message: str) -> Iterator[Evidence]:
+    """Yield the next lines of a long message, but for rules and headings."""
+    texts = [text.strip() for text in message.strip().splitlines()[1:5]]
+    told = [text[:LONGEST_TEXT] for text in texts if text.strip(" =-*") and not text.endswith(":")]
+    yield from (Evidence(text=text) for text in told[:2])
 
 
 def _where(failure: Failure | None) -> str:
