@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 # Words after a model's name that leave its shape alone.
@@ -61,7 +61,7 @@ def _row(known: str, words: frozenset[str]) -> tuple[str, dict[str, Any]]:
 
 @cache
 def _table() -> dict[str, dict[str, Any]]:
-    text = resources.files(__package__ or "rldoctor.models").joinpath("families.json").read_text("utf-8")
+    text = Path(__file__).with_name("families.json").read_text("utf-8")
     rows: list[dict[str, Any]] = json.loads(text)
     table: dict[str, dict[str, Any]] = {}
     for row in rows:
