@@ -11,6 +11,7 @@ from rldoctor.logs.seen import Seen
 from rldoctor.types import Command, Document, LogLine, Place, RLDoctorError, Setting
 
 MOST: Final = 12
+TRIES: Final = 40  # lines that may start a configuration, from the front and from the back
 OVERRIDES: Final = "Error executing job with overrides:"
 GENERIC: Final = ((OVERRIDES, "hydra_overrides"), (COMMAND, "command"))
 
@@ -28,21 +29,24 @@ def read_configs(seen: Seen, finds: Iterable[tuple[str, str]]) -> tuple[PrintedC
     """Return the configurations that lines with the given patterns start, in order, each text once."""
     starts = {(line.file, line.number, form): (line, form) for key, form in finds for line in seen.lines(key)}
     order = {log.name: index for index, log in enumerate(seen.text.logs)}
-    found: dict[tuple[str, str], PrintedConfig] = {}
+    found: list[PrintedConfig] = []
+    tried: set[tuple[str, str]] = set()
     done: dict[str, int] = {}
-    for line, form in sorted(starts.values(), key=lambda start: (order[start[0].file], start[0].number)):
+    inorder = sorted(starts.values(), key=lambda start: (order[start[0].file], start[0].number))
+    for line, form in [*inorder[:TRIES], *inorder[TRIES:][-TRIES:]]:
         if form not in FORMS or (form == "command" and line.number <= done.get(line.file, 0)):
             continue
         printed = FORMS[form](seen, line)
-        if printed is None or (form, printed.text) in found:
+        if printed is None or (form, printed.text) in tried:
             continue
+        tried.add((form, printed.text))
         document = _document(printed, line)
         if document is not None:
             done[line.file] = printed.numbers[-1]
-            found[form, printed.text] = PrintedConfig(document, line, form)
+            found.append(PrintedConfig(document, line, form))
         if len(found) == MOST:
             break
-    return tuple(found.values())
+    return tuple(found)
 
 
 def config_for(configs: Sequence[PrintedConfig], line: LogLine) -> PrintedConfig | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from rldoctor.types import RLDoctorError
 
 FLAGS: Final = re.compile(r"\(\?[a-z]+\)")
-SPANNING: Final = re.compile(r"\\[sSWDB]|\[\^|\(\?\w*s|\[\[")
+SPANNING: Final = re.compile(r"\\[sWDnxpP]|\[\^|\[\[|\(\?[a-z]*s")  # may match a line break
 END: Final = re.compile(r"(?<!\\)(?:\\\\)*\$\Z")
 
 

@@ -55,8 +55,8 @@ def hydra_overrides(seen: Seen, line: LogLine) -> Found | None:
             break
     if not words:
         return None
-    text = "\n".join([line.text, *(other.text for other in seen.after(line, 40))])
-    module = MODULE.search(text)
+    texts = [line.text[at:], *(other.text for other in seen.after(line, 40))]
+    module = next((found for text in texts if (found := MODULE.search(text))), None)
     program = module["path"].replace("/", ".") if module else "main"
     start = f"python3 -m {shlex.quote(program)} --config-name={_config_name(words)}"
     return Found(f"{start} {shlex.join(words)}", "command", (line.number,))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rldoctor.logs import configs, detect, events_file, metrics, phases, shapes, versions
+from rldoctor.logs.anatomy import NOBODY
 from rldoctor.logs.configs import PrintedConfig
-from rldoctor.logs.detect.sightings import merged
+from rldoctor.logs.detect.sightings import Sighting, merged
 from rldoctor.logs.failures import Failure
 from rldoctor.logs.matchers import build
 from rldoctor.logs.metrics import Steps
@@ -117,14 +119,15 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
     failures = tuple(replace(failure, phase=phases.of_failure(failure, rows)) for failure in failures)
     told = _told_phases(hits, known, systems)
     seen = replace(seen, failures=failures, phase_rows=rows, told_phases=told)
-    events = merged((one for _, run in detect.DETECTORS.values() for one in run(seen)), seen.segment)
     failures = tuple(_placed(failure, seen) for failure in failures)
+    sightings = [one for _, run in detect.DETECTORS.values() for one in run(seen)]
+    events = merged([*sightings, *_exceptions(failures)], seen.segment)
     named = [*systems, *versions.systems_of_frames(failures, events)]
     return LogReading(
         subjects=(),
         hits=hits,
         counts={},
-        events=tuple(sorted((*events, *_exceptions(failures)), key=_order)),
+        events=events,
         samples=steps.samples,
         configs=printed,
         failures=failures,
@@ -177,8 +180,8 @@ def _placed(failure: Failure, seen: Seen) -> Failure:
     return failure if failure.phase else replace(failure, phase=seen.phase(failure.line))
 
 
-def _exceptions(failures: Iterable[Failure]) -> Iterator[Event]:
-    """Yield an event for each exception that was not ignored."""
+def _exceptions(failures: Iterable[Failure]) -> Iterator[Sighting]:
+    """Yield a sighting of each exception that was not ignored; the same one on many ranks has one key."""
     for failure in failures:
         if failure.ignored:
             continue
@@ -187,16 +190,16 @@ def _exceptions(failures: Iterable[Failure]) -> Iterator[Event]:
             "message": failure.message,
             "phase": failure.phase,
         }
-        if failure.frames:
+        place = failure.user_frame or next(iter(failure.frames[-1:]), None)
+        if place is not None:
             fields["frames"] = [str(frame) for frame in failure.frames]
-            fields["frame"] = str(failure.user_frame or failure.frames[-1])
+            fields["frame"] = str(place)
         told = {name: value for name, value in fields.items() if value is not None}
         lines = tuple(dict.fromkeys(link.line for link in failure.chain))
-        yield Event("exception", told, failure.who, failure.time, failure.phase, lines, (failure.who,))
-
-
-def _order(event: Event) -> tuple[str, int]:
-    return event.lines[0].file, event.lines[0].number
+        spread = () if failure.who == NOBODY else (failure.who,)
+        event = Event("exception", told, failure.who, failure.time, failure.phase, lines, spread)
+        what = re.sub(r"\d+", "0", failure.message.partition("\n")[0][:200])
+        yield Sighting(event, (failure.exception, what, str(place)))
 
 
 def _told_phases(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from rldoctor.logs.anatomy import LONGEST, read_line
 from rldoctor.logs.clock import find_year
@@ -17,8 +17,7 @@ KEEP: Final = 200  # lines kept from the front and from the back of what a patte
 HEAD: Final = 240  # bytes of a long line's start, where its prefixes stand
 
 
-@dataclass(frozen=True, slots=True)
-class RawHit:
+class RawHit(NamedTuple):
     """A matched line: which log, line number from 1, offset of its first byte, its bytes (bounded)."""
 
     log: int
@@ -27,24 +26,23 @@ class RawHit:
     raw: bytes
 
 
-@dataclass(slots=True)
 class Kept:
     """The first and the last hits of a pattern, and how many there were."""
 
-    limit: int = KEEP
-    count: int = 0
-    first: list[RawHit] = field(default_factory=list)
-    last: deque[RawHit] = field(default_factory=deque)
+    __slots__ = ("count", "first", "last", "limit")
+
+    def __init__(self, limit: int = KEEP) -> None:
+        self.limit, self.count = limit, 0
+        self.first: list[RawHit] = []
+        self.last: deque[RawHit] = deque(maxlen=limit)
 
     def add(self, hit: RawHit) -> None:
         """Count a hit and keep it while it is among the first or the last."""
         self.count += 1
-        if len(self.first) < self.limit:
+        if self.count <= self.limit:
             self.first.append(hit)
-            return
-        self.last.append(hit)
-        if len(self.last) > self.limit:
-            self.last.popleft()
+        else:
+            self.last.append(hit)
 
     def all(self) -> list[RawHit]:
         """Return what was kept, in order."""
@@ -87,7 +85,7 @@ def _scan_log(index: int, log: LogFile, patterns: Sequence[Pattern], matcher: Ma
             number += data.count(b"\n", at, start)
             at = start
             place = RawHit(index, number, offset + start, data[start:end])
-            _note_line(place, [patterns[key] for key in keys], matcher.exact, result)
+            _note_line(place, [patterns[key] for key in keys], matcher.exact, result.kept)
         number += data.count(b"\n", at)
         offset += len(data)
         last = data[-1:]
@@ -117,7 +115,7 @@ def _matched_lines(data: bytes, found: Iterable[tuple[int, int]]) -> Iterable[tu
         yield start, end, keys
 
 
-def _note_line(place: RawHit, patterns: Sequence[Pattern], exact: bool, result: Scan) -> None:
+def _note_line(place: RawHit, patterns: Sequence[Pattern], exact: bool, kept: Mapping[str, Kept]) -> None:
     """Check each candidate on the line itself and keep the hits; of a progress bar the last state counts."""
     line = place.raw
     plain = exact and len(line) <= LONGEST and b"\r" not in line[:-1]
@@ -125,7 +123,7 @@ def _note_line(place: RawHit, patterns: Sequence[Pattern], exact: bool, result: 
     message: bytes | None = None
     for pattern in patterns:
         if plain and pattern.trusted:
-            result.kept[pattern.key].add(place)
+            kept[pattern.key].add(place)
             continue
         if pattern.anchored:
             message = read_line(line).text.encode() if message is None else message
@@ -134,7 +132,7 @@ def _note_line(place: RawHit, patterns: Sequence[Pattern], exact: bool, result: 
             segment = next((part for part in reversed(segments) if pattern.search(part)), None)
         if segment is not None:
             hit = RawHit(place.log, place.number, place.offset, _bounded(line, segment, pattern))
-            result.kept[pattern.key].add(hit)
+            kept[pattern.key].add(hit)
 
 
 def _bounded(line: bytes, segment: bytes, pattern: Pattern) -> bytes:

@@ -37,6 +37,7 @@ CHAINS: Final = (
 )
 IGNORED: Final = ("Exception ignored in", "--- Logging error ---", "Exception ignored while")
 LEVEL: Final = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
+MOST_FRAMES: Final = 400  # of a deeper stack its ends are kept
 LONGEST_CODE: Final = 200
 LONGEST_MESSAGE: Final = 4000
 MESSAGE_LINES: Final = 12
@@ -168,6 +169,8 @@ class _Stream:
         assert self.open is not None
         frames, end = _frames(text)
         self.open.frames.extend(frames)
+        if len(self.open.frames) > MOST_FRAMES:
+            del self.open.frames[MOST_FRAMES // 4 : -MOST_FRAMES // 4]
         self.open.in_message = False
         error = ON_ONE_LINE.search(text[end:]) if frames else None
         if error is not None:
