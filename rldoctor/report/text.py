@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,10 +143,14 @@ def _notes(report: Report) -> Iterator[Line]:
 
 
 def _wrapped(head: str, text: str, style: Style = "plain") -> Iterator[Line]:
-    indent = " " * len(head)
-    parts = textwrap.wrap(text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False)
-    for number, part in enumerate(parts):
-        yield Line((indent if number else head) + part, style)
+    line = head.rstrip()
+    for word in text.split():
+        if len(line) + len(word) >= WIDTH and len(line) > len(head):
+            yield Line(line, style)
+            line = ""
+        line = f"{line or ' ' * (len(head) - 1)} {word}"
+    if text.strip():
+        yield Line(line, style)
 
 
 def _where(piece: Evidence) -> str:
