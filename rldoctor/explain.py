@@ -10,7 +10,7 @@ from rldoctor import vocabulary
 from rldoctor.rules import Rule, Trigger, index
 
 WIDTH = 100
-_HOLE = re.compile(r"\{(?:key\()?([^{}()]*)\)?\}")
+_HOLE = re.compile(r"\{(?:key\(([^{}()]*)\)|([^{}]*))\}")
 
 
 def explain(name: str) -> str:
@@ -37,7 +37,7 @@ def readable(template: str) -> str:
     concepts = vocabulary.load().concepts
 
     def word(found: re.Match[str]) -> str:
-        name = found[1].strip()
+        name = (found[1] or found[2]).strip()
         return f"<{concepts[name].meaning if name in concepts else name}>"
 
     return " ".join(_HOLE.sub(word, template).split())

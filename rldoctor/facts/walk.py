@@ -180,9 +180,10 @@ def walk_known(document: Document, told: ToldFacts) -> tuple[Facts, ...]:
         return found
     candidates = tuple(dict.fromkeys(each.system for each in dialects.detect(document) if not each.launcher))
     hint = f"it may be {' or '.join(candidates)}" if candidates else f"known: {', '.join(dialects.NAMES)}"
-    raise UnknownSystemError(
-        "cannot tell which system this is for; name it with --system", file=document.path, hint=hint
-    )
+    message, line = "cannot tell which system this is for; name it with --system", 0
+    if document.problems:
+        message, line = f"{document.problems[0].message}; {message}", document.problems[0].line
+    raise UnknownSystemError(message, file=document.path, line=line, hint=hint)
 
 
 def _trained(

@@ -31,7 +31,8 @@ class Incident:
 def build(rule: Rule, trigger: Trigger, scope: Scope, held: Held, incident: Incident) -> Match:
     """Return the match of a rule whose conditions hold for an incident (an empty one: for the config)."""
     facts = scope.facts
-    lines = (*incident.lines[:1], *incident.near, *incident.lines[1:])
+    every = (*incident.lines[:1], *incident.near, *incident.lines[1:])
+    lines = list({(line.file, line.number): line for line in every}.values())
     proof = (*map(evidence.of_line, lines[: evidence.MOST_LINES]), *evidence.of_facts(facts, held.decided))
     finding = Finding(
         id=rule.id if scope.role == "policy" else f"{rule.id}@{scope.role}",
@@ -93,7 +94,7 @@ def one_each(matches: Iterable[Match]) -> tuple[Match, ...]:
 def _merge(one: Match, other: Match) -> Match:
     """Return both as one: the certain one speaks, with the lines of both."""
     first, second = (other, one) if _speaks_first(other, one) else (one, other)
-    proof = tuple(dict.fromkeys((*first.finding.evidence, *second.finding.evidence)))
+    proof = _distinct((*first.finding.evidence, *second.finding.evidence))
     return replace(
         first,
         finding=replace(first.finding, evidence=proof[: evidence.MOST]),
@@ -101,6 +102,14 @@ def _merge(one: Match, other: Match) -> Match:
         conditions=max(first.conditions, second.conditions),
         spread=tuple(dict.fromkeys((*first.spread, *second.spread))),
     )
+
+
+def _distinct(proof: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    """Return the pieces, a line of a log and a key each once."""
+    first: dict[tuple[object, ...], Evidence] = {}
+    for piece in proof:
+        first.setdefault((piece.key, piece.file, piece.line, "" if piece.line else piece.text), piece)
+    return tuple(first.values())
 
 
 def _speaks_first(one: Match, other: Match) -> bool:
