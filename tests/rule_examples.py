@@ -80,8 +80,9 @@ def _diagnosed(rule: Rule, test: RuleTest, folder: Path, entry: Path | None, tol
 
 
 def _log_file(test: RuleTest, folder: Path) -> str:
-    path = folder / "run.log"
-    path.write_text(test.log or "")
+    text = test.log or ""
+    path = folder / ("events.jsonl" if text.startswith('{"v": ') else "run.log")
+    path.write_text(text)
     return str(path)
 
 
