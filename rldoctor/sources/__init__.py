@@ -66,8 +66,11 @@ def _kind_of(name: str, data: bytes) -> Kind:
 
 
 def can_edit(setting: Setting) -> bool:
-    """Return whether a setting stands in a file, so that it can be changed there."""
-    return setting.place is not None
+    """Return whether a setting stands in a file, its value with it, so that it can be changed there."""
+    place = setting.place
+    if place is None or setting.form != "flag" or setting.value is True or setting.defined_at is not None:
+        return place is not None
+    return place.end - place.start > len(setting.key)
 
 
 def replace(document: Document, setting: Setting, value: Any) -> tuple[Edit, ...]:

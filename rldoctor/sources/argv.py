@@ -28,6 +28,8 @@ _OVERRIDE = re.compile(r"(\+\+|\+|~)?([A-Za-z_$][\w.@/:$\[\]{}-]*)=", re.ASCII)
 _REMOVED = re.compile(r"~([A-Za-z_][\w.@/-]*)", re.ASCII)
 _FLAG = re.compile(r"(--[A-Za-z0-9_][^=\s]*|-[A-Za-z][\w-]*)(=)?", re.ASCII)
 _NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-inf", re.ASCII)
+_FURTHER = re.compile(r"(?i)args?\b|_args_|opt(ion)?s\b|extra|flags\b|overrides\b|\[@\]")
+_MOST_BETWEEN = 120
 _FORMS: dict[str, Form] = {"": "override", "+": "append", "++": "append", "~": "delete"}
 
 
@@ -88,11 +90,18 @@ def _values_end(words: list[Word], at: int) -> int:
     first = at
     while at < len(words):
         text = raw(words[at].pieces)
-        loose = words[at].elastic and len(words[at].pieces) == 1 and at > first
-        if text == "--" or _flag(text) or loose or _is_override(text, at == first):
+        if text == "--" or _flag(text) or _is_override(text, at == first):
+            break
+        if words[at].elastic and len(words[at].pieces) == 1 and not _is_value(words, at, at == first):
             break
         at += 1
     return at
+
+
+def _is_value(words: list[Word], at: int, after_flag: bool) -> bool:
+    """Return whether an unknown is taken as the flag's value, not as further arguments."""
+    names = " ".join(depends_of(words[at].pieces))
+    return after_flag and not _FURTHER.search(names) and _run(words[at - 1 : at + 1]) is not None
 
 
 def _is_override(text: str, after_flag: bool) -> bool:
@@ -134,7 +143,7 @@ def _run(words: list[Word]) -> Span | None:
         same = one is not None and other is not None and one == other
         if one is None or other is None or one.file != other.file or (other.start < one.end and not same):
             return None
-        if other.start - one.end > 400:
+        if other.start - one.end > _MOST_BETWEEN:
             return None
     return Span(first.file, first.start, last.end) if first and last else None
 

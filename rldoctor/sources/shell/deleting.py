@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from rldoctor.sources.shell import users
 from rldoctor.sources.shell.layout import Line, continued, holder, line_at, splice
 from rldoctor.sources.shell.spelling import ancestor
 from rldoctor.types import Document, Edit, Place, Setting
@@ -14,13 +15,13 @@ def delete(document: Document, setting: Setting) -> tuple[Edit, ...]:
     place = setting.place
     if place is None or place.file not in document.files:
         return ()
+    if users.is_shared(document, setting) or not users.is_whole(setting):
+        return ()
     data = document.files[place.file]
     if setting.form == "json":
         return (splice(data, place.file, *_pair(data, place), ""),)
     if setting.form == "env":
         return (splice(data, place.file, *_assignment(data, place), ""),)
-    if setting.form == "flag" and setting.value is not True and place.end - place.start == len(setting.key):
-        return ()
     return (splice(data, place.file, *_argument(data, place), ""),)
 
 

@@ -15,9 +15,9 @@ from rldoctor.sources.shell.text import (
     Span,
     Word,
     assuming,
+    extent_of,
     is_unknown,
     raw,
-    span_of,
     unknown,
 )
 from rldoctor.sources.shell.tildes import tildes
@@ -30,8 +30,17 @@ def text(state: State, start: int, end: int, mode: Mode = "bare") -> Pieces:
     """Return what stands between two offsets as one text, unsplit: assignments, tests, here-documents."""
     found: list[Piece] = []
     for part in lexer.parts(state.source.text, start, end, mode):
-        found += joined(state, _value(state, part), part.quoted)
+        pieces = joined(state, _value(state, part), part.quoted)
+        found += pieces if part.kind == "literal" else _placed(state, part, pieces)
     return tuple(found)
+
+
+def _placed(state: State, part: Part, pieces: Pieces) -> Pieces:
+    """Return what an expansion gave with the place where it stands, if it is no more than one word."""
+    if any(char in piece.text for piece in pieces for char in " \t\n"):
+        return pieces
+    site = state.source.span(part.start, part.end)
+    return tuple(replace(piece, site=site) for piece in pieces)
 
 
 def assigned(state: State, start: int, end: int) -> Pieces:
@@ -187,8 +196,17 @@ def _finished(state: State, word: Word, here: Span | None, split: bool) -> Word:
     elif not first.quoted and "=~" in first.text and _ASSIGNMENT.match(first.text):
         at = first.text.index("=~") + 1
         pieces = (first.cut(0, at), *tildes(state, first.cut(at, len(first.text))), *pieces[1:])
-    own = span_of(pieces) if split else None
-    return _globbed(replace(word, pieces=pieces, span=own or here))
+    own = _balanced(state, extent_of(pieces)) if split else here
+    return _globbed(replace(word, pieces=pieces, span=own))
+
+
+def _balanced(state: State, span: Span | None) -> Span | None:
+    """Return the place of a word inside a string, unless the string's quotes open or close in it."""
+    data = state.run.files.get(span.file) if span else None
+    if span is None or data is None:
+        return None
+    quotes = re.findall(rb"(?<!\\)[\"]", data[span.start : span.end])
+    return span if len(quotes) % 2 == 0 else None
 
 
 def _globbed(word: Word) -> Word:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rldoctor.sources.shell import users
 from rldoctor.sources.shell.layout import Held, continued, holder, indentation, line_at, newline, splice
 from rldoctor.sources.shell.spelling import Context, context_at, protected, spelled, value_in_word
-from rldoctor.types import Command, Document, Edit, Form, Place, Setting
+from rldoctor.types import Command, Document, Edit, Form, Place
 
 
 def insert(document: Document, command: Command, key: str, value: Any, form: Form) -> tuple[Edit, ...]:
@@ -47,7 +48,7 @@ def _relative(document: Document, command: Command, key: str) -> Place | None:
     best: tuple[int, Place] | None = None
     for setting in command.settings:
         place = setting.place
-        if place is None or place.file != document.path or not _whole(setting, place):
+        if place is None or place.file != document.path or not users.is_whole(setting):
             continue
         shared = 0
         for one, other in zip(wanted, _segments(setting.key), strict=False):
@@ -57,10 +58,6 @@ def _relative(document: Document, command: Command, key: str) -> Place | None:
         if shared and (best is None or shared >= best[0]):
             best = (shared, place)
     return best[1] if best else None
-
-
-def _whole(setting: Setting, place: Place) -> bool:
-    return setting.value is True or setting.form != "flag" or place.end - place.start > len(setting.key)
 
 
 def after(data: bytes, anchor: Place, new: str) -> Edit:

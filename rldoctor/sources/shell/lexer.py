@@ -22,6 +22,8 @@ _ANSI_LETTERS = dict(
     zip("abeEfnrtv\\'\"?", "\a\b\x1b\x1b\f\n\r\t\v\\'\"?", strict=True),
 )
 _SPACE = " \t\r\n"
+# What no rule of quoting or nesting looks at, so that it is skipped in one go.
+_DULL = re.compile(r"[^\s\\'\"`$(){}<>;&|#]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,9 @@ def skip_parentheses(text: str, at: int, end: int) -> int:
 
 
 def _skip_one(text: str, at: int, end: int, single_quotes: bool) -> int:
+    dull = _DULL.match(text, at, end)
+    if dull:
+        return dull.end()
     char = text[at]
     if char == "\\":
         return at + 2

@@ -35,6 +35,8 @@ def replace(document: Document, setting: Setting, value: Any) -> tuple[Edit, ...
         edit = _definition(document, setting, definition, value)
         if edit is not None:
             return (edit,)
+    if users.is_shared(document, setting) or not users.is_whole(setting):
+        return ()
     return (splice(data, place.file, place.start, place.end, _word(data, setting, place, value)),)
 
 

@@ -25,7 +25,8 @@ class Span(NamedTuple):
 class Piece:
     """A run of text with one history: one character a byte of UTF-8, so that offsets are bytes.
 
-    ``span`` is where a literal was written; ``unknown`` text is what stands in the script.
+    ``span`` is where a literal was written, ``site`` where an expansion put it into another text;
+    ``unknown`` text is what stands in the script.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Piece:
     unknown: bool = False
     depends: tuple[str, ...] = ()
     assumes: tuple[str, ...] = ()
+    site: Span | None = None
 
     def cut(self, start: int, end: int) -> Piece:
         """Return the part from ``start`` to ``end``, its place with it where bytes match characters."""
@@ -153,6 +155,18 @@ def span_of(pieces: Pieces) -> Span | None:
             return None
     last = spans[-1]
     return Span(first.file, first.start, last.end) if first and last else None
+
+
+def extent_of(pieces: Pieces) -> Span | None:
+    """Return the stretch of one file that the pieces stand in, expansions counted where they stand."""
+    spans = [piece.site or piece.span for piece in pieces]
+    first = spans[0] if spans else None
+    at = first
+    for span in spans:
+        if span is None or at is None or span.file != at.file or span.start < at.start:
+            return None
+        at = span
+    return Span(first.file, first.start, at.end) if first and at else None
 
 
 @dataclass(frozen=True)

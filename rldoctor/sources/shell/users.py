@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import re
 
-from rldoctor.sources.shell.spelling import ancestor, node_at
-from rldoctor.types import Document, Place
+from rldoctor.sources.shell import lexer
+from rldoctor.sources.shell.spelling import node_at
+from rldoctor.types import Document, Place, Setting
 
 _TELLING = (b"echo", b"printf")
 _MOST_DEPTH = 4
+
+
+def is_shared(document: Document, setting: Setting) -> bool:
+    """Return whether other settings stand in the very same words, as those of one variable may."""
+    return any(
+        other.place == setting.place and other.key != setting.key
+        for world in document.worlds
+        for command in world
+        for other in (*command.settings, *command.env)
+    )
+
+
+def is_whole(setting: Setting) -> bool:
+    """Return whether the place of a setting holds its value too, not only a flag whose value is elsewhere."""
+    place = setting.place
+    if place is None or setting.form != "flag" or setting.value is True:
+        return place is not None
+    return place.end - place.start > len(setting.key)
 
 
 def only(document: Document, name: str, key: str, depth: int = 0) -> bool:
@@ -37,13 +56,10 @@ def _counted(data: bytes, name: str) -> bool:
     word = rb"\b" + name.encode() + rb"\b"
     if re.search(word + rb"\+=", data):
         return True
-    for match in re.finditer(word, data):
-        node = ancestor(
-            data, match.start(), match.end(), "arithmetic_expansion", "compound_statement", "comment"
-        )
-        if node is not None and node.type == "arithmetic_expansion":
-            return True
-        if node is not None and data[node.start_byte : node.start_byte + 2] == b"((":
+    text = data.decode("latin-1")
+    for opening in re.finditer(r"\(\(", text):
+        close = lexer.skip_parentheses(text, opening.start(), min(len(text), opening.start() + 2000))
+        if re.search(word, data[opening.start() : close]):
             return True
     return False
 
