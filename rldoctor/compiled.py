@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,8 @@ class Twin:
 
     stamp: str
     places: Mapping[str, tuple[int, int]]
-    data: bytes = field(repr=False)
+    data: bytes | mmap = field(repr=False)
+    begin: int = 0
 
     def __contains__(self, name: object) -> bool:
         return name in self.places
@@ -40,7 +42,7 @@ class Twin:
     def raw(self, name: str) -> bytes:
         """Return the bytes of a part, for one that is parsed piece by piece."""
         start, end = self.places[name]
-        return self.data[start:end]
+        return self.data[self.begin + start : self.begin + end]
 
 
 def load(name: str, sources: Sequence[Path], build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -115,8 +117,8 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 
 def _read(path: Path) -> Twin | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is made again
-        return _decode(path.read_bytes())
+    with suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as file:  # damaged: made again
+        return _decode(mmap(file.fileno(), 0, access=ACCESS_READ))
     return None
 
 
@@ -125,12 +127,12 @@ def in_memory(parts: Mapping[str, Any]) -> Twin:
     return _decode(encode("", parts))
 
 
-def _decode(data: bytes) -> Twin:
-    head, _, body = data.partition(b"\n")
-    about = json.loads(head)
-    if about["format"] != FORMAT or about["size"] != len(body):
+def _decode(data: bytes | mmap) -> Twin:
+    begin = data.find(b"\n") + 1
+    about = json.loads(data[:begin])
+    if about["format"] != FORMAT or about["size"] != len(data) - begin:
         raise ValueError("not a whole twin of this format")
-    return Twin(about["stamp"], about["parts"], body)
+    return Twin(about["stamp"], about["parts"], data, begin)
 
 
 def dumps(value: Any) -> bytes:

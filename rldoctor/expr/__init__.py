@@ -12,12 +12,12 @@ None makes order comparisons false and arithmetic None. Evaluation never raises 
 
 from __future__ import annotations
 
-from rldoctor.expr.evaluating import evaluate
+from rldoctor.expr.evaluating import compare, evaluate
 from rldoctor.expr.nodes import BUILTIN_NAMES, ExprError, Node, Scope, functions, names, walk
 from rldoctor.expr.releases import version_key
 
 __all__ = ["BUILTIN_NAMES", "ExprError", "Node", "Scope"]
-__all__ += ["compile", "evaluate", "functions", "names", "version_key", "walk"]
+__all__ += ["compare", "compile", "evaluate", "functions", "names", "version_key", "walk"]
 
 
 def compile(text: str) -> Node:

@@ -101,7 +101,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _comparison(node: Node, scope: Scope) -> Any:
-    return _chain(node, scope, _compare)
+    return _chain(node, scope, compare)
 
 
 def _version_comparison(node: Node, scope: Scope) -> Any:
@@ -136,7 +136,8 @@ def _member(symbol: str, item: Any, parts: Sequence[Node], scope: Scope) -> Any:
     return UNKNOWN if unknown else symbol != "in"
 
 
-def _compare(symbol: str, left: Any, right: Any) -> bool:
+def compare(symbol: str, left: Any, right: Any) -> bool:
+    """Say how two known values compare; of unlike types only ``!=`` and ``not in`` are true."""
     try:
         if symbol.endswith("in"):
             return bool(left in right) is (symbol == "in")
@@ -147,8 +148,8 @@ def _compare(symbol: str, left: Any, right: Any) -> bool:
 
 def _compare_versions(symbol: str, left: Any, right: Any) -> bool:
     if isinstance(left, str) and isinstance(right, str):
-        return _compare(symbol, version_key(left), version_key(right))
-    return _compare(symbol, left, right)
+        return compare(symbol, version_key(left), version_key(right))
+    return compare(symbol, left, right)
 
 
 def _choice(node: Node, scope: Scope) -> Any:

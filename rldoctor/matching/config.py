@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rldoctor.expr import Node, evaluate
+from rldoctor.expr import compare
 from rldoctor.facts import Facts
 from rldoctor.matching.findings import Incident, build, one_each
 from rldoctor.matching.holding import ISOLATED, hold, released
 from rldoctor.matching.scope import Scope
-from rldoctor.rules import Entry, Index
+from rldoctor.rules import Entry, Guard, Index
 from rldoctor.types import UNKNOWN, Match, Role
 
 Known = dict[str, tuple[str, Any]]
@@ -73,12 +73,13 @@ def _open(entries: Iterable[Entry], facts: Facts) -> Iterator[tuple[Entry, Role,
                 yield entry, role, scope.known
 
 
-def _is_false(guard: Node, scope: Scope) -> bool:
+def _is_false(guard: Guard, scope: Scope) -> bool:
+    name, symbol, constant = guard
     try:
-        value = evaluate(guard, scope)
+        value = scope.lookup(name)
     except ISOLATED:  # said where the rule itself is evaluated
         return False
-    return value is not UNKNOWN and not value
+    return value is not UNKNOWN and not compare(symbol, value, constant)
 
 
 def _certain(entry: Entry, scope: Scope) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rldoctor.rules.indexing import Entry, Index, index
+from rldoctor.rules.indexing import Entry, Guard, Index, index
 from rldoctor.rules.schema import Rule, Rung, Trigger
 
-__all__ = ["Entry", "Index", "Rule", "Rung", "Trigger", "index", "load_all"]
+__all__ = ["Entry", "Guard", "Index", "Rule", "Rung", "Trigger", "index", "load_all"]
 
 
 def load_all(folder: Path | None = None) -> tuple[Rule, ...]:

@@ -11,22 +11,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rldoctor import compiled, vocabulary
 from rldoctor.compiled import Twin
-from rldoctor.expr import Node, walk
+from rldoctor.expr import Node
 from rldoctor.rules import places
 from rldoctor.rules.schema import Rule, Rung, Trigger
 from rldoctor.types import RLDoctorError, Role, Severity
 from rldoctor.vocabulary import unknown_word
+
+Guard: TypeAlias = list[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A trigger without the rest of its rule: the ``position``-th of its ``on``, counted from 0.
 
-    ``guards`` are the simple parts of its conditions: where one is false, the conditions are.
+    ``guards`` are simple parts of its conditions (name, comparison, constant): where one is false, all is.
     """
 
     rule: str
@@ -35,7 +37,7 @@ class Entry:
     roles: tuple[Role, ...]
     since: Mapping[str, str]
     until: Mapping[str, str]
-    guards: tuple[Node, ...]
+    guards: tuple[Guard, ...]
     source: bytes
 
     @property
@@ -175,19 +177,20 @@ def _entry(rule: Rule, position: int, trigger: Trigger, conditions: bytearray) -
     return [*about, guards(nodes), start, len(conditions)]
 
 
-def guards(conditions: Iterable[Node]) -> list[Node]:
-    """Return the parts that must all hold and that read no more than one name: quick to find false."""
-    found: list[Node] = []
+def guards(conditions: Iterable[Node]) -> list[Guard]:
+    """Return the parts that must all hold and compare one name with constants: quick to find false."""
+    found: list[Guard] = []
     for node in conditions:
-        if node[0] == "and":
-            found += guards(node[1])
-        elif node[0] in ("name", "cmp", "vcmp") and _leaves(node) <= {"name", "const", "list", node[0]}:
-            found.append(node)
+        match node:
+            case ["and", parts]:
+                found += guards(parts)
+            case ["name", name]:
+                found.append([name, "!=", False])
+            case ["cmp", ["name", name], [[symbol, ["const", value]]]]:
+                found.append([name, symbol, value])
+            case ["cmp", ["name", name], [[symbol, ["list", items]]]] if all(n[0] == "const" for n in items):
+                found.append([name, symbol, [item[1] for item in items]])
     return found[:_MOST_GUARDS]
-
-
-def _leaves(node: Node) -> set[str]:
-    return {part[0] for part in walk(node)}
 
 
 def _entries(rows: Sequence[Any], conditions: bytes) -> tuple[Entry, ...]:
