@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from rldoctor.logs.printed import COMMAND, FORMS, Found
@@ -47,6 +48,20 @@ def read_configs(seen: Seen, finds: Iterable[tuple[str, str]]) -> tuple[PrintedC
         if len(found) == MOST:
             break
     return tuple(found)
+
+
+def beside(log: str) -> PrintedConfig | None:
+    """Return the configuration file that lies beside a run's events; None where there is no readable one."""
+    from rldoctor import sources
+
+    path = Path(log).with_name("config.yaml")
+    if not path.is_file():
+        return None
+    try:
+        document = sources.read(str(path))
+    except RLDoctorError:
+        return None  # a broken one is told by check; the events are read all the same
+    return PrintedConfig(document, LogLine(str(path), 1, path.name), "run_folder")
 
 
 def config_for(configs: Sequence[PrintedConfig], line: LogLine) -> PrintedConfig | None:

@@ -229,8 +229,10 @@ def _with_events(reading: LogReading, files: Sequence[LogFile]) -> LogReading:
         steps = tuple(sample for sample in samples if sample.metric == "step")
         counts = [*((series, sample) for series, moved in reading.moves.moves.items() for sample in moved)]
         counts += [((file.name, "trainer_core", "step"), sample) for sample in steps]
+        beside = configs.beside(file.name)
         reading = replace(
             reading,
+            configs=(*reading.configs, *((beside,) if beside else ())),
             events=(*reading.events, *events),
             samples=(*reading.samples, *(sample for sample in samples if sample.metric != "step")),
             steps=(*reading.steps, *steps),

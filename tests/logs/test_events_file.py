@@ -81,6 +81,14 @@ def test_processes_logs_beside_are_read_and_the_doctors_journal_is_not(run: Path
     assert len([event for event in reading.events if event.kind == "out_of_memory"]) == 2
 
 
+def test_the_runs_own_configuration_lies_beside(run: Path) -> None:
+    (run / "config.yaml").write_text("revision: 3\ntrain:\n  micro_batch: 2\n")
+    (printed,) = read([str(run)], []).configs
+    keys = {setting.key: setting.value for setting in printed.document.worlds[0][0].settings}
+    assert (keys["train.micro_batch"], printed.form) == (2, "run_folder")
+    assert str(run / "config.yaml") in printed.document.files
+
+
 def test_rank_of_a_file_comes_from_its_name(run: Path) -> None:
     reading = read([str(run)], ["can't allocate"])
     assert reading.hits["can't allocate"][0].who.rank == 1
