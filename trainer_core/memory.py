@@ -128,7 +128,7 @@ class CudaMeter:
 
 
 def _return_freed_memory() -> None:
-    """Let glibc map large tensors one by one and keep little else, so that what is freed leaves the process."""
+    """Let glibc map large tensors one by one and keep little else, so that freed memory leaves."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,7 +65,8 @@ def serve(name: str) -> None:
 
 def _scored(function: RewardFunction, question: list[str]) -> dict[str, Any]:
     try:
-        return {"reward": float(function(*question))}
+        reward = float(function(*question))
+        return {"reward": reward} if isfinite(reward) else {"lost": f"the reward is {reward}"}
     except Exception as error:  # noqa: BLE001 - isolates one sample from a function that is not ours
         return {"lost": f"{type(error).__name__}: {error}"[:300]}
 

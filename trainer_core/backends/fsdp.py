@@ -142,10 +142,14 @@ class FsdpBackend:
         if wanted == self._recomputes:
             return
         self._recomputes = wanted
+        lm = self._policy.lm
+        name = (
+            "activation" if hasattr(lm, "activation_checkpointing_enable") else "gradient"
+        )  # its older name
         if wanted:
-            self._policy.lm.gradient_checkpointing_enable({"use_reentrant": False})
+            getattr(lm, f"{name}_checkpointing_enable")({"use_reentrant": False})
         else:
-            self._policy.lm.gradient_checkpointing_disable()
+            getattr(lm, f"{name}_checkpointing_disable")()
 
     def weights(self) -> Weights:
         """Yield name and full tensor of each parameter; all ranks must walk through."""

@@ -109,7 +109,7 @@ def scan(text: str, file: str = "config.yaml") -> Written:
         )
         raise ConfigError(file, [place]) from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(file, [Problem(1, 1, f"not YAML: {error}")]) from error
+        raise ConfigError(file, [Problem(1, 1, f"not YAML: {' '.join(str(error).split())}")]) from error
     if root is not None:
         _section(root, Config, "", written)
     return written

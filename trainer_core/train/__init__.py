@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from trainer_core.config import Config
 from trainer_core.protocols import Workers
-from trainer_core.train.plan import plan
+from trainer_core.train.plan import deal
 from trainer_core.types import Rollout, Update
 
 
 def update(workers: Workers, rollouts: Sequence[Rollout], config: Config, step: int) -> tuple[Update, int]:
     """Take one optimizer step; return what it did, and the tokens of the largest micro-batch."""
     ulysses = config.train.ulysses
-    plans = plan(rollouts, config.train, workers.size // ulysses)
+    plans = deal(rollouts, config.train, workers.size // ulysses)
     tokens, samples = sum(len(r.token_ids) for r in rollouts), len(rollouts)
     calls = [(plans[rank // ulysses], tokens, samples, config, step) for rank in range(workers.size)]
     updates: list[Update] = workers.each("train", calls)

@@ -11,7 +11,7 @@ from trainer_core.types import Rollout
 Batches = list[list[Rollout]]
 
 
-def plan(rollouts: Sequence[Rollout], train: TrainConfig, ranks: int) -> list[Batches]:
+def deal(rollouts: Sequence[Rollout], train: TrainConfig, ranks: int) -> list[Batches]:
     """Return each rank's micro-batches: equally many on every rank, as sharded collectives need it.
 
     A rank with too few rollouts gets empty micro-batches.
