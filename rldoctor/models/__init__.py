@@ -1,7 +1,8 @@
 """What can be told of a model from its folder or its name, without loading it."""
 
 from rldoctor.models.checkpoints import Markers, markers
-from rldoctor.models.shapes import MLA, Shape, shape
+from rldoctor.models.nouns import MLA, Gated, Shape
+from rldoctor.models.shapes import shape
 from rldoctor.models.tokens import StopTokens, stop_token_ids
 
-__all__ = ["MLA", "Markers", "Shape", "StopTokens", "markers", "shape", "stop_token_ids"]
+__all__ = ["MLA", "Gated", "Markers", "Shape", "StopTokens", "markers", "shape", "stop_token_ids"]

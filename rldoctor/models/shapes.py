@@ -3,103 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from rldoctor.models.config_fields import Fields
 from rldoctor.models.json_files import read_object
 from rldoctor.models.names import bundled
-
-
-@dataclass(frozen=True, slots=True)
-class MLA:
-    """Widths of multi-head latent attention; ``q_lora_rank`` is None where queries are not compressed."""
-
-    q_lora_rank: int | None
-    kv_lora_rank: int
-    qk_nope_head_dim: int
-    qk_rope_head_dim: int
-    v_head_dim: int
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The sizes of a model; what a dense model has not is None."""
-
-    architecture: str
-    source: str
-    num_layers: int
-    hidden_size: int
-    ffn_hidden_size: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    vocab_size: int
-    tie_embeddings: bool = False
-    max_positions: int | None = None
-    num_experts: int | None = None
-    moe_ffn: int | None = None
-    moe_topk: int | None = None
-    shared_ffn: int = 0
-    first_dense_layers: int = 0
-    moe_layer_freq: int = 1
-    qkv_bias: bool = False
-    out_bias: bool = False
-    mlp_bias: bool = False
-    qk_norm: bool = False
-    norms_per_layer: int = 2
-    mla: MLA | None = None
-    exact: bool = True
-
-    @property
-    def moe_layers(self) -> int:
-        """Return how many layers have routed experts."""
-        if not self.num_experts:
-            return 0
-        return sum(
-            1 for i in range(self.first_dense_layers, self.num_layers) if (i + 1) % self.moe_layer_freq == 0
-        )
-
-    def num_params(self) -> int | None:
-        """Return the parameters in all, multi-token prediction left out; None for an unknown architecture."""
-        return self._total(self.num_experts or 0) if self.exact else None
-
-    def num_active_params(self) -> int | None:
-        """Return the parameters that one token passes through, embeddings included."""
-        return self._total(self.moe_topk or 0) if self.exact else None
-
-    def _total(self, experts: int) -> int:
-        h = self.hidden_size
-        embeddings = self.vocab_size * h * (1 if self.tie_embeddings else 2)
-        layer = self._attention() + self.norms_per_layer * h
-        return embeddings + h + self.num_layers * layer + self._feed_forward(experts)
-
-    def _feed_forward(self, experts: int) -> int:
-        h, moe = self.hidden_size, self.moe_layers
-        dense = 3 * h * self.ffn_hidden_size + (2 * self.ffn_hidden_size + h if self.mlp_bias else 0)
-        router = h * (self.num_experts or 0)
-        sparse = router + 3 * h * (experts * (self.moe_ffn or 0) + self.shared_ffn)
-        return (self.num_layers - moe) * dense + moe * sparse
-
-    def _attention(self) -> int:
-        if self.mla is not None:
-            return self._latent_attention(self.mla)
-        h, d = self.hidden_size, self.head_dim
-        queries, keys = self.num_heads * d, self.num_kv_heads * d
-        weights = h * (queries + 2 * keys) + queries * h
-        biases = (queries + 2 * keys if self.qkv_bias else 0) + (h if self.out_bias else 0)
-        return weights + biases + (2 * d if self.qk_norm else 0)
-
-    def _latent_attention(self, mla: MLA) -> int:
-        h, a = self.hidden_size, self.num_heads
-        queries = a * (mla.qk_nope_head_dim + mla.qk_rope_head_dim)
-        rank = mla.q_lora_rank
-        q = h * queries if rank is None else h * rank + rank + rank * queries
-        down = mla.kv_lora_rank + mla.qk_rope_head_dim
-        up = mla.kv_lora_rank * a * (mla.qk_nope_head_dim + mla.v_head_dim)
-        biases = (rank or 0) + down + h if self.out_bias else 0
-        return q + h * down + mla.kv_lora_rank + up + a * mla.v_head_dim * h + biases
+from rldoctor.models.nouns import MLA, Shape
 
 
 def shape(name_or_path: str, base: Path | None = None) -> Shape | None:
