@@ -19,6 +19,7 @@ from rldoctor.sources.shell.text import (
     computed,
     decoded,
     encoded,
+    held,
     is_unknown,
     raw,
     slice_pieces,
@@ -90,13 +91,17 @@ def _shift(call: Call, state: State) -> list[State]:
 def _set(call: Call, state: State) -> list[State]:
     words = [word.text for word in call.arguments]
     if "--" in words:
-        state.positional, state.open_arguments = tuple(call.arguments[words.index("--") + 1 :]), False
+        state.positional, state.open_arguments = _held(call.arguments[words.index("--") + 1 :]), False
     elif words and not words[0].startswith(("-", "+")):
-        state.positional, state.open_arguments = tuple(call.arguments), False
+        state.positional, state.open_arguments = _held(call.arguments), False
     elif "allexport" in words or any(re.fullmatch(r"[-+]\w*a\w*", word) for word in words):
         on = any(word.startswith("-") for word in words)
         state.options = state.options | {"allexport"} if on else state.options - {"allexport"}
     return state.ended("yes")
+
+
+def _held(words: list[Word]) -> tuple[Word, ...]:
+    return tuple(held(word) for word in words)
 
 
 def _cd(call: Call, state: State) -> list[State]:

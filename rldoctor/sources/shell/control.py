@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rldoctor.sources.shell import arithmetic, conditions, expansion
 from rldoctor.sources.shell.state import MOST_DEPTH, Function, Hint, State, Variable, scalar
-from rldoctor.sources.shell.text import Piece, Pieces, Word, assumes_of, raw
+from rldoctor.sources.shell.text import Piece, Pieces, Word, assumes_of, held, raw
 from rldoctor.sources.shell.worlds import choose, join
 
 if TYPE_CHECKING:
@@ -102,7 +102,12 @@ def _cases(items: list[Node], subject: _Subject, state: State, run: RunNode) -> 
     if not items:
         return state.ended("yes")
     patterns = items[0].children_by_field_name("value")
-    body = [c for c in items[0].named_children if c not in patterns and c.type != "comment"]
+    body: list[Node] = []
+    for item in items:
+        values = item.children_by_field_name("value")
+        body += [c for c in item.named_children if c not in values and c.type != "comment"]
+        if not any(child.type == ";&" for child in item.children):
+            break
     texts = [state.source.text[each.start_byte : each.end_byte] for each in patterns]
     verdicts = [
         True
@@ -141,7 +146,7 @@ def for_(node: Node, state: State, run: RunNode) -> list[State]:
     for word in words[:_MOST_TURNS]:
         for each in states:
             if not each.stop:
-                each.assign(variable, Variable("scalar", (word,)))
+                each.assign(variable, Variable("scalar", (held(word),)))
         states = _turn(body, states, run)
         if all(each.stop for each in states):
             break
@@ -263,7 +268,7 @@ def call_function(
     if state.run.depth >= MOST_DEPTH:
         return state.ended("open")
     outer = (state.positional, state.source, state.local, state.open_arguments)
-    state.positional, state.source, state.open_arguments = tuple(arguments), function.source, False
+    state.positional, state.source, state.open_arguments = _held(arguments), function.source, False
     state.local = {name: state.variables.get(name) for name in prefix}
     for name, variable in prefix.items():
         state.assign(name, variable)
@@ -276,6 +281,10 @@ def call_function(
         if end.stop == "return":
             end.stop = ""
     return join(ends)
+
+
+def _held(words: list[Word]) -> tuple[Word, ...]:
+    return tuple(held(word) for word in words)
 
 
 def unknown_variable(name: str, depends: str) -> Variable:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rldoctor.sources.shell import expansion
+from rldoctor.sources.shell import arithmetic, expansion
 from rldoctor.sources.shell.call import assignment
-from rldoctor.sources.shell.state import UNSET, State, Variable
-from rldoctor.sources.shell.text import Word, raw, slice_pieces
+from rldoctor.sources.shell.state import UNSET, State, Variable, scalar
+from rldoctor.sources.shell.text import Piece, Word, computed, raw, slice_pieces
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -66,6 +66,10 @@ def _declare_word(state: State, word: str, options: str, span: tuple[int, int]) 
 def _declare(state: State, word: str, options: str, name: str, variable: Variable | None) -> None:
     if word == "local" and state.local is not None and name not in state.local:
         state.local[name] = state.variables.get(name)
+    if "i" in options and variable is not None:
+        value = arithmetic.evaluate(state, variable.pieces)
+        loose = Piece(f"${name}", unknown=True, depends=(name,))
+        variable = scalar((loose if value is None else computed(str(value), variable.pieces),), variable.span)
     if "A" in options:
         old = variable or Variable("map")
         state.assign(name, replace(old, kind="map") if old.kind != "map" else old)

@@ -130,7 +130,7 @@ def lookup(state: State, name: str) -> Variable | None:
 
 def _positional(state: State, index: int) -> Variable | None:
     if index == 0:
-        return _script(state.run.script)
+        return state.variables.get("0") or _script(state.run.script)
     if index <= len(state.positional):
         return Variable("scalar", (state.positional[index - 1],))
     return None

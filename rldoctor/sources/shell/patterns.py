@@ -30,7 +30,7 @@ class Pattern:
 
     def replace(self, text: str, new: str, where: str) -> str:
         """Return ``text`` with its first match replaced; "/" all, "#" at the start, "%" at the end."""
-        if not self.expression or len(self.fixed) - 1 > _MOST_STARS:
+        if len(self.fixed) - 1 > _MOST_STARS or (not self.expression and where not in ("#", "%")):
             return text
         expression = {"#": rf"\A(?:{self.expression})", "%": rf"(?:{self.expression})\Z"}.get(
             where, self.expression

@@ -11,8 +11,8 @@ from rldoctor.sources.launch import Layer, Peeled
 from rldoctor.sources.shell import builtins, control, sourcing, statements
 from rldoctor.sources.shell.call import Call
 from rldoctor.sources.shell.environment import environment, with_prefix
-from rldoctor.sources.shell.state import MOST_DEPTH, State
-from rldoctor.sources.shell.text import Pieces, Word, decoded, from_pieces, is_unknown, raw
+from rldoctor.sources.shell.state import MOST_DEPTH, State, Variable, scalar
+from rldoctor.sources.shell.text import Piece, Pieces, Word, decoded, from_pieces, held, is_unknown, raw
 from rldoctor.types import Command, Setting
 
 _SHELLS = {"bash", "sh", "dash", "zsh"}
@@ -47,7 +47,7 @@ def _source(call: Call, state: State) -> list[State]:
         return sourcing.missing(state, call.words[1], call.span)
     if state.run.depth >= MOST_DEPTH:
         return state.ended("open")
-    positional, arguments = state.positional, tuple(call.words[2:])
+    positional, arguments = state.positional, tuple(held(word) for word in call.words[2:])
     if arguments:
         state.positional = arguments
     before = {name: state.variables.get(name) for name in call.prefix}
@@ -168,13 +168,23 @@ def _shell(
         inner.exported[name] = None
     launch.set_job_variables(inner, env)
     inner.wrapped_by, inner.functions, inner.local = wrapped, {}, None
-    inner.positional, inner.open_arguments, inner.stop = tuple(arguments), False, ""
+    inner.positional, inner.open_arguments, inner.stop = tuple(map(held, arguments)), False, ""
     if source is None:
+        inner.variables["0"] = _zero(peeled)
         return control.isolated(state, lambda _: _restored(nested(text or (), inner), state))
     inner.run.depth += 1
     ends = statements.execute(source, inner)
     inner.run.depth -= 1
     return control.isolated(state, lambda _: _restored(ends, state))
+
+
+def _zero(peeled: Peeled) -> Variable:
+    """Return ``$0`` of a script given as text: the word after it, else the shell's own name."""
+    texts = [word.text for word in peeled.inner]
+    at = next((i for i, text in enumerate(texts) if re.fullmatch(r"-\w*c", text)), len(texts))
+    return scalar(
+        peeled.inner[at + 2].pieces if at + 2 < len(texts) else (Piece(texts[0] if texts else "bash"),)
+    )
 
 
 def _restored(ends: list[State], state: State) -> list[State]:

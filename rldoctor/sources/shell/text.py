@@ -132,6 +132,12 @@ def unprotected(pieces: Pieces) -> Pieces:
     return tuple(replace(piece, quoted=False) for piece in pieces)
 
 
+def held(word: Word) -> Word:
+    """Return a word as a variable or an argument list holds it."""
+    pieces = unprotected(word.pieces)
+    return word if pieces is word.pieces else replace(word, pieces=pieces)
+
+
 def slice_pieces(pieces: Pieces, start: int, end: int) -> Pieces:
     """Return the pieces between two offsets of their common text."""
     found = []
