@@ -145,3 +145,22 @@ def test_s1_s2_s8_s11_s13_diagnose_lines_that_tell_it_all(
 )
 def test_harmless_lines_make_no_event(reading: Callable[..., LogReading], line: str) -> None:
     assert {event.kind for event in reading(line + "\n").events} <= {"exception"}
+
+
+def test_an_exit_code_after_an_exception_is_no_death(reading: Callable[..., LogReading]) -> None:
+    raised = 'Traceback (most recent call last):\n  File "/app/a.py", line 1, in f\n    x\nValueError: no\n'
+    ended = TABLE.replace("-9", "1").replace("  (SIGKILL)", "")
+    assert events(reading(raised + ended), "process_death") == []
+    assert [event.fields["exit_code"] for event in events(reading(ended), "process_death")] == [1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[2026-05-01 10:00:00,000 I 9 9] gcs_actor_manager.cc:12: KillActor RPC failed: RpcError: Socket closed rpc_code: 14",
+        "INFO trainer: waiting for the server: HTTPConnectionPool(host='10.0.0.1', port=80): Max retries exceeded with url: /health",
+        "[W501 10:00:00.1 socket.cpp:752] [c10d] recvValue failed: Connection reset by peer, trying again",
+    ],
+)
+def test_a_connection_that_is_tried_again_is_not_lost(reading: Callable[..., LogReading], line: str) -> None:
+    assert reading(line + "\n").events == ()

@@ -49,6 +49,7 @@ EXIT_TYPE: Final = re.compile(
 )
 CLASS_NAME: Final = re.compile(r"class_name: (\w+)")
 PID: Final = re.compile(r"\bpid: ?(\d{1,10})")
+LEAST_SIGNAL: Final = 128  # shells add a signal's number to it
 WORDS: Final = {"Killed": "SIGKILL", "Segmentation": "SIGSEGV", "Aborted": "SIGABRT", "Bus error": "SIGBUS"}
 
 
@@ -77,7 +78,7 @@ def _table(seen: Seen, line: LogLine) -> Iterator[Sighting]:
             break
     code = CODE.match(rows["exitcode"][0]) if "exitcode" in rows else None
     rank = RANK.match(rows["rank"][0]) if "rank" in rows else None
-    if code is None:
+    if code is None or _is_told(seen, line, int(code[1])):
         return
     who = Identity(rows["host"][0] if "host" in rows else None, int(rank[1]) if rank else None, int(code[2]))
     fields = _ending(int(code[1]))
@@ -87,10 +88,20 @@ def _table(seen: Seen, line: LogLine) -> Iterator[Sighting]:
 
 def _elastic(seen: Seen, line: LogLine) -> Iterator[Sighting]:
     found = ELASTIC_LINE.search(line.text)
-    if found is not None:
+    if found is not None and not _is_told(seen, line, int(found["code"])):
         fields = {**_ending(int(found["code"])), "phase": seen.phase(line)}
         who = Identity(pid=int(found["pid"]))
         yield sighting("process_death", line, fields, (who.pid,), who)
+
+
+def _is_told(seen: Seen, line: LogLine, code: int) -> bool:
+    """Say whether an exit code only says that an exception, which the log tells, ended the process."""
+    if not 0 < code < LEAST_SIGNAL:
+        return False
+    return any(
+        not (failure.recovered or failure.ignored) and not failure.exception.endswith("ChildFailedError")
+        for failure in seen.failures
+    )
 
 
 def _ending(code: int) -> dict[str, Any]:

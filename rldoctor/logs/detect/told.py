@@ -77,6 +77,8 @@ SHAPES: Final = tuple((kind, key, re.compile(pattern)) for kind, key, pattern in
 INTEGERS: Final = frozenset({"port", "step"})
 NUMBERS: Final = frozenset({"asked_gpus", "present_gpus"})
 SHARED: Final = frozenset({"port", "code", "host"})
+# Logs are full of lines with these words about connections that are tried again.
+RAISED_ONLY: Final = frozenset(key for kind, key, _ in ROWS if kind == "connection_lost")
 NOT: Final[Mapping[str, tuple[str, ...]]] = {
     "gpu_error": ("out of memory",),
     "disk_full": ("shared memory", "/dev/shm"),
@@ -92,6 +94,9 @@ def detect(seen: Seen) -> Iterator[Sighting]:
             place = (kind, line.file, line.number)
             if place in done or any(word in line.text for word in NOT.get(kind, ())):
                 continue
+            failure = seen.failure_at(line)
+            if key in RAISED_ONLY and failure is None and "NCCL" not in line.text:
+                continue
             done.add(place)
             found = shape.search(line.text)
             fields: dict[str, Any] = {
@@ -99,7 +104,6 @@ def detect(seen: Seen) -> Iterator[Sighting]:
                 for name, text in (found.groupdict() if found else {}).items()
                 if text
             }
-            failure = seen.failure_at(line)
             if kind not in ("random_weights", "checkpoint_missing", "checkpoint_saved", "hardware_error"):
                 fields["phase"] = seen.phase(
                     line, failure.frames if failure else (), failure.call if failure else None
