@@ -17,9 +17,7 @@ from rldoctor.types import Finding, LogLine, Match, Report, Verdict
 MOST_HINTS: Final = 20
 
 
-def diagnose(
-    paths: Sequence[str], config: str | None, told: ToldFacts, since: float | None = None
-) -> Report:
+def diagnose(paths: Sequence[str], config: str | None, told: ToldFacts, since: float | None = None) -> Report:
     """Return what went wrong in a log, the root first, with what to change in the user's own words.
 
     With ``since``, seconds since the epoch, what carries an earlier time belongs to another attempt.

@@ -189,3 +189,15 @@ def test_what_hangs_on_nothing_known_yields_even_to_a_symptom_and_is_not_shown()
     assert order([guess, told]) == [("nccl-timeout", "root")]
     known = replace(guess, conditions=1)
     assert order([known, told]) == [("guess", "root"), ("nccl-timeout", "consequence")]
+
+
+def test_an_unknown_exception_explains_the_death_that_a_rule_tells() -> None:
+    death = match("killed", at(60), family="process_death")
+    found = judge([death], [failure(at(47))])
+    assert (found["unrecognised"].part, found["killed"].explained_by) == ("root", "unrecognised")
+
+
+def test_a_guess_does_not_hide_what_really_happened() -> None:
+    guess = match("guess", at(60), family="process_death", confidence="possible")
+    killed = Event("process_death", {"signal": "SIGKILL"}, lines=(at(60, "exitcode: -9"),))
+    assert list(judge([guess], [], [killed])) == ["unrecognised"]

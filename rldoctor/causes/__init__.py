@@ -23,8 +23,10 @@ LATER: Final = {"process_death": 1, "connection_lost": 2, "stall": 2, "collectiv
 def explain(matches: Sequence[Match], reading: LogReading) -> tuple[Finding, ...]:
     """Return the findings with their parts, the root first; an unknown first failure is one of them."""
     loud = _without_harmless(matches)
-    stranger = unrecognised(reading, matches)
+    stranger = unrecognised(reading, [match for match in matches if not _is_vacuous(match)])
     known = [match for match in loud if _is_cause(match)]
+    if stranger is not None:
+        known = [match for match in known if not (_lists(stranger, match) and _not_later(stranger, match))]
     if stranger is not None and known:
         told = any(_not_later(match, stranger) for match in known)
         stranger = None if told else _as_hint(stranger)
@@ -197,7 +199,8 @@ def _is_serious(match: Match) -> bool:
 
 
 def _is_cause(match: Match) -> bool:
-    return _is_serious(match) and not match.symptom and match.finding.severity == "error"
+    error = match.finding.severity == "error"
+    return _is_serious(match) and error and not match.symptom and not _is_vacuous(match)
 
 
 def _is_harmless(match: Match) -> bool:

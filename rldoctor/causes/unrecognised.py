@@ -16,13 +16,20 @@ if TYPE_CHECKING:
     from rldoctor.logs.failures import Failure
 
 UNRECOGNISED: Final = "unrecognised"
-FOLLOW: Final = ("process_death", "connection_lost", "collective_timeout", "stall")
+
 SHOWN_FRAMES: Final = 5
 LONGEST_TITLE: Final = 300
 LONGEST_TEXT: Final = 1000
 
 CAUSE, KILLED, FOLLOWS, REPORTS = range(4)
 """How likely something is what began it: a cause, a death by signal, an effect on peers, a mere report."""
+FOLLOW: Final = (
+    ("process_death", "connection_lost", "collective_timeout", "stall"),
+    ("connection_lost", "collective_timeout", "stall"),
+    ("connection_lost",),
+    (),
+)
+"""What each of them explains: less, the less likely it began it."""
 
 EVENTS: Final = {
     "out_of_memory": CAUSE,
@@ -74,7 +81,7 @@ def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
         return None
     by_clock = all(candidate.time is not None for candidate in found)
     first = min(found, key=lambda candidate: (candidate.rank, *_position(candidate, files, by_clock)))
-    return Match(_finding(first), first.lines, explains=FOLLOW, spread=first.who)
+    return Match(_finding(first), first.lines, conditions=1, explains=FOLLOW[first.rank], spread=first.who)
 
 
 def _position(candidate: Candidate, files: dict[str, int], by_clock: bool) -> tuple[float, int, int]:

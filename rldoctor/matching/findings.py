@@ -54,7 +54,7 @@ def build(rule: Rule, trigger: Trigger, scope: Scope, held: Held, incident: Inci
         finding=finding,
         lines=(*incident.lines, *incident.near),
         bindings=dict(scope.bindings),
-        conditions=held.conditions + len(trigger.near) + bool(trigger.match),
+        conditions=held.conditions + len(trigger.near) + bool(trigger.match) + (trigger.kind == "log"),
         symptom=rule.symptom,
         explains=rule.explains,
         recovered=incident.recovered,
