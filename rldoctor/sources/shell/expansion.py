@@ -30,8 +30,7 @@ def text(state: State, start: int, end: int, mode: Mode = "bare") -> Pieces:
     """Return what stands between two offsets as one text, unsplit: assignments, tests, here-documents."""
     found: list[Piece] = []
     for part in lexer.parts(state.source.text, start, end, mode):
-        pieces = joined(state, _value(state, part), part.quoted)
-        found += pieces if part.kind == "literal" else _placed(state, part, pieces)
+        found += joined(state, _value(state, part), part.quoted)
     return tuple(found)
 
 
@@ -85,6 +84,11 @@ def _value(state: State, part: Part) -> Expanded:
         if part.start < 0:
             return Expanded((Word((Piece(part.text),)),))
         return Expanded((Word(state.source.literal(part.text, part.start, part.end, part.quoted)),))
+    value = _expanded(state, part)
+    return value if value.many else Expanded((Word(_placed(state, part, value.pieces)),))
+
+
+def _expanded(state: State, part: Part) -> Expanded:
     if part.kind == "parameter":
         return parameters.expand(state, part, text)
     whole = state.source.text[part.start : part.end]
@@ -145,7 +149,7 @@ class _Fields:
 def _split(state: State, parts: list[Part], start: int, end: int) -> list[Word]:
     here = state.source.span(start, end)
     values = [(part, _starred(state, part, _value(state, part))) for part in parts]
-    whole = _whole_array(values)
+    whole = _whole_array(state, values)
     if whole is not None:
         return whole
     build = _Fields()
@@ -173,19 +177,23 @@ def _starred(state: State, part: Part, value: Expanded) -> Expanded:
     return value
 
 
-def _whole_array(values: list[tuple[Part, Expanded]]) -> list[Word] | None:
+def _whole_array(state: State, values: list[tuple[Part, Expanded]]) -> list[Word] | None:
+    """Return the elements of an array that is a word by itself: they stand where the array has them."""
     if len(values) != 1 or not values[0][1].many or values[0][1].star:
         return None
     part, value = values[0]
     if part.quoted:
         return [replace(w, pieces=tuple(replace(p, quoted=True) for p in w.pieces)) for w in value.words]
-    if any(re.search(r"[\s*?\[]", raw(word.pieces)) or not raw(word.pieces) for word in value.words):
-        return (
-            None
-            if any(re.search(r"\s", raw(w.pieces)) for w in value.words)
-            else [_globbed(word) for word in value.words if raw(word.pieces)]
-        )
-    return list(value.words)
+    separators = _separators(state)
+    return [field for word in value.words for field in _element_fields(word, separators)]
+
+
+def _element_fields(word: Word, separators: str) -> list[Word]:
+    build = _Fields()
+    for piece in word.pieces:
+        build.add_split(replace(piece, quoted=False) if piece.quoted else piece, separators)
+    build.close()
+    return [_globbed(replace(field, span=word.span)) for field in build.done]
 
 
 def _finished(state: State, word: Word, here: Span | None, split: bool) -> Word:

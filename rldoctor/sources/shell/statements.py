@@ -149,7 +149,8 @@ def _redirected(node: Node, state: State, stdin: Pieces | None) -> list[State]:
                 redirect(child, state, call)
                 extra += [(n.start_byte, n.end_byte) for n in _further(child)]
         _extend(call, extra, state)
-        return simple.run(call, state)
+        passed_on = call.stdin if call.name == "cat" and len(call.words) == 1 else None
+        return _after_document(node, simple.run(call, state), passed_on)
     call = Call([], [], None, None, stdin=stdin)
     for child in node.children:
         if child.type in REDIRECTS:
@@ -162,6 +163,17 @@ def _redirected(node: Node, state: State, stdin: Pieces | None) -> list[State]:
         if call.redirected:
             each.output = kept
     return found
+
+
+def _after_document(node: Node, states: list[State], stdin: Pieces | None) -> list[State]:
+    """Run what follows ``<<EOF`` on its line: the parser keeps it inside the redirection."""
+    for child in node.children:
+        rest = child.named_children if child.type == "heredoc_redirect" else []
+        for follower in rest:
+            if follower.type in ("pipeline", "list", "command"):
+                inner = follower.named_children[0] if follower.type == "pipeline" else follower
+                states = join([end for each in states for end in run(inner, each, stdin)])
+    return states
 
 
 def _further(node: Node) -> list[Node]:

@@ -227,11 +227,7 @@ class Source:
         """Return where the text between two offsets stands in a file, if in one."""
         if self.pieces is None:
             return Span(self.file, start, end)
-        found = self.cut(start, end)
-        first, last = (found[0].span, found[-1].span) if found else (None, None)
-        if first is None or last is None or first.file != last.file or last.end < first.start:
-            return None
-        return Span(first.file, first.start, last.end)
+        return extent_of(self.cut(start, end))
 
 
 def from_pieces(pieces: Pieces, file: str, path: str | None) -> Source:
