@@ -91,21 +91,26 @@ def _position(candidate: Candidate, files: dict[str, int], by_clock: bool) -> tu
 
 
 def _exceptions(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Candidate]:
-    survived = {_kind(failure) for failure in reading.failures if failure.recovered}
+    survived = {kind for failure in reading.failures if failure.recovered for kind in _kinds(failure)}
     for failure in reading.failures:
-        if failure.recovered or failure.ignored or _kind(failure) in survived:
+        if failure.recovered or failure.ignored or survived & _kinds(failure):
             continue
         if any(_within(line, failure) for line in claimed):
             continue
         lines = tuple(dict.fromkeys((failure.line, failure.start)))
-        message = failure.message.strip().splitlines()[0] if failure.message.strip() else ""
+        message = _first_line(failure.message)
         title = f"{failure.exception}: {message}" if message else failure.exception
         yield Candidate(_rank(failure), title, lines, (failure.who,), failure.phase, failure.time, failure)
 
 
-def _kind(failure: Failure) -> tuple[str, str]:
+def _kinds(failure: Failure) -> set[tuple[str, str]]:
     """Return what makes two failures the same: a run that survived one survives the other."""
-    return failure.exception, str(failure.user_frame or failure.library_frame or failure.message)
+    frame = failure.user_frame or failure.library_frame
+    return {(failure.exception, word) for word in (_first_line(failure.message), str(frame or "")) if word}
+
+
+def _first_line(message: str) -> str:
+    return next(iter(message.strip().splitlines()), "")
 
 
 def _rank(failure: Failure) -> int:
