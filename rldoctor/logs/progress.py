@@ -23,10 +23,10 @@ class Progress:
 
     moves: dict[Series, tuple[Sample, ...]] = field(default_factory=dict)
 
-    def went_on(self, line: LogLine, time: float | None = None) -> bool:
+    def went_on(self, line: LogLine, time: float | None = None, enough: int = ENOUGH) -> bool:
         """Say whether the run finished further steps after a line, whose time may be known from elsewhere."""
         when = line.time if time is None else time
-        return any(self._after(samples, line, when) >= ENOUGH for samples in self.moves.values())
+        return any(self._after(samples, line, when) >= enough for samples in self.moves.values())
 
     def main(self) -> dict[str, tuple[Sample, ...]]:
         """Return for each log the counter that moved most."""

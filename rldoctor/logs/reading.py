@@ -7,16 +7,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from rldoctor.logs import configs, detect, events_file, metrics, phases, shapes, versions
+from rldoctor.logs import configs, detect, events_file, metrics, native, phases, shapes, versions
 from rldoctor.logs.anatomy import NOBODY
 from rldoctor.logs.configs import PrintedConfig
 from rldoctor.logs.detect.sightings import Sighting, merged
 from rldoctor.logs.failures import Failure
 from rldoctor.logs.matchers import build
 from rldoctor.logs.metrics import Steps
+from rldoctor.logs.native import read_native
 from rldoctor.logs.opening import LogFile, find
 from rldoctor.logs.patterns import parse
-from rldoctor.logs.progress import Progress, follow
+from rldoctor.logs.progress import ENOUGH, Progress, follow
 from rldoctor.logs.rereading import Text
 from rldoctor.logs.scanning import scan
 from rldoctor.logs.seen import Seen
@@ -89,7 +90,7 @@ def read(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
 
 
 def _own_patterns(known: Iterable[Shape]) -> Iterator[str]:
-    yield from (HEAD, RAISED, *detect.PATTERNS, *versions.PATTERNS)
+    yield from (HEAD, RAISED, *detect.PATTERNS, *native.PATTERNS, *versions.PATTERNS)
     yield from (key for key, _ in configs.GENERIC)
     for shape in known:
         if shape.key:
@@ -145,7 +146,14 @@ def _failures(text: Text, hits: Mapping[str, tuple[LogLine, ...]], moves: Progre
     found: list[Failure] = []
     for log, first, last in _regions(text, hits):
         found.extend(assemble(text.between(log, first, last)))
-    return tuple(replace(failure, recovered=moves.went_on(failure.line, failure.time)) for failure in found)
+    found.extend(read_native(text, hits))
+    found.sort(key=lambda failure: (text.index[failure.line.file], failure.line.number))
+    return tuple(replace(failure, recovered=_is_recovered(failure, moves)) for failure in found)
+
+
+def _is_recovered(failure: Failure, moves: Progress) -> bool:
+    """Say whether the run went on; for an exception told without a stack one step is enough."""
+    return moves.went_on(failure.line, failure.time, enough=ENOUGH if failure.frames else 1)
 
 
 def _regions(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> list[tuple[int, int, int]]:

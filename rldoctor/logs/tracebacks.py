@@ -41,6 +41,7 @@ MOST_FRAMES: Final = 400  # of a deeper stack its ends are kept
 LONGEST_CODE: Final = 200
 LONGEST_MESSAGE: Final = 4000
 MESSAGE_LINES: Final = 12
+BARE_LINES: Final = 2
 PATIENCE: Final = 120  # lines of its stream after which a traceback without an end is given up
 
 
@@ -155,7 +156,8 @@ class _Stream:
             _add_link(self.open, line, stripped)
         elif self.open is not None:
             self.open.used += 1
-            if self.open.in_message and self.open.used < MESSAGE_LINES and not _is_next(self.open, line):
+            longest = MESSAGE_LINES if self.open.links[-1].frames else BARE_LINES
+            if self.open.in_message and self.open.used <= longest and not _is_next(self.open, line):
                 _lengthen(self.open, stripped)
             elif self.open.used > PATIENCE or not self.open.chained:
                 yield from self.close()

@@ -40,6 +40,11 @@ ROWS: Final = (
     ),
     (
         "connection_lost",
+        "/Failed to (?:connect to GCS (?:at|within)|get cluster ID from GCS)/",
+        r"(?P<peer>GCS)(?: at address (?P<host>[\w.-]+):(?P<port>\d+))?",
+    ),
+    (
+        "connection_lost",
         "/NCCL WARN .{0,80}(?:ibv_modify_qp failed|Connection (?:refused|timed out)|Got completion)/",
         r"(?P<reason>NCCL WARN .{0,200})",
     ),
@@ -78,7 +83,7 @@ INTEGERS: Final = frozenset({"port", "step"})
 NUMBERS: Final = frozenset({"asked_gpus", "present_gpus"})
 SHARED: Final = frozenset({"port", "code", "host"})
 # Logs are full of lines with these words about connections that are tried again.
-RAISED_ONLY: Final = frozenset(key for kind, key, _ in ROWS if kind == "connection_lost")
+RAISED_ONLY: Final = frozenset(key for kind, key, _ in ROWS if kind == "connection_lost" and "GCS" not in key)
 NOT: Final[Mapping[str, tuple[str, ...]]] = {
     "gpu_error": ("out of memory",),
     "disk_full": ("shared memory", "/dev/shm"),

@@ -1,0 +1,41 @@
+# ruff: noqa: E501  lines of logs are long
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rldoctor.logs import LogReading
+
+
+@pytest.mark.parametrize(
+    ("log", "name", "message"),
+    [
+        (
+            "(pid=44) [2026-05-01 11:48:32,338 E 44 44] logging.cc:118: Unhandled exception: St12system_error. what(): Resource temporarily unavailable /opt/x.so(+0x18) [0x7e]\n",
+            "std::system_error",
+            "Resource temporarily unavailable",
+        ),
+        (
+            "terminate called after throwing an instance of 'c10::Error'\n  what():  CUDA error: device-side assert triggered\n",
+            "c10::Error",
+            "CUDA error: device-side assert triggered",
+        ),
+        (
+            "[2026-05-01 11:48:32,338 C 44 44] (raylet) worker_pool.cc:570:  Check failed: shim_pid.has_value() no pid\n",
+            "check failed",
+            "shim_pid.has_value() no pid",
+        ),
+    ],
+)
+def test_failures_of_native_code(
+    reading: Callable[..., LogReading], log: str, name: str, message: str
+) -> None:
+    (failure,) = reading(log).failures
+    assert (failure.exception, failure.message, failure.line.number) == (name, message, 1)
+
+
+def test_a_lost_gcs_is_a_lost_connection(reading: Callable[..., LogReading]) -> None:
+    line = "[2026-05-01 11:24:34,294 E 39 39] rpc_client.h:204: Failed to connect to GCS within 20 seconds. GCS may have been killed.\n"
+    (event,) = reading(line).events
+    assert (event.kind, event.fields["peer"]) == ("connection_lost", "GCS")
