@@ -1,0 +1,127 @@
+"""The story of check: branches of a script, several files, order, and edits until nothing is left."""
+
+from pathlib import Path
+
+import pytest
+
+from rldoctor import check as module
+from rldoctor import expr
+from rldoctor.check import Checked, check
+from rldoctor.facts import ToldFacts
+from rldoctor.fix import chosen, fix
+from rldoctor.rules import Index, Rule, Rung, Trigger
+
+SCRIPT = """\
+python3 -m verl.trainer.main_ppo --config-name=ppo_megatron_trainer \\
+    actor_rollout_ref.actor.strategy=megatron \\
+    actor_rollout_ref.actor.megatron.expert_model_parallel_size=16 \\
+    trainer.nnodes=4
+"""
+BRANCHES = """\
+if nvidia-smi | grep -q H100; then EP=16; else EP=2; fi
+python3 -m verl.trainer.main_ppo actor_rollout_ref.actor.strategy=megatron \\
+    actor_rollout_ref.actor.megatron.expert_model_parallel_size=$EP trainer.nnodes=4
+"""
+
+
+def rule(name: str, when: str, *rungs: Rung, severity: str = "error") -> Rule:
+    return Rule(
+        id=name, phase="train", severity=severity, title=name, explanation="", references=("x",),
+        family="config", verdict="config", on=(Trigger("config"),), when=expr.compile(when), remedies=rungs,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def rung(concept: str, text: str, safety: str = "safe") -> Rung:
+    return Rung("a cure", safety, set={concept: expr.compile(text)})  # type: ignore[arg-type]
+
+
+FEWER = rule("too-many", "train.ep > 4", rung("train.ep", "halve(train.ep)"))
+
+
+def use(patch: pytest.MonkeyPatch, *rules: Rule) -> None:
+    index = Index.of(rules)
+    patch.setattr(module, "index", lambda: index)
+
+
+def run(folder: Path, text: str = SCRIPT, *more: str) -> Checked:
+    path = folder / "train.sh"
+    path.write_text(text)
+    return check([str(path), *more], ToldFacts())
+
+
+def test_what_holds_on_one_branch_of_the_script_is_possible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, FEWER, rule("always", "train.nodes == 4"))
+    found = {finding.rule: finding for finding in run(tmp_path, BRANCHES).report.findings}
+    assert (found["too-many"].confidence, found["always"].confidence) == ("possible", "certain")
+    assert "branch" in found["too-many"].assumes[-1]
+
+
+def test_findings_stand_by_severity_then_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(
+        monkeypatch,
+        rule("late-error", "train.nodes == 4"),
+        rule("early-hint", "train.ep == 16", severity="hint"),
+        rule("early-error", "train.ep == 16"),
+    )
+    checked = run(tmp_path)
+    assert [finding.rule for finding in checked.report.findings] == [
+        "early-error",
+        "late-error",
+        "early-hint",
+    ]
+    assert checked.report.summary == "2 errors, 1 hint in 1 file."
+
+
+def test_the_same_rule_in_two_files_is_two_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, FEWER)
+    other = tmp_path / "other.sh"
+    other.write_text(SCRIPT)
+    checked = run(tmp_path, SCRIPT, str(other))
+    assert [finding.id for finding in checked.report.findings] == ["too-many", "too-many#2"]
+    assert {finding.subject for finding in checked.report.findings} == {
+        str(tmp_path / "train.sh"),
+        str(other),
+    }
+
+
+def test_fixing_goes_on_until_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, FEWER)
+    run(tmp_path)
+    fixed = fix([str(tmp_path / "train.sh")], ToldFacts())
+    assert (tmp_path / "train.sh").read_text() == SCRIPT.replace("size=16", "size=4")
+    assert fixed.checked.report.findings == () and len(fixed.applied) == 2
+    assert [path.name for path in tmp_path.glob("*backup*")] == ["train.sh.rldoctor-backup"]
+    assert (tmp_path / "train.sh.rldoctor-backup").read_text() == SCRIPT
+
+
+def test_rules_that_undo_each_other_do_not_go_on_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(
+        monkeypatch,
+        rule("up", "train.ep == 2", rung("train.ep", "16"), severity="warning"),
+        rule("down", "train.ep == 16", rung("train.ep", "2"), severity="warning"),
+    )
+    run(tmp_path)
+    fixed = fix([str(tmp_path / "train.sh")], ToldFacts())
+    assert 1 <= len(fixed.applied) <= 2
+    assert len(fixed.left) == 1
+
+
+def test_two_edits_of_the_same_text_are_not_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(
+        monkeypatch,
+        rule("first", "train.ep == 16", rung("train.ep", "2"), severity="warning"),
+        rule("second", "train.ep > 8", rung("train.ep", "4"), severity="warning"),
+    )
+    (edit,) = chosen(run(tmp_path), unsafe=False)
+    assert edit.new.endswith("size=2")
+
+
+def test_possible_findings_are_not_fixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, FEWER)
+    assert chosen(run(tmp_path, BRANCHES), unsafe=True) == ()
