@@ -11,7 +11,7 @@ from rldoctor.report.redact import redact
 from rldoctor.types import Edit, Evidence, Finding, Remedy, Report
 
 WIDTH: Final = 100
-SHOWN_EVIDENCE: Final = 6
+SHOWN_LINES: Final = 4
 SHOWN_HINTS: Final = 8
 LONGEST_SOURCE: Final = 16 * 2**20
 
@@ -84,7 +84,8 @@ def _diagnosis(report: Report) -> Iterator[Line]:
 
 def _root(root: Finding, consequences: Iterable[Finding]) -> Iterator[Line]:
     yield Line(f"{root.severity}: {root.title} [{root.rule}]", _style(root))
-    for piece in root.evidence[:SHOWN_EVIDENCE]:
+    seen = [piece for piece in root.evidence if piece.key is None][:SHOWN_LINES]
+    for piece in (*seen, *(piece for piece in root.evidence if piece.key is not None)):
         yield Line(f"    {_where(piece)}{_clip(piece.text)}", "dim")
     yield from _why(root)
     yield from _remedies(root.remedies)
