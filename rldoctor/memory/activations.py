@@ -1,0 +1,211 @@
+"""Activations: what a layer keeps for the backward pass, and what it needs for a moment there.
+
+All sizes are bytes for each token that a rank sees, after context and Ulysses parallelism.
+bf16 takes 2 bytes. Korthikanti et al., arXiv:2205.05198 §4 counts the same tensors for GPT-3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from rldoctor.memory.layout import Setup
+from rldoctor.models import MLA, Gated, Shape
+
+BF16 = 2
+FP32 = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A tensor of a layer: bytes a token, and the group by which recomputation drops it."""
+
+    group: str
+    bytes: float
+
+
+DROPPED = {
+    "core_attn": ("scores",),
+    "layernorm": ("norm",),
+    "mla_up_proj": ("mla_up",),
+    "mlp": ("dense",),
+    "moe_act": ("expert_act", "expert_fc1_act"),
+    "moe": ("router", "expert_in", "expert_fc1", "expert_act", "expert_out", "shared"),
+    "shared_experts": ("shared",),
+}
+
+
+def tokens(setup: Setup) -> float:
+    """Return the tokens of a micro-batch on one rank."""
+    if setup.batch is None:
+        return 0.0
+    return setup.batch.tokens / (setup.parallel.cp * setup.parallel.ulysses)
+
+
+def stream(setup: Setup) -> float:
+    """Return bytes a token of the residual stream: whole, or split by sequence parallelism."""
+    whole = BF16 * setup.shape.hidden_size
+    return whole / setup.parallel.tp if setup.parallel.sequence_parallel else whole
+
+
+def parts(setup: Setup, index: int) -> list[Part]:
+    """Return what a layer's forward pass computes and its backward pass wants, without recomputation."""
+    shape = setup.shape
+    found = list(_around(setup))
+    gated = shape.gated
+    if gated is not None and shape.is_linear(index):
+        found += _linear(setup, gated)
+    else:
+        found += _attention(setup)
+    found += _experts(setup) if shape.is_moe(index) else _dense(setup)
+    return found
+
+
+def _around(setup: Setup) -> Iterator[Part]:
+    """Yield the residual stream before each half, the norms' outputs, and dropout masks of one byte."""
+    each = stream(setup)
+    yield Part("input", each)
+    yield Part("residual", each)
+    yield Part("norm", 2 * each)
+    if setup.kernels.stack == "eager":
+        yield Part("norm", 2 * (2 * each + each))  # fp32 copy and the normalised bf16 of each norm
+    if setup.kernels.dropout:
+        yield Part("mask", each)
+
+
+def _attention(setup: Setup) -> Iterator[Part]:
+    shape, tp = setup.shape, setup.parallel.tp
+    if shape.mla is not None:
+        yield from _latent(setup, shape.mla)
+        values = shape.num_heads * shape.mla.v_head_dim
+    else:
+        values = shape.num_heads * shape.head_dim
+        keys = max(shape.num_kv_heads, tp) * shape.head_dim
+        yield Part("qkv", BF16 * (values + 2 * keys) / tp)
+        if shape.qk_norm:
+            yield Part("qkv", BF16 * (values + keys) / tp)
+    yield Part("core", BF16 * values / tp)
+    yield from _core(setup)
+
+
+def _core(setup: Setup) -> Iterator[Part]:
+    """Yield what the attention kernel keeps: a log-sum-exp a head, or all scores where it is not fused."""
+    heads = setup.shape.num_heads / setup.parallel.tp
+    if setup.kernels.flash:
+        yield Part("core", FP32 * heads)
+        return
+    length = setup.batch.seq_len / setup.parallel.cp if setup.batch else 0
+    kept = BF16 + (1 + BF16 if setup.kernels.dropout else 0)
+    yield Part("scores", heads * length * setup.parallel.cp * kept)
+
+
+def _latent(setup: Setup, mla: MLA) -> Iterator[Part]:
+    shape, tp = setup.shape, setup.parallel.tp
+    down = (mla.q_lora_rank or 0) + mla.kv_lora_rank + mla.qk_rope_head_dim
+    yield Part("qkv", 2 * BF16 * down)
+    width = mla.qk_nope_head_dim + mla.qk_rope_head_dim
+    queries, keys = shape.num_heads * width, shape.num_heads * (mla.qk_nope_head_dim + mla.v_head_dim)
+    yield Part("mla_up", BF16 * (2 * queries + keys + shape.num_heads * mla.v_head_dim) / tp)
+
+
+def _linear(setup: Setup, gated: Gated) -> Iterator[Part]:
+    """Yield a gated delta net's projections, convolution, states a chunk and gated output."""
+    tp = setup.parallel.tp
+    mixed = 2 * gated.key_width + gated.value_width
+    yield Part("qkv", BF16 * 2 * mixed / tp)
+    yield Part("core", BF16 * 3 * gated.value_width / tp)
+    yield Part("core", FP32 * gated.value_heads * gated.key_dim * gated.value_dim / (64 * tp))
+
+
+def _dense(setup: Setup) -> Iterator[Part]:
+    ffn, tp = setup.shape.ffn_hidden_size, setup.parallel.tp
+    up = 2 if setup.shape.gated_mlp else 1
+    extra = 1 if setup.kernels.stack == "eager" and setup.shape.gated_mlp else 0
+    yield Part("dense", BF16 * (up + 1 + extra) * ffn / tp)
+
+
+def rows(setup: Setup) -> float:
+    """Return how many rows reach a rank's experts for each of its tokens, on average times the imbalance."""
+    shape, split = setup.shape, setup.parallel
+    share = split.etp / split.tp if split.tp > 1 else 1.0
+    return (shape.moe_topk or 0) * share * setup.kernels.imbalance
+
+
+def _experts(setup: Setup) -> Iterator[Part]:
+    shape, split = setup.shape, setup.parallel
+    count, inner = rows(setup), (shape.moe_ffn or 0) / split.etp
+    up = 2 if shape.gated_mlp else 1
+    share = 1 / split.tp if split.sequence_parallel else 1.0
+    yield Part("router", 3 * FP32 * (shape.num_experts or 0) * share)
+    yield Part("expert_in", BF16 * shape.hidden_size * count)
+    yield Part("expert_fc1", BF16 * up * inner * count)
+    yield Part("expert_act", BF16 * inner * count)
+    if setup.kernels.stack != "te":
+        yield Part("expert_out", BF16 * shape.hidden_size * count)
+    yield Part("shared", BF16 * (up + 1) * shape.shared_ffn / split.tp)
+
+
+def total(found: Iterable[Part]) -> float:
+    """Return bytes a token of some parts."""
+    return sum(part.bytes for part in found)
+
+
+def kept(setup: Setup, index: int) -> float:
+    """Return bytes a token that a layer keeps until its backward pass, under the recomputation in force."""
+    recompute = setup.recompute
+    if recompute.kind == "full":
+        return 0.0 if recompute.offload else stream(setup)
+    every = parts(setup, index)
+    if recompute.alternate_matmuls:
+        return _alternate(setup, every)
+    if recompute.kind == "none":
+        return total(every)
+    gone = {group for module in recompute.modules for group in DROPPED.get(module, ())}
+    return total(part for part in every if part.group not in gone)
+
+
+def _alternate(setup: Setup, every: list[Part]) -> float:
+    """Return what torchtitan's selective mode keeps: attention outputs and every second matrix product."""
+    shape, tp = setup.shape, setup.parallel.tp
+    queries, keys = shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim
+    products = queries + keys + shape.ffn_hidden_size
+    core = total(part for part in every if part.group == "core")
+    return stream(setup) + core + BF16 * products / tp + stream(setup)
+
+
+def gradients(setup: Setup, index: int) -> float:
+    """Return bytes a token of the gradients that a layer's backward pass needs at its widest point."""
+    shape, tp = setup.shape, setup.parallel.tp
+    up = 2 if shape.gated_mlp else 1
+    inner: float
+    if shape.is_moe(index):
+        inner = _expert_gradients(setup, up)
+    else:
+        inner = BF16 * (up + 1) * shape.ffn_hidden_size / tp
+    return max(inner, _attention_gradients(setup)) + 2 * stream(setup)
+
+
+def _expert_gradients(setup: Setup, up: int) -> float:
+    shape, count = setup.shape, rows(setup)
+    width = (up + 1) * (shape.moe_ffn or 0) / setup.parallel.etp
+    ends = 2 * shape.hidden_size
+    if setup.lora is not None and setup.lora.experts:
+        ends += 2 * shape.hidden_size  # the adapters' own input gradients, before they are added
+        width *= 2
+    return BF16 * (width + ends) * count
+
+
+def _attention_gradients(setup: Setup) -> float:
+    """Return the gradients of q, k, v and the output, and flash attention's fp32 sum of q's."""
+    shape, tp = setup.shape, setup.parallel.tp
+    queries, keys = shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim
+    return (BF16 * (2 * queries + 2 * keys) + FP32 * queries) / tp
+
+
+def working(setup: Setup, index: int) -> float:
+    """Return bytes a token that a layer's backward pass holds beyond what was kept for it."""
+    every = total(parts(setup, index))
+    again = every - kept(setup, index) if setup.recompute.kind != "none" else 0.0
+    if setup.recompute.kind == "full":
+        again = every - stream(setup)
+    return max(0.0, again) + gradients(setup, index)

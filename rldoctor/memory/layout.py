@@ -1,0 +1,218 @@
+"""What memory follows from: a frozen setup of plain values. Whoever knows facts builds one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from rldoctor.models import Shape
+
+GIB: Final = 2**30
+
+Scheme = Literal["fsdp", "megatron", "megatron_fsdp", "ddp", "zero1", "zero2", "zero3"]
+Granularity = Literal["none", "selective", "full"]
+HeadKind = Literal["full", "fused", "chunked_tokens", "chunked_vocab", "value", "none"]
+Stack = Literal["te", "eager", "compiled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """How the ranks share a model. ``pieces`` are the layers of each virtual stage where they are uneven."""
+
+    world: int = 1
+    tp: int = 1
+    pp: int = 1
+    vpp: int = 1
+    cp: int = 1
+    ulysses: int = 1
+    ep: int = 1
+    etp: int = 1
+    sequence_parallel: bool = False
+    shard: int = 0
+    group: int = 0
+    pieces: tuple[int, ...] = ()
+
+    @property
+    def dp(self) -> int:
+        """Return the data parallel size: ranks that see different samples."""
+        return max(1, self.world // (self.tp * self.pp * self.cp * self.ulysses))
+
+    @property
+    def edp(self) -> int:
+        """Return how many ranks hold the same experts."""
+        return max(1, self.world // (self.etp * self.ep * self.pp))
+
+    @property
+    def replicas(self) -> int:
+        """Return over how many ranks sharded states are spread: data, context and Ulysses ranks."""
+        return self.shard or self.dp * self.cp * self.ulysses
+
+    @property
+    def expert_replicas(self) -> int:
+        """Return over how many ranks an expert's sharded states are spread."""
+        return min(self.edp, self.shard) if self.shard else self.edp
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """How parameters, gradients and optimizer state are kept; bytes a parameter.
+
+    ``weight`` is a copy to compute with that is held beside the master copy (Megatron); 0 where
+    the master copy is gathered and cast (FSDP). ``gathered`` and ``reduce`` are what a gathered
+    parameter and a gradient on the wire take.
+    """
+
+    scheme: Scheme = "fsdp"
+    weight: float = 0.0
+    master: float = 4.0
+    grad: float = 4.0
+    moments: float = 8.0
+    gathered: float = 2.0
+    reduce: float = 4.0
+    shard_optimizer: bool = True
+    foreach: bool = False
+    reshard: bool = True
+    grad_in_backward: bool = False
+    fused_wgrad: bool = True
+    double_buffer: bool = False
+    on_host: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One micro-batch of a data parallel rank, before context and Ulysses parallelism split it."""
+
+    tokens: int
+    seq_len: int
+    micro_batches: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Recompute:
+    """What is computed again in the backward pass. ``layers`` None: all that ``kind`` reaches."""
+
+    kind: Granularity = "none"
+    modules: frozenset[str] = frozenset()
+    layers: int | None = None
+    offload: bool = False
+    alternate_matmuls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How logits become a loss. ``kept``: the full-precision logits stay referenced in the backward pass."""
+
+    kind: HeadKind = "full"
+    chunk: int = 0
+    kept: bool = False
+    entropy: bool = False
+    fused_loss: bool = False
+    compiled: bool = False
+    upcast: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """What the layers are made of, as far as memory notices."""
+
+    stack: Stack = "eager"
+    flash: bool = True
+    dropout: bool = False
+    fp8: bool = False
+    imbalance: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Adapters on the linear layers; ``slots`` of them are held at once. ``experts``: on experts too."""
+
+    rank: int
+    slots: int = 1
+    experts: bool = True
+    attention_only: bool = False
+    base: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """An engine on a rank's GPU. ``fraction`` is the share of the GPU that it is given."""
+
+    engine: str
+    tp: int = 1
+    ep: int = 1
+    pp: int = 1
+    dp: int = 1
+    dp_attention: bool = False
+    fraction: float | None = None
+    weight_bytes: float = 2.0
+    kv_bytes: float = 2.0
+    kv_tokens: int | None = None
+    kv_gib: float | None = None
+    max_seqs: int = 256
+    batched_tokens: int = 8192
+    max_model_len: int | None = None
+    eager: bool = False
+    colocated: bool = False
+    sleeps: bool = False
+    drops_weights: bool = False
+    graphs: int = 35
+
+
+@dataclass(frozen=True, slots=True)
+class Offload:
+    """What the trainer moves to the host while others work, phase by phase."""
+
+    params: bool = False
+    grads: bool = False
+    optimizer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The models beside the policy: a frozen reference, a critic, a reward model."""
+
+    ref: bool = False
+    ref_offload: bool = False
+    ref_tokens: int | None = None
+    critic: Setup | None = None
+    reward: Shape | None = None
+    reward_tp: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Everything that a rank's memory follows from. ``stage`` picks a pipeline stage; None is the fullest."""
+
+    shape: Shape
+    parallel: Parallel = Parallel()
+    states: States = States()
+    batch: Batch | None = None
+    logprob_tokens: int | None = None
+    recompute: Recompute = Recompute()
+    head: Head = Head()
+    kernels: Kernels = Kernels()
+    lora: Lora | None = None
+    rollout: Rollout | None = None
+    offload: Offload = Offload()
+    others: Others = field(default_factory=Others)
+    sync_bucket: int | None = None
+    gpu: str = ""
+    gpu_gib: float | None = None
+    expandable: bool = False
+    stage: int | None = None
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One part of a phase's memory: bytes on one rank, the arithmetic, and where the formula is from."""
+
+    name: str
+    bytes: float
+    formula: str = ""
+    source: str = ""
+
+    @property
+    def gib(self) -> float:
+        """Return the term in GiB."""
+        return self.bytes / GIB

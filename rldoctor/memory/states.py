@@ -1,0 +1,176 @@
+"""Parameters, gradients and optimizer state on one rank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rldoctor.memory.layout import Lora, Setup, Term
+from rldoctor.memory.stages import Piece, of_stage
+from rldoctor.models import Shape, parameters
+
+ZERO = "ZeRO, arXiv:1910.02054 §3"
+MEGATRON = (
+    "Megatron-LM megatron/training/theoretical_memory_usage.py, docs/user-guide/features/dist_optimizer.md"
+)
+FSDP = "torch/distributed/fsdp/_fully_shard: sharded master parameters, gradients of the same dtype"
+SOURCES = {"fsdp": FSDP, "megatron": MEGATRON, "megatron_fsdp": "Megatron-LM core/distributed/fsdp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Parameters that one rank computes with, before data parallel ranks share them: dense, and experts'."""
+
+    dense: float
+    expert: float = 0.0
+
+    @property
+    def all(self) -> float:
+        """Return both together."""
+        return self.dense + self.expert
+
+    def __add__(self, other: Held) -> Held:
+        return Held(self.dense + other.dense, self.expert + other.expert)
+
+
+def layer(setup: Setup, index: int) -> Held:
+    """Return a layer's parameters on one rank: matrices over tp, experts over ep and etp, norms whole."""
+    shape, split = setup.shape, setup.parallel
+    gated = shape.gated
+    mixer: float
+    if gated is not None and shape.is_linear(index):
+        mixer = parameters.linear_attention(shape, gated)
+    else:
+        mixer = parameters.attention(shape)
+    whole = shape.norms_per_layer * parameters.norm(shape) + _replicated(shape)
+    dense = (mixer - _replicated(shape)) / split.tp
+    if not shape.is_moe(index):
+        return Held(dense + whole + parameters.dense(shape) / split.tp)
+    dense += parameters.shared(shape) / split.tp
+    own = (shape.num_experts or 0) / split.ep
+    return Held(dense + whole + parameters.router(shape), own * parameters.expert(shape) / split.etp)
+
+
+def _replicated(shape: Shape) -> int:
+    """Return what tensor parallelism leaves whole in MLA: the down projections."""
+    if shape.mla is None:
+        return 0
+    down = (shape.mla.q_lora_rank or 0) + shape.mla.kv_lora_rank + shape.mla.qk_rope_head_dim
+    return shape.hidden_size * down
+
+
+def piece(setup: Setup, part: Piece) -> Held:
+    """Return the parameters of a virtual stage on one rank; a tied head on a stage of its own is a copy."""
+    shape, tp = setup.shape, setup.parallel.tp
+    held = Held(0.0)
+    for index in part.layers:
+        held += layer(setup, index)
+    if part.mtp:
+        extra = parameters.multi_token(shape) - parameters.layer(shape, shape.num_layers - 1)
+        one = layer(setup, shape.num_layers - 1) + Held(extra / tp)
+        held += Held(one.dense * part.mtp, one.expert * part.mtp)
+    return held + Held(_ends(setup, part))
+
+
+def _ends(setup: Setup, part: Piece) -> float:
+    shape, tp = setup.shape, setup.parallel.tp
+    matrix = parameters.embedding(shape) / tp
+    found = 0.0
+    if part.embeds:
+        found += matrix + shape.positions * shape.hidden_size + shape.vision_params
+    if part.heads:
+        found += parameters.norm(shape)
+        found += 0.0 if shape.tie_embeddings and part.embeds else matrix
+    if part.mtp and not part.embeds:
+        found += matrix  # multi-token prediction embeds again
+    return found
+
+
+def held(setup: Setup, stage: int) -> Held:
+    """Return the parameters of a pipeline stage on one rank."""
+    total = Held(0.0)
+    for part in of_stage(setup, stage):
+        total += piece(setup, part)
+    return total
+
+
+def adapters(setup: Setup, stage: int) -> Held:
+    """Return the parameters of LoRA on a stage: rank × (inputs + outputs) of each linear layer it is on."""
+    lora = setup.lora
+    if lora is None:
+        return Held(0.0)
+    total = Held(0.0)
+    for part in of_stage(setup, stage):
+        for index in part.layers:
+            total += _adapter(setup, lora, index)
+    return total
+
+
+def _adapter(setup: Setup, lora: Lora, index: int) -> Held:
+    shape, each = setup.shape, lora.rank * lora.slots
+    h, tp = shape.hidden_size, setup.parallel.tp
+    queries, keys = shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim
+    attention = (h + queries) * 2 + (h + keys) * 2
+    if lora.attention_only:
+        return Held(each * attention / tp)
+    if not shape.is_moe(index):
+        return Held(each * (attention + 3 * (h + shape.ffn_hidden_size)) / tp)
+    own = (shape.num_experts or 0) / setup.parallel.ep if lora.experts else 0.0
+    return Held(each * attention / tp, each * own * 3 * (h + (shape.moe_ffn or 0)))
+
+
+def shards(setup: Setup) -> dict[str, tuple[int, int]]:
+    """Return over how many ranks weights, gradients and optimizer state are spread: dense, experts."""
+    split, scheme = setup.parallel, setup.states.scheme
+    full = (max(1, split.replicas), max(1, split.expert_replicas))
+    one = (1, 1)
+    sharded = setup.states.shard_optimizer
+    return {
+        "weight": full if scheme in ("fsdp", "zero3", "megatron_fsdp") else one,
+        "grad": full if scheme in ("fsdp", "zero2", "zero3", "megatron_fsdp") else one,
+        "optimizer": full if scheme not in ("ddp", "megatron") or (scheme == "megatron" and sharded) else one,
+    }
+
+
+def spread(params: Held, over: tuple[int, int], size: float) -> float:
+    """Return the bytes of parameters of ``size`` bytes each, spread over ranks."""
+    return (params.dense / over[0] + params.expert / over[1]) * size
+
+
+def terms(setup: Setup, stage: int) -> Iterator[Term]:
+    """Yield parameters, gradients and optimizer state of a training rank."""
+    kept, over = setup.states, shards(setup)
+    whole = held(setup, stage)
+    trained = whole if setup.lora is None else adapters(setup, stage)
+    source = SOURCES.get(kept.scheme, ZERO)
+    if setup.lora is not None:
+        yield _term("frozen parameters", whole, over["weight"], setup.lora.base, source)
+    if kept.weight:
+        yield _term("parameters", trained, over["weight"], kept.weight, source)
+    master = over["optimizer"] if kept.weight else over["weight"]
+    name = "master parameters" if kept.weight else "parameters"
+    yield _term(name, trained, master, kept.master * (1 - kept.on_host if kept.weight else 1), source)
+    if not kept.grad_in_backward:
+        yield _term("gradients", trained, over["grad"], kept.grad, source)
+    yield _term("optimizer state", trained, over["optimizer"], kept.moments * (1 - kept.on_host), source)
+
+
+def _term(name: str, params: Held, over: tuple[int, int], size: float, source: str) -> Term:
+    parts = [f"{params.dense / 1e6:.1f}M / {over[0]}"]
+    if params.expert:
+        parts.append(f"{params.expert / 1e6:.1f}M / {over[1]}")
+    text = f"({' + '.join(parts)}) × {size:g} B"
+    return Term(name, spread(params, over, size), text, source)
+
+
+def step_temporaries(setup: Setup, stage: int) -> Term:
+    """Return what an optimizer step allocates for a moment: torch's foreach AdamW copies one fp32 shard."""
+    params = adapters(setup, stage) if setup.lora is not None else held(setup, stage)
+    size = 4.0 if setup.states.foreach else 0.0
+    over = shards(setup)["optimizer"]
+    return Term(
+        "optimizer step",
+        spread(params, over, size),
+        "one fp32 copy of the shard" if size else "fused: none",
+        "torch/optim/adamw.py:_multi_tensor_adamw (exp_avg_sq_sqrt)",
+    )

@@ -1,0 +1,80 @@
+"""The moments of a training step at which a rank may hold most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rldoctor.memory import activations, fsdp, logits, states
+from rldoctor.memory.layout import Setup, Term
+from rldoctor.memory.stages import Piece, in_flight, of_stage
+
+KORTHIKANTI = "arXiv:2205.05198 §4, counted tensor by tensor"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in a phase: what a rank holds then."""
+
+    name: str
+    terms: tuple[Term, ...]
+
+    @property
+    def bytes(self) -> float:
+        """Return the sum of all terms."""
+        return sum(term.bytes for term in self.terms)
+
+
+def moments(setup: Setup, stage: int) -> list[Moment]:
+    """Return the moments of a training step of one pipeline stage."""
+    resident = tuple(states.terms(setup, stage))
+    saved = tuple(kept(setup, stage))
+    found = [Moment("optimizer", (*resident, states.step_temporaries(setup, stage)))]
+    if setup.batch is None:
+        return found
+    layers = (*fsdp.layer_terms(setup, stage), *fsdp.root_terms(setup, stage, head_running=False))
+    found.append(Moment("backward of a layer", (*resident, *saved, *layers, _working(setup, stage))))
+    found.append(Moment("end of backward", (*resident, *fsdp.scatter_of_ends(setup, stage))))
+    if any(part.heads for part in of_stage(setup, stage)):
+        root = tuple(fsdp.root_terms(setup, stage, head_running=True))
+        found.append(Moment("head", (*resident, *saved, *root, logits.term(setup))))
+    return found
+
+
+def piece_kept(setup: Setup, part: Piece) -> float:
+    """Return bytes a token that one micro-batch keeps on a virtual stage."""
+    recompute = setup.recompute
+    layers = list(part.layers) + [setup.shape.num_layers - 1] * part.mtp
+    if recompute.kind != "full" or recompute.layers is None:
+        return sum(activations.kept(setup, index) for index in layers)
+    again, plain = layers[: recompute.layers], layers[recompute.layers :]
+    whole = sum(activations.total(activations.parts(setup, index)) for index in plain)
+    return whole + sum(activations.kept(setup, index) for index in again)
+
+
+def kept(setup: Setup, stage: int) -> Iterator[Term]:
+    """Yield the activations that all micro-batches in flight keep on a stage."""
+    seen, parts = activations.tokens(setup), of_stage(setup, stage)
+    each = [piece_kept(setup, part) for part in parts]
+    flight = in_flight(setup, stage, each)
+    whole = sum(count * size for count, size in zip(flight, each, strict=True)) * seen
+    layers = sum(count * (len(p.layers) + p.mtp) for count, p in zip(flight, parts, strict=True))
+    name = "layer inputs" if setup.recompute.kind == "full" else "activations"
+    text = f"{layers} layers in flight × {seen:.0f} tokens × {whole / max(1, layers * seen):.0f} B"
+    yield Term(name, whole, text, KORTHIKANTI)
+    if setup.recompute.offload and setup.recompute.kind == "full":
+        yield Term("layer inputs on their way to the host", 2 * activations.stream(setup) * seen)
+    yield _final_norm(setup, parts)
+
+
+def _final_norm(setup: Setup, parts: list[Piece]) -> Term:
+    size = 2 * activations.stream(setup) * activations.tokens(setup) if any(p.heads for p in parts) else 0.0
+    return Term("final norm", size, "its input and output", KORTHIKANTI)
+
+
+def _working(setup: Setup, stage: int) -> Term:
+    layers = {index for part in of_stage(setup, stage) for index in part.layers}
+    each = max((activations.working(setup, index) for index in layers), default=0.0)
+    seen = activations.tokens(setup)
+    name = "recomputed layer and its gradients" if setup.recompute.kind != "none" else "gradients of a layer"
+    return Term(name, each * seen, f"{seen:.0f} tokens × {each:.0f} B", KORTHIKANTI)
