@@ -10,6 +10,8 @@ from typing import Final
 from rldoctor.logs.failures import Failure, Frame
 from rldoctor.types import LogLine
 
+SOURCE: Final = re.compile(r"\.(?:py|cpp|cc|cu)\b")
+
 Table = tuple[tuple[re.Pattern[str], str], ...]
 
 
@@ -144,6 +146,11 @@ def of_frames(frames: Sequence[Frame], extra: Table = ()) -> str | None:
 def _first(table: Table, lines: Sequence[str]) -> str | None:
     """Return the phase of the first line that a table knows."""
     return next((phase for text in lines for pattern, phase in table if text and pattern.search(text)), None)
+
+
+def of_text(lines: Sequence[str]) -> str | None:
+    """Return the phase that pieces of a torn stack tell: lines that name a source file."""
+    return _first(TELLING, [line for line in lines if SOURCE.search(line)])
 
 
 def of_call(call: str | None) -> str | None:

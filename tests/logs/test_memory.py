@@ -84,6 +84,16 @@ def test_a6_diagnose_the_stack_tells_the_phase(
     assert event.fields["frames"][-1].startswith(frames[-1][1])
 
 
+def test_a6_diagnose_pieces_of_a_torn_stack_tell_the_phase(reading: Callable[..., LogReading]) -> None:
+    for piece, phase in (
+        (".../conversion/model_bridge.py  stream_weights_to_hf", "sync"),
+        ("calculate_log_probs (/work/ppo_utils.py:672)", "train.logprob"),
+        ("the words update_weights alone tell nothing", None),
+    ):
+        (event,) = memory(reading(f"{piece}\n{MESSAGE}\n"))
+        assert event.phase == phase
+
+
 def test_one_shortage_on_many_ranks_is_one_event(reading: Callable[..., LogReading]) -> None:
     log = "".join(traceback(("/a/train.py", "train_step"), prefix=f"[rank{rank}]: ") for rank in range(8))
     (event,) = memory(reading(log))

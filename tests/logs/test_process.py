@@ -137,6 +137,7 @@ def test_s1_s2_s8_s11_s13_diagnose_lines_that_tell_it_all(
     [
         "RuntimeError: unable to write to file </torch_41>: No space left on device (28) in shared memory",
         "(R pid=1) Failed to establish connection to the metrics exporter agent. Metrics will not be exported; rpc_code: 14",
+        "core_worker.cc:9: Force kill actor request: The actor is dead because its owner has died. INTENDED_SYSTEM_EXIT",
         "[shutdown] engine core exited unexpectedly; starting cleanup",
         "[W501 10:00:00.1 ProcessGroupNCCL.cpp:1487] Warning: destroy_process_group() was not called before program exit",
         '(S pid=4) INFO:     10.2.1.1:40 - "POST /generate HTTP/1.1" 200 OK',

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from rldoctor.logs import phases
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.failures import Failure
 from rldoctor.logs.seen import Seen
@@ -37,6 +38,7 @@ LIMIT: Final = (
 )
 PATTERNS: Final = (*GPU, *HOST, *LIMIT)
 
+NEAR: Final = 6  # lines around a bare message in which a torn stack may tell the phase
 UNITS: Final = {"": 1, "B": 1, "BYTES": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 UNITS.update({"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40})
 SIZE: Final = r"(?P<{0}>\d[\d.]{{0,20}}) ?(?P<{0}_unit>[KMGT]i?B|bytes|B)"
@@ -77,7 +79,9 @@ def _sighting(seen: Seen, line: LogLine, device: str) -> Sighting:
         fields.update(_ray_amounts(text))
     frames = failure.frames if failure else ()
     task = RAY_TASK.search(text)
-    fields["phase"] = seen.phase(line, frames, task[1] if task else failure.call if failure else None)
+    near = [] if frames else [line, *reversed(seen.before(line, NEAR)), *seen.after(line, NEAR)]
+    torn = phases.of_text([other.text for other in near if other.who == line.who])
+    fields["phase"] = torn or seen.phase(line, frames, task[1] if task else failure.call if failure else None)
     fields["step"] = seen.step(line)
     if frames:
         fields["frames"] = [str(frame) for frame in frames]

@@ -28,7 +28,7 @@ RAY: Final = (
     "/(?:Actor|Worker)DiedError|WorkerCrashedError/",
     "/The actor died (?:unexpectedly|because of an error)/",
     "/A worker died or was killed while executing a task by an unexpected system error/",
-    "The actor is dead because its",
+    "The actor is dead because its worker process has died",
     "EngineDeadError",
 )
 PATTERNS: Final = (TABLE, ELASTIC, *CRASHED, *RAY)
