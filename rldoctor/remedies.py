@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -79,7 +79,7 @@ def _plan(rung: Rung, scope: Scope) -> Plan | None:
     for concept, node in rung.set.items():
         name = _target(concept, scope)
         value = None if node == NULL else expr.evaluate(node, scope)
-        if (value is None and node != NULL) or not _can_say(name, scope.facts):
+        if (value is None and node != NULL) or not _can_say(name, value, scope.facts):
             return None
         if value is UNKNOWN or scope.facts.value(name) != value:
             values[name] = value
@@ -97,8 +97,17 @@ def _target(concept: str, scope: Scope) -> str:
     return scope.own(concept)
 
 
-def _can_say(name: str, facts: Facts) -> bool:
-    return name.startswith("env.") or facts.system is None or facts.row(*wording.split(name)) is not None
+def _can_say(name: str, value: Any, facts: Facts) -> bool:
+    if name.startswith("env.") or facts.system is None:
+        return True
+    row = facts.row(*wording.split(name))
+    if row is None or value is UNKNOWN:
+        return row is not None
+    try:
+        _theirs(row, name, value, facts)
+    except RLDoctorError:  # the system has the setting, and no word for this value
+        return False
+    return True
 
 
 def _is_set(name: str, facts: Facts) -> bool:
@@ -149,15 +158,29 @@ def _edit(name: str, value: Any, facts: Facts) -> tuple[Edit, ...]:
     row = facts.row(*wording.split(name))
     if row is None:
         return ()
-    theirs = _theirs(row, value, facts.value(name))
+    theirs = _theirs(row, name, value, facts)
     found = facts.setting(*wording.split(name))
     if found is None:
         absent = row.type == "flag" and theirs is False
-        form: Form = "append" if row.append else dialects.load(str(facts.system)).form
+        form: Form = "append" if row.append or _is_closed(row, facts) else _form(facts)
         return () if absent else sources.insert(document, command, row.key, theirs, form)
     if row.type == "flag" and theirs is False:
         return sources.delete(document, found[1])
     return sources.replace(document, found[1], theirs) if sources.can_edit(found[1]) else ()
+
+
+def _form(facts: Facts) -> Form:
+    return dialects.load(str(facts.system)).form
+
+
+def _is_closed(row: Row, facts: Facts) -> bool:
+    """Say whether the config file below refuses a plain override of a key that it does not have."""
+    below = facts.start.below
+    return bool(below) and dialects.load(str(facts.system)).closed_config and _lacks(below, row)
+
+
+def _lacks(below: Iterable[Setting], row: Row) -> bool:
+    return not any(setting.key in row.keys for setting in below)
 
 
 def _removal(name: str, facts: Facts) -> tuple[Edit, ...]:
@@ -189,8 +212,12 @@ def _settings(facts: Facts) -> Iterator[Setting]:
         yield from command.settings
 
 
-def _theirs(row: Row, value: Any, was: Any) -> Any:
-    return dialects.encode(row, value, None if was is UNKNOWN else was)
+def _theirs(row: Row, name: str, value: Any, facts: Facts) -> Any:
+    """Return a new value in the system's words, inside the text that the key has now."""
+    was = facts.value(name)
+    spoken = facts.table.setting(*wording.split(name)) if facts.table is not None else None
+    text = spoken.value if spoken is not None and spoken.state != "unknown" else None
+    return dialects.encode(row, value, None if was is UNKNOWN else was, text)
 
 
 def _words(plan: Plan, facts: Facts) -> Iterator[str]:
@@ -210,9 +237,7 @@ def _word(name: str, value: Any, facts: Facts) -> Iterator[str]:
     concept, role = wording.split(name)
     row = facts.row(concept, role)
     if row is not None:
-        yield wording.assignment(
-            row, _theirs(row, value, facts.value(name)), dialects.load(str(facts.system)).form
-        )
+        yield wording.assignment(row, _theirs(row, name, value, facts), _form(facts))
         return
     yield from _known_words(concept, role, value)
 

@@ -16,13 +16,23 @@ from rldoctor.dialects.detect import Detection, Mark
 from rldoctor.dialects.detect import detect_among as _detect_among
 from rldoctor.dialects.rows import Dialect, Row, as_json, embedded
 from rldoctor.dialects.values import decode, default, encode
-from rldoctor.types import Document, Fact, RLDoctorError
+from rldoctor.types import Command, Document, Fact, RLDoctorError
 from rldoctor.vocabulary import unknown_word
 
-__all__ = ["NAMES", "Detection", "Dialect", "Row", "computed", "decode", "default", "detect", "encode"]
-__all__ += ["load", "log_shape"]
+__all__ = ["NAMES", "Detection", "Dialect", "Row", "computed", "config_readers", "decode", "default"]
+__all__ += ["detect", "encode", "load", "log_shape"]
 
-NAMES: Final = ("verl", "slime", "chatlearn", "megatron", "trainer_core", "sglang", "ray", "torchrun")
+NAMES: Final = (
+    "verl",
+    "slime",
+    "chatlearn",
+    "megatron",
+    "areal",
+    "trainer_core",
+    "sglang",
+    "ray",
+    "torchrun",
+)
 FOLDER: Final = Path(__file__).parent
 
 
@@ -37,6 +47,13 @@ def load(system: str) -> Dialect:
 def detect(document: Document) -> tuple[Detection, ...]:
     """Return the systems that a document speaks, one detection a world and system, surest first."""
     return _detect_among(document, _marks())
+
+
+def config_readers(command: Command) -> tuple[tuple[str, str], ...]:
+    """Return the systems that may read a config file which a command names, each with the file's name."""
+    named = {setting.key: str(setting.value) for setting in command.settings}
+    pairs = ((mark.system, flag) for mark in _marks() for flag in mark.config_flags)
+    return tuple((system, named[flag]) for system, flag in pairs if flag in named)
 
 
 @cache
@@ -66,6 +83,7 @@ def _marks() -> tuple[Mark, ...]:
             tuple(mark["signature"]),
             tuple(mark["embeds"]),
             mark["launcher"],
+            tuple(mark["config_flags"]),
         )
         for mark in data["marks"]
     )
@@ -73,7 +91,8 @@ def _marks() -> tuple[Mark, ...]:
 
 def _sources() -> tuple[Path, ...]:
     tables = (FOLDER / name / "keys.yaml" for name in NAMES)
-    return (*tables, FOLDER / "rows.py", FOLDER / "table.py", FOLDER.parent / "expr" / "compiling.py")
+    code = (Path(__file__), FOLDER / "rows.py", FOLDER / "table.py", FOLDER.parent / "expr" / "compiling.py")
+    return (*tables, *code)
 
 
 def _build(system: str) -> dict[str, Any]:
@@ -96,6 +115,7 @@ def _build_marks() -> dict[str, Any]:
                 "signature": dialect.signature,
                 "embeds": [embed.system for embed in dialect.embeds],
                 "launcher": dialect.launcher,
+                "config_flags": dialect.config_flags,
             }
             for dialect in own
         ]

@@ -22,6 +22,7 @@ class Mark:
     signature: tuple[str, ...]
     embeds: tuple[str, ...] = ()
     launcher: bool = False
+    config_flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,11 @@ def detect_among(document: Document, marks: Sequence[Mark]) -> tuple[Detection, 
     found = []
     for number, commands in enumerate(document.worlds):
         spoken: dict[tuple[str, Certainty, bool], list[Command]] = {}
+        wrappers = {name for command in commands for name in command.wrapped_by}
         for command in commands:
             for mark, certainty in _speakers(command, marks):
+                if command.program in wrappers and not mark.launcher:
+                    continue  # what it wraps is what runs
                 spoken.setdefault((mark.system, certainty, mark.launcher), []).append(command)
         detections = [
             Detection(system, tuple(several), certainty, number, launcher)
@@ -71,7 +75,7 @@ def _speakers(command: Command, marks: Sequence[Mark]) -> list[tuple[Mark, Certa
 
 def _named(command: Command, mark: Mark) -> bool:
     """Say whether the program's name holds the system's, as ``verl.trainer.main_ppo`` does."""
-    return mark.system in re.split(r"\W+", command.program)
+    return any(mark.system in re.split(r"\W+", name) for name in (command.program, *command.wrapped_by))
 
 
 def _is_dotted(command: Command, mark: Mark) -> bool:
@@ -81,9 +85,8 @@ def _is_dotted(command: Command, mark: Mark) -> bool:
 
 
 def _starts(command: Command, mark: Mark) -> bool:
-    return bool(command.program) and any(
-        _pattern(each).fullmatch(command.program) is not None for each in mark.programs
-    )
+    names = [command.program, *(() if mark.launcher else command.wrapped_by)]
+    return any(name and _pattern(each).fullmatch(name) for each in mark.programs for name in names)
 
 
 def _hits(command: Command, mark: Mark) -> int:

@@ -26,6 +26,7 @@ ROW_KEYS: Final = (
     "hot",
     "env",
     "append",
+    "part",
 )
 
 
@@ -34,6 +35,8 @@ class Row:
     """How a system spells one concept for one role; ``enum`` holds pairs (theirs, ours).
 
     ``append`` marks a key that the system's own config does not have: a new override is ``+key=value``.
+    ``part`` names a part of the value where one text says several things: ``module:name`` of the
+    functions ``read(name, text)`` and ``write(name, text, value)``.
     """
 
     concept: str
@@ -52,6 +55,7 @@ class Row:
     hot: bool = False
     env: bool = False
     append: bool = False
+    part: str | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -71,6 +75,7 @@ class Embed:
 class Dialect:
     """One system's table. ``launcher`` marks programs that start others and train nothing themselves.
 
+    ``closed_config``: an override of a key that the config file lacks is ``+key=value``.
     ``config_flags`` name a config file below the command's own words; ``hydra`` says which flags give
     Hydra's ``path`` and ``name`` of it, and which names the system itself has (``known``).
     """
@@ -84,6 +89,7 @@ class Dialect:
     embeds: tuple[Embed, ...] = ()
     environment: str = "export"
     launcher: bool = False
+    closed_config: bool = False
     config_flags: tuple[str, ...] = ()
     hydra: Mapping[str, Any] = field(default_factory=dict)
     roles: Mapping[str, expr.Node] = field(default_factory=dict)
@@ -101,7 +107,8 @@ class Dialect:
 
 
 _WORDS: Final = ("programs", "signature", "releases", "config_flags")
-_PLAIN: Final = ("system", "form", "environment", "launcher", "hydra", "roles", "upstream", "computed")
+_LOOKED_UP: Final = ("hydra", "roles", "upstream", "computed")
+_PLAIN: Final = ("system", "form", "environment", "launcher", "closed_config", *_LOOKED_UP)
 
 
 def as_json(dialect: Dialect) -> dict[str, Any]:

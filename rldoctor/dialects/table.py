@@ -22,6 +22,7 @@ DIALECT_KEYS: Final = (
     "embeds",
     "environment",
     "launcher",
+    "closed_config",
     "config_flags",
     "hydra",
     "roles",
@@ -57,7 +58,7 @@ def parse(raw: Mapping[str, Any], path: str) -> Dialect:
     computed = f"rldoctor.dialects.{raw['system']}.computed" if (folder / "computed.py").is_file() else None
     return Dialect(
         system=raw["system"],
-        rows=tuple(_row(row) for row in raw["rows"]),
+        rows=tuple(_row(row, raw["system"]) for row in raw["rows"]),
         programs=tuple(raw.get("programs", ())),
         signature=tuple(raw.get("signature", ())),
         releases=tuple(str(release) for release in raw.get("releases", ())),
@@ -65,6 +66,7 @@ def parse(raw: Mapping[str, Any], path: str) -> Dialect:
         embeds=tuple(Embed(**embed) for embed in raw.get("embeds", ())),
         environment=raw.get("environment", "export"),
         launcher=raw.get("launcher", False),
+        closed_config=raw.get("closed_config", False),
         config_flags=tuple(raw.get("config_flags", ())),
         hydra=raw.get("hydra", {}),
         roles={role: expr.compile(str(text)) for role, text in raw.get("roles", {}).items()},
@@ -73,7 +75,7 @@ def parse(raw: Mapping[str, Any], path: str) -> Dialect:
     )
 
 
-def _row(raw: Mapping[str, Any]) -> Row:
+def _row(raw: Mapping[str, Any], system: str) -> Row:
     enum = tuple((_theirs(theirs), ours) for theirs, ours in raw.get("enum", {}).items())
     defaults = sorted(
         ((str(release), value) for release, value in raw.get("defaults", {}).items()),
@@ -96,7 +98,12 @@ def _row(raw: Mapping[str, Any]) -> Row:
         hot=raw.get("hot", False),
         env=raw.get("env", False),
         append=raw.get("append", False),
+        part=_part(raw.get("part"), system),
     )
+
+
+def _part(name: Any, system: str) -> str | None:
+    return None if name is None else f"rldoctor.dialects.{system}.parts:{name}"
 
 
 def _theirs(word: Any) -> Any:

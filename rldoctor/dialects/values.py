@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ NOTHING: Final = frozenset(("none", "null", "~", ""))
 
 def decode(row: Row, value: Any) -> Any:
     """Return the value in the concept's unit and words, UNKNOWN where it cannot be read."""
+    if row.part is not None and value is not None:
+        value = _part(row).read(_part_name(row), str(unquoted(value)))
     if value is UNKNOWN:
         return UNKNOWN
     if row.enum:
@@ -35,11 +38,22 @@ def decode(row: Row, value: Any) -> Any:
     return _scaled(read, row.scale) if row.scale is not None else read
 
 
-def encode(row: Row, value: Any, was: Any = None) -> Any:
+def encode(row: Row, value: Any, was: Any = None, text: Any = None) -> Any:
     """Return the value in the system's own words; a unit that does not divide is rounded away from ``was``.
 
-    Without ``was`` it is rounded up. Raises RLDoctorError where the system cannot say the value.
+    Without ``was`` it is rounded up. ``text`` is what the key says now: a row for a part of it gives back the
+    whole. Raises RLDoctorError where the system cannot say the value.
     """
+    theirs = _encoded(row, value, was)
+    if row.part is None:
+        return theirs
+    whole = row.default if text is None else text
+    if whole is None or whole is UNKNOWN:
+        raise RLDoctorError(f"{row.key} is not written, so no part of it can be changed")
+    return _part(row).write(_part_name(row), str(unquoted(whole)), theirs)
+
+
+def _encoded(row: Row, value: Any, was: Any) -> Any:
     if row.enum:
         return _their_choice(row, value)
     if value is None:
@@ -70,6 +84,14 @@ def unquoted(value: Any) -> Any:
     if isinstance(value, str) and len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
         return value[1:-1]
     return value
+
+
+def _part(row: Row) -> Any:
+    return importlib.import_module(str(row.part).partition(":")[0])
+
+
+def _part_name(row: Row) -> str:
+    return str(row.part).partition(":")[2]
 
 
 def _choice(row: Row, value: Any) -> Any:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from rldoctor import dialects
 from rldoctor.dialects import Dialect
 from rldoctor.facts.modelled import found, roots
 from rldoctor.types import Command, Document, RLDoctorError, Setting
@@ -42,6 +43,21 @@ def below(document: Document, command: Command, dialect: Dialect) -> Below:
     return _read(document, f"{base}/{_stem(name)}.yaml".lstrip("/"))
 
 
+def reader_of(document: Document, command: Command) -> str | None:
+    """Return the system that the config file named by a command is written for, None where nobody tells."""
+    for system, name in dialects.config_readers(command):
+        path = _path(document, name)
+        if path is None:
+            continue
+        try:
+            inner = _parsed(str(path), path.stat().st_mtime_ns)
+        except RLDoctorError:  # told again, with its place, when the system's own facts are asked for
+            continue
+        if any(each.system == system and each.certainty == "certain" for each in dialects.detect(inner)):
+            return system
+    return None
+
+
 def _stem(name: Setting) -> str:
     return str(name.value).strip("'\"").removesuffix(".yaml").removesuffix(".yml")
 
@@ -70,7 +86,7 @@ def _absent(document: Document, name: str) -> Below:
 
 
 def _read(document: Document, name: str) -> Below:
-    path = next((place for place in _places(name, document) if place.is_file()), None)
+    path = _path(document, name)
     if path is None:
         return _absent(document, name)
     try:
@@ -79,6 +95,10 @@ def _read(document: Document, name: str) -> Below:
         return Below(replace(document, problems=(*document.problems, error)), complete=False)
     settings = inner.worlds[0][0].settings if inner.worlds and inner.worlds[0] else ()
     return Below(replace(document, files={**document.files, **inner.files}), settings)
+
+
+def _path(document: Document, name: str) -> Path | None:
+    return next((place for place in _places(name, document) if place.is_file()), None)
 
 
 @lru_cache(maxsize=16)

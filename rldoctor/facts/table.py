@@ -30,7 +30,14 @@ class Spoken:
 def hear(command: Command, below: Sequence[Setting] = ()) -> Spoken:
     """Return a command's settings by key, above those of the config file that it names."""
     settings = {setting.key: setting for setting in (*below, *command.settings)}
+    for number, word in enumerate(command.positional):
+        settings[f"@{number}"] = _positional(f"@{number}", word)
     return Spoken(command, settings, {setting.key: setting for setting in command.env})
+
+
+def _positional(key: str, word: str) -> Setting:
+    state: State = "unknown" if "$" in word or "`" in word else "known"
+    return Setting(key, word, "flag", state=state, depends=(word,) if state == "unknown" else ())
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from rldoctor import dialects, vocabulary
 from rldoctor.dialects import Detection, Row, versions
 from rldoctor.facts import modelled
-from rldoctor.facts.basefile import below
+from rldoctor.facts.basefile import below, reader_of
 from rldoctor.facts.derive import derive
 from rldoctor.facts.present import asked_by_launcher, launched, present
 from rldoctor.facts.table import NO_ARGUMENTS, Table, hear
@@ -158,7 +158,7 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
     """
     if document is None:
         return (_facts(told.system, (), None, (), Start(told)),)
-    detections = dialects.detect(document)
+    detections = _detected(document)
     walked: list[Facts] = []
     for number, world in enumerate(document.worlds):
         here = [each for each in detections if each.world == number]
@@ -171,6 +171,19 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
                 _facts(system, tuple(dict.fromkeys((system, *systems))), base.document, world, start)
             )
     return tuple(walked)
+
+
+def _detected(document: Document) -> tuple[Detection, ...]:
+    """Return who speaks: told by programs and keys, else by the config file that a command names."""
+    found = dialects.detect(document)
+    sure = {id(command) for each in found if each.certainty == "certain" for command in each.commands}
+    read = [
+        Detection(system, (command,), "certain", number)
+        for number, world in enumerate(document.worlds)
+        for command in world
+        if id(command) not in sure and (system := reader_of(document, command)) is not None
+    ]
+    return (*found, *read)
 
 
 def walk_known(document: Document, told: ToldFacts) -> tuple[Facts, ...]:

@@ -17,7 +17,7 @@ _VERBS = {"accelerate": "launch", "uv": "run", "nsys": "profile"}
 _MODULES = re.compile(
     r"torch\.distributed\.(run|launch)"
     r"|accelerate\.commands\.launch|deepspeed\.launcher\.runner"
-    r"|areal\.launcher\.(local|ray|slurm)|debugpy"
+    r"|areal\.(infra\.)?launcher\.(local|ray|slurm)|debugpy"
 )
 _PYTHON = re.compile(r"(python|pypy)(\d(\.\d+)*)?")
 # Options without a value, which would else take the program for one.
