@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rldoctor.sources.shell import arithmetic, conditions, expansion
-from rldoctor.sources.shell.state import MOST_DEPTH, Function, Hint, State, Variable, scalar
+from rldoctor.sources.shell.state import MOST_DEPTH, MOST_NESTING, Function, Hint, State, Variable, scalar
 from rldoctor.sources.shell.text import Piece, Pieces, Word, assumes_of, held, raw
 from rldoctor.sources.shell.worlds import choose, join
 
@@ -53,8 +53,15 @@ def if_(node: Node, state: State, run: RunNode) -> list[State]:
 
 
 def _chain(clauses: list[Node], state: State, run: RunNode) -> list[State]:
-    if not clauses:
+    if not clauses or state.run.nesting >= MOST_NESTING:
         return state.ended("yes")
+    state.run.nesting += 1
+    found = _clause(clauses, state, run)
+    state.run.nesting -= 1
+    return found
+
+
+def _clause(clauses: list[Node], state: State, run: RunNode) -> list[State]:
     first, rest = clauses[0], clauses[1:]
     if first.type == "else_clause":
         return _body(first.named_children, state, run)
@@ -92,43 +99,61 @@ def case(node: Node, state: State, run: RunNode) -> list[State]:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """What a ``case`` looks at, and the variable that it is."""
+    """What a ``case`` looks at, the variable that it is, and whether an arm before may have been the one."""
 
     value: Pieces
     name: str | None
+    open: bool = False
 
 
 def _cases(items: list[Node], subject: _Subject, state: State, run: RunNode) -> list[State]:
-    if not items:
+    while items and (verdict := _fits(items[0], subject, state)) is False:
+        items = items[1:]
+    if not items or state.run.nesting >= MOST_NESTING:
         return state.ended("yes")
-    patterns = items[0].children_by_field_name("value")
+    body = _falling(items)
+    if verdict and subject.open:
+        return _body(body, state, run)
+    further = replace(subject, open=verdict is None)
+    state.because, state.hint = assumes_of(subject.value), _hint(items[0], subject, state)
+    state.run.nesting += 1
+    found = choose(
+        state,
+        verdict,
+        lambda world: _body(body, world, run),
+        lambda world: _cases(items[1:], further, world, run),
+    )
+    state.run.nesting -= 1
+    return join(found)
+
+
+def _fits(item: Node, subject: _Subject, state: State) -> bool | None:
+    verdicts: list[bool | None] = []
+    for pattern in item.children_by_field_name("value"):
+        start, end = pattern.start_byte, pattern.end_byte
+        text = state.source.text[start:end]
+        excluded = (subject.name, text.strip("\"'")) in state.excluded
+        verdict = False if excluded else conditions.matches(state, subject.value, start, end)
+        verdicts.append(text == "*" or verdict)
+    return True if True in verdicts else None if None in verdicts else False
+
+
+def _hint(item: Node, subject: _Subject, state: State) -> Hint | None:
+    values = item.children_by_field_name("value")
+    texts = [state.source.text[each.start_byte : each.end_byte].strip("\"'") for each in values]
+    plain = subject.name and not any(re.search(r"[*?\[$]", text) for text in texts)
+    return Hint(subject.name or "", tuple(texts)) if plain else None
+
+
+def _falling(items: list[Node]) -> list[Node]:
+    """Return the statements of the first arm, and of those it falls through to by ``;&``."""
     body: list[Node] = []
     for item in items:
         values = item.children_by_field_name("value")
         body += [c for c in item.named_children if c not in values and c.type != "comment"]
         if not any(child.type == ";&" for child in item.children):
             break
-    texts = [state.source.text[each.start_byte : each.end_byte] for each in patterns]
-    verdicts = [
-        True
-        if text == "*"
-        else False
-        if (subject.name, text.strip("\"'")) in state.excluded
-        else conditions.matches(state, subject.value, each.start_byte, each.end_byte)
-        for text, each in zip(texts, patterns, strict=True)
-    ]
-    verdict = True if True in verdicts else None if None in verdicts else False
-    state.because, state.hint = assumes_of(subject.value), None
-    if subject.name and not any(re.search(r"[*?\[$]", text) for text in texts):
-        state.hint = Hint(subject.name, tuple(text.strip("\"'") for text in texts))
-    return join(
-        choose(
-            state,
-            verdict,
-            lambda world: _body(body, world, run),
-            lambda world: _cases(items[1:], subject, world, run),
-        )
-    )
+    return body
 
 
 def for_(node: Node, state: State, run: RunNode) -> list[State]:

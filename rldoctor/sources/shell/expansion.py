@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from rldoctor.sources.shell import arithmetic, braces, lexer, parameters, substitution
 from rldoctor.sources.shell.lexer import Mode, Part
 from rldoctor.sources.shell.parameters import Expanded
-from rldoctor.sources.shell.state import MOST_WORDS, State
+from rldoctor.sources.shell.state import MOST_NESTING, MOST_WORDS, State
 from rldoctor.sources.shell.text import (
     Piece,
     Pieces,
@@ -84,7 +84,11 @@ def _value(state: State, part: Part) -> Expanded:
         if part.start < 0:
             return Expanded((Word((Piece(part.text),)),))
         return Expanded((Word(state.source.literal(part.text, part.start, part.end, part.quoted)),))
+    if state.run.nesting >= MOST_NESTING:
+        return Expanded((Word((unknown(state.source.text[part.start : part.end], "deep nesting"),)),))
+    state.run.nesting += 1
     value = _expanded(state, part)
+    state.run.nesting -= 1
     return value if value.many else Expanded((Word(_placed(state, part, value.pieces)),))
 
 

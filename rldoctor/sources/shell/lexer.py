@@ -157,61 +157,76 @@ def _closing_backtick(text: str, at: int, end: int) -> int:
 
 def skip_double(text: str, at: int, end: int) -> int:
     """Return the offset after the closing quote of the string that opens at ``at``."""
-    at += 1
-    while at < end:
-        if text[at] == '"':
-            return at + 1
-        at = _skip_one(text, at, end, single_quotes=False)
-    return end
+    return _skip(text, at + 1, end, '"')
 
 
 def skip_braces(text: str, at: int, end: int) -> int:
     """Return the offset after the ``}`` that closes the ``{`` at ``at``."""
-    at += 1
-    while at < end:
-        if text[at] == "}":
-            return at + 1
-        at = _skip_one(text, at, end, single_quotes=text[at] == "'" and "'" in text[at + 1 : end])
-    return end
+    return _skip(text, at + 1, end, "}")
 
 
 def skip_parentheses(text: str, at: int, end: int) -> int:
     """Return the offset after the ``)`` that closes the ``(`` at ``at``."""
-    depth = 0
-    while at < end:
-        char = text[at]
-        if char == "(":
-            depth += 1
-        elif char == ")":
-            depth -= 1
-            if depth == 0:
-                return at + 1
-        elif char == "#" and text[at - 1] in " \t\n;(":
-            line = text.find("\n", at, end)
-            at = end if line < 0 else line
-            continue
-        at = at + 1 if char in "()" else _skip_one(text, at, end, single_quotes=True)
-    return end
+    return _skip(text, at + 1, end, ")")
 
 
-def _skip_one(text: str, at: int, end: int, single_quotes: bool) -> int:
+def _skip(text: str, at: int, end: int, closer: str) -> int:
+    """Return the offset after ``closer``, whatever is nested before it skipped over."""
+    open_ = [closer]
+    while at < end and open_:
+        dull = _DULL.match(text, at, end)
+        if dull:
+            at = dull.end()
+        elif text[at] == open_[-1]:
+            open_.pop()
+            at += 1
+        else:
+            at = _nested(text, at, end, open_)
+    return min(at, end)
+
+
+def _nested(text: str, at: int, end: int, open_: list[str]) -> int:
+    """Pass one character of a nested text; what it opens goes on the stack."""
+    char, inside = text[at], open_[-1]
+    if char == "\\":
+        return at + 2
+    if char == "`":
+        return _closing_backtick(text, at, end) + 1
+    if char == "$" and text[at + 1 : at + 2] in ("{", "("):
+        open_.append("}" if text[at + 1] == "{" else ")")
+        return at + 2
+    if inside != '"':
+        return _nested_bare(text, at, end, open_)
+    return at + 1
+
+
+def _nested_bare(text: str, at: int, end: int, open_: list[str]) -> int:
+    char = text[at]
+    if char == '"':
+        open_.append('"')
+    elif char == "(" and open_[-1] == ")":
+        open_.append(")")
+    elif char == "'" and not ('"' in open_ and open_[-1] == "}") and text.find("'", at + 1, end) > 0:
+        return _closing_quote(text, at, end) + 1
+    elif char == "#" and open_[-1] == ")" and text[at - 1] in " \t\n;(":
+        line = text.find("\n", at, end)
+        return end if line < 0 else line
+    return at + 1
+
+
+def _skip_one(text: str, at: int, end: int) -> int:
+    """Return the offset after a character, a quoted text or an expansion of a bare word."""
     dull = _DULL.match(text, at, end)
     if dull:
         return dull.end()
-    char = text[at]
-    if char == "\\":
-        return at + 2
-    if char == "'" and single_quotes:
+    char, following = text[at], text[at + 1 : at + 2]
+    if char == "'":
         return _closing_quote(text, at, end) + 1
     if char == '"':
         return skip_double(text, at, end)
-    if char == "`":
-        return _closing_backtick(text, at, end) + 1
-    if char == "$" and text[at + 1 : at + 2] == "{":
-        return skip_braces(text, at + 1, end)
-    if char == "$" and text[at + 1 : at + 2] == "(":
-        return skip_parentheses(text, at + 1, end)
-    return at + 1
+    if char == "$" and following in ("{", "("):
+        return skip_braces(text, at + 1, end) if following == "{" else skip_parentheses(text, at + 1, end)
+    return _closing_backtick(text, at, end) + 1 if char == "`" else at + (2 if char == "\\" else 1)
 
 
 def words(text: str, start: int, end: int, breaks: str = "") -> Iterator[tuple[int, int]]:
@@ -239,8 +254,5 @@ def _word_end(text: str, at: int, end: int, breaks: str) -> int:
     if text[at] in breaks:
         return at + 2 if text[at] != "(" and text[at + 1 : at + 2] == text[at] else at + 1
     while at < end and text[at] not in _SPACE and text[at] not in breaks:
-        if text.startswith("<(", at):
-            at = skip_parentheses(text, at + 1, end)
-        else:
-            at = _skip_one(text, at, end, single_quotes=True)
+        at = skip_parentheses(text, at + 1, end) if text.startswith("<(", at) else _skip_one(text, at, end)
     return min(at, end)

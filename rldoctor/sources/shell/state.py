@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from rldoctor.sources.shell.text import Piece, Pieces, Source, Span, Word, raw, unprotected
+from rldoctor.sources.shell.text import Piece, Pieces, Source, Span, Word, merged, raw, unprotected
 from rldoctor.sources.told import Told
 from rldoctor.types import Command, Place, RLDoctorError, Setting
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 Status = Literal["yes", "no", "presumed", "open"]
 Stop = Literal["", "exit", "failed", "return", "break", "continue"]
 
-MOST_STEPS = 100_000
+MOST_STEPS = 20_000
+MOST_NESTING = 40
 MOST_TEXT = 1_000_000
 MOST_WORDS = 20_000
-MOST_DEPTH = 24
+MOST_DEPTH = 16
+MOST_PIECES = 512
 
 ALWAYS_SET = re.compile(
     r"HOME|PATH|(OLD)?PWD|USER|LOGNAME|SHELL|HOST(NAME|TYPE)|OSTYPE|MACHTYPE|E?UID|PPID|S?RANDOM|SECONDS|LINENO"
@@ -197,6 +199,9 @@ class State:
 
     def assign(self, name: str, variable: Variable) -> None:
         """Set a variable; too long a value is kept as unknown."""
+        if any(len(word.pieces) > MOST_PIECES for word in variable.words):
+            words = tuple(replace(word, pieces=merged(word.pieces)) for word in variable.words)
+            variable = replace(variable, words=words)
         if sum(len(piece.text) for word in variable.words for piece in word.pieces) > MOST_TEXT:
             self.run.problem(f"the value of {name} grows beyond {MOST_TEXT} bytes")
             variable = scalar((Piece(f"${name}", unknown=True, depends=(name,)),))

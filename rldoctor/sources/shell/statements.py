@@ -7,18 +7,16 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rldoctor.sources.shell import arithmetic, conditions, control, declarations, expansion, simple
+from rldoctor.sources.shell import arithmetic, conditions, control, declarations, expansion, recovery, simple
 from rldoctor.sources.shell.call import REDIRECTS, Call, read_call, redirect
-from rldoctor.sources.shell.state import State, Status
+from rldoctor.sources.shell.state import MOST_NESTING, State, Status
 from rldoctor.sources.shell.text import Pieces, Source
 from rldoctor.sources.shell.worlds import choose, join
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
 
-_MOST_NESTING = 120
 _OPPOSITE: dict[Status, Status] = {"yes": "no", "no": "yes", "open": "open", "presumed": "open"}
-_MOST_REPAIRS = 8
 
 
 @cache
@@ -34,52 +32,21 @@ def parse(source: Source) -> Tree:
     return _parser().parse(source.text.encode("latin-1"))
 
 
+def _root(text: str) -> Node:
+    return _parser().parse(text.encode("latin-1")).root_node
+
+
 def execute(source: Source, state: State) -> list[State]:
     """Follow a source from its first statement to its last, in every world."""
     outer, state.source = state.source, source
     root = parse(source).root_node
     if root.has_error:
         _note_errors(root, state)
-        root = recovered(source.text, root)
+        root = recovery.recovered(source.text, root, _root)
     ends = block(root.named_children, state)
     for end in ends:
         end.source = outer
     return ends
-
-
-def recovered(text: str, root: Node) -> Node:
-    """Return the tree without the lines that break more than themselves, as far as that helps."""
-    for _ in range(_MOST_REPAIRS):
-        broken = _broken(root)
-        if not broken or not any("\n" in text[node.start_byte : node.end_byte] for node in broken):
-            break
-        first = broken[0].start_byte
-        start, end = text.rfind("\n", 0, first) + 1, text.find("\n", first)
-        end = len(text) if end < 0 else end
-        if not text[start:end].strip():
-            break
-        text = text[:start] + " " * (end - start) + text[end:]
-        repaired = parse(Source("", text)).root_node
-        if _size(_broken(repaired)) >= _size(broken):
-            break
-        root = repaired
-    return root
-
-
-def _size(nodes: list[Node]) -> int:
-    return sum(node.end_byte - node.start_byte for node in nodes)
-
-
-def _broken(root: Node) -> list[Node]:
-    """Return the outermost broken nodes, in order."""
-    pending, found = [root], []
-    while pending:
-        node = pending.pop()
-        if node.is_error:
-            found.append(node)
-        elif node.has_error:
-            pending += reversed(node.children)
-    return found
 
 
 def _note_errors(root: Node, state: State) -> None:
@@ -111,7 +78,7 @@ def block(nodes: list[Node], state: State) -> list[State]:
 
 def run(node: Node, state: State, stdin: Pieces | None = None) -> list[State]:
     """Run one statement."""
-    if not state.run.step() or state.run.nesting >= _MOST_NESTING:
+    if not state.run.step() or state.run.nesting >= MOST_NESTING:
         return [state]
     state.run.nesting += 1
     found = _dispatch(node, state, stdin)

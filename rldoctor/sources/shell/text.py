@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -118,6 +119,11 @@ def blurred(text: str, inputs: Pieces) -> Piece:
     return Piece(text, unknown=True, depends=depends_of(inputs), assumes=assumes_of(inputs))
 
 
+def merged(pieces: Pieces) -> Pieces:
+    """Return the text as one piece, its places given up."""
+    return (blurred(raw(pieces), pieces) if is_unknown(pieces) else computed(raw(pieces), pieces),)
+
+
 def assuming(pieces: Pieces, assumes: tuple[str, ...]) -> Pieces:
     """Return the pieces with further assumptions."""
     if not assumes:
@@ -214,7 +220,8 @@ class Source:
         """Return ``text`` that stands for the bytes from ``start`` to ``end``."""
         if PLACEHOLDER[0] in text:
             name = text.replace(PLACEHOLDER[0], "<").replace(PLACEHOLDER[1], ">")
-            return (Piece(name, self.span(start, end), quoted, unknown=True, depends=(decoded(name),)),)
+            blank = re.findall(r"<[^<>]+>", decoded(name))
+            return (Piece(name, self.span(start, end), quoted, unknown=True, depends=tuple(blank)),)
         if self.pieces is None:
             return (Piece(text, Span(self.file, start, end), quoted),)
         found = self.cut(start, end)
