@@ -19,6 +19,7 @@ _MODULES = re.compile(
     r"|accelerate\.commands\.launch|deepspeed\.launcher\.runner"
     r"|areal\.(infra\.)?launcher\.(local|ray|slurm)|debugpy"
 )
+_LIKE_TORCHRUN = re.compile(r"torch\.distributed\.(run|launch)")
 _PYTHON = re.compile(r"(python|pypy)(\d(\.\d+)*)?")
 # Options without a value, which would else take the program for one.
 _BARE = {
@@ -34,10 +35,11 @@ _BARE = {
     "mpirun": r"--(allow-run-as-root|oversubscribe)|-v",
     "ray": r"--(no-wait|verbose|no-verify)",
     "ssh": r"-[ATtnNfqvX]",
-    "numactl": r"--(interleave|localalloc)|-l",
-    "timeout": r"--(foreground|preserve-status)|-v",
-    "env": r"-[i0]?|--ignore-environment",
 }
+# The quiet ones are the other way round: few of their options have a value.
+_VALUED = re.compile(
+    r"-[ugkCnsoeic]|--(unset|chdir|user|group|signal|kill-after|adjustment|cpunodebind|membind)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,27 +120,33 @@ def _python_options_end(words: list[Word]) -> int:
 def _peel_options(found: Peeled, program: str, skip: int, quiet: bool = False) -> bool:
     """Take a wrapper and its options off, up to the command it runs."""
     words = found.inner
-    kind = {"torch.distributed.run": "torchrun", "torch.distributed.launch": "torchrun"}.get(program, program)
-    bare = re.compile(_BARE.get(kind.split()[0], "(?!)"))
-    at = skip
+    at = _options_end(words, program, skip, quiet)
+    found.layers.append(Layer(program, words[0], tuple(words[skip:at]), quiet))
+    found.inner = words[at:]
+    found.script = program == "sbatch" and bool(found.inner)
+    return bool(found.inner)
+
+
+def _options_end(words: list[Word], program: str, at: int, quiet: bool) -> int:
+    first = _LIKE_TORCHRUN.sub("torchrun", program).split()[0]
+    bare = re.compile(_BARE.get(first, "(?!)"))
+    owed = 1 if first in ("timeout", "ssh") else 0
     while at < len(words):
         text = words[at].text
         if text == "--":
-            at += 1
-            break
-        if text in ("-m", "--module") and kind != "uv run":
+            return at + 1
+        if text in ("-m", "--module") and first != "uv":
             break
         if not text.startswith("-"):
-            if kind.split()[0] in ("timeout", "ssh") and at == skip:
-                at, skip = at + 1, -1
-                continue
-            break
+            owed -= 0 if words[at].elastic else 1
+            if owed < 0:
+                break
+            at += 1
+            continue
         following = words[at + 1].text if at + 1 < len(words) else "-"
-        at += 1 if "=" in text or bare.fullmatch(text) or quiet or _ends(following) else 2
-    found.layers.append(Layer(program, words[0], tuple(words[max(skip, 1) : at]), quiet))
-    found.inner = words[at:]
-    found.script = program in ("sbatch", "bash") and bool(found.inner)
-    return bool(found.inner)
+        alone = not _VALUED.fullmatch(text) if quiet else bool(bare.fullmatch(text))
+        at += 1 if "=" in text or alone or _ends(following) else 2
+    return at
 
 
 def _ends(text: str) -> bool:

@@ -189,15 +189,18 @@ def _whole_array(state: State, values: list[tuple[Part, Expanded]]) -> list[Word
     if part.quoted:
         return [replace(w, pieces=tuple(replace(p, quoted=True) for p in w.pieces)) for w in value.words]
     separators = _separators(state)
-    return [field for word in value.words for field in _element_fields(word, separators)]
+    return [field for word in value.words for field in _element_fields(state, word, separators)]
 
 
-def _element_fields(word: Word, separators: str) -> list[Word]:
+def _element_fields(state: State, word: Word, separators: str) -> list[Word]:
     build = _Fields()
     for piece in word.pieces:
         build.add_split(replace(piece, quoted=False) if piece.quoted else piece, separators)
     build.close()
-    return [_globbed(replace(field, span=word.span)) for field in build.done]
+    return [
+        _globbed(replace(field, span=word.span or _balanced(state, extent_of(field.pieces))))
+        for field in build.done
+    ]
 
 
 def _finished(state: State, word: Word, here: Span | None, split: bool) -> Word:

@@ -59,7 +59,8 @@ class Held:
 
 def holder(data: bytes, place: Place) -> Held:
     """Return the array, string or command that a setting is a part of."""
-    node = ancestor(data, place.start, place.end, "array", "string", "raw_string", "command", "heredoc_body")
+    first = place.start - (place.start == place.end and place.start > 0)
+    node = ancestor(data, first, place.end, "array", "string", "raw_string", "command", "heredoc_body")
     while node is not None and node.type in ("string", "raw_string") and place.start <= node.start_byte:
         node = node.parent
         while node is not None and node.type not in ("array", "string", "raw_string", "command"):

@@ -28,14 +28,15 @@ def replace(document: Document, setting: Setting, value: Any) -> tuple[Edit, ...
     data = document.files[place.file]
     if setting.form == "json":
         return (_json(data, setting, place, value),)
-    if setting.value_place is not None:
+    shared = users.is_shared(document, setting)
+    if setting.value_place is not None and not shared:
         return (_literal(data, setting, place, setting.value_place, value),)
     definition = setting.defined_at
     if definition is not None and definition.file in document.files:
         edit = _definition(document, setting, definition, value)
         if edit is not None:
             return (edit,)
-    if users.is_shared(document, setting) or not users.is_whole(setting):
+    if shared or not users.is_whole(setting):
         return ()
     return (splice(data, place.file, place.start, place.end, _word(data, setting, place, value)),)
 
