@@ -29,6 +29,7 @@ NAMES: Final = (
     "megatron",
     "areal",
     "trainer_core",
+    "vllm",
     "sglang",
     "ray",
     "torchrun",

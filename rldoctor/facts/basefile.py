@@ -12,7 +12,7 @@ from typing import Final
 from rldoctor import dialects
 from rldoctor.dialects import Dialect
 from rldoctor.facts.modelled import found, roots
-from rldoctor.types import Command, Document, RLDoctorError, Setting
+from rldoctor.types import Command, Document, Form, RLDoctorError, Setting
 
 UPWARDS: Final = 8
 _UNRESOLVED: Final = re.compile(r"^.*[$`}][^/]*/?")
@@ -33,14 +33,14 @@ def below(document: Document, command: Command, dialect: Dialect) -> Below:
     settings = {setting.key: setting for setting in command.settings}
     named = [settings[flag] for flag in dialect.config_flags if flag in settings]
     if named:
-        return _read(document, str(named[-1].value))
+        return _read(document, str(named[-1].value), dialect.form)
     hydra = dialect.hydra
     name = settings.get(str(hydra.get("name")))
     if name is None or _stem(name) in hydra["known"]:
         return Below(document)
     folder = settings.get(str(hydra.get("path")))
     base = _resolved(str(folder.value)) if folder is not None else ""
-    return _read(document, f"{base}/{_stem(name)}.yaml".lstrip("/"))
+    return _read(document, f"{base}/{_stem(name)}.yaml".lstrip("/"), dialect.form)
 
 
 def reader_of(document: Document, command: Command) -> str | None:
@@ -85,7 +85,7 @@ def _absent(document: Document, name: str) -> Below:
     return Below(document, complete=False)
 
 
-def _read(document: Document, name: str) -> Below:
+def _read(document: Document, name: str, form: Form) -> Below:
     path = _path(document, name)
     if path is None:
         return _absent(document, name)
@@ -94,6 +94,8 @@ def _read(document: Document, name: str) -> Below:
     except RLDoctorError as error:
         return Below(replace(document, problems=(*document.problems, error)), complete=False)
     settings = inner.worlds[0][0].settings if inner.worlds and inner.worlds[0] else ()
+    if form == "flag":
+        settings = tuple(replace(each, key=f"--{each.key.replace('_', '-')}") for each in settings)
     return Below(replace(document, files={**document.files, **inner.files}), settings)
 
 

@@ -14,6 +14,7 @@ from rldoctor.types import Command, Document, LogLine, Place, RLDoctorError, Set
 MOST: Final = 12
 TRIES: Final = 40  # lines that may start a configuration, from the front and from the back
 OVERRIDES: Final = "Error executing job with overrides:"
+ENGINES: Final = {"server_args": 1, "engine_args": 1, "engine_config": 2}  # the last leaves most out
 GENERIC: Final = ((OVERRIDES, "hydra_overrides"), (COMMAND, "command"))
 
 
@@ -65,10 +66,14 @@ def beside(log: str) -> PrintedConfig | None:
 
 
 def config_for(configs: Sequence[PrintedConfig], line: LogLine) -> PrintedConfig | None:
-    """Return the configuration nearest above a line of a log, else the first below, else the first of all."""
+    """Return the configuration nearest above a line of a log, else the first below, else the first of all.
+
+    What an engine prints of itself counts where nobody printed what started it.
+    """
     mine = [printed for printed in configs if printed.line.file == line.file]
     above = [printed for printed in mine if printed.line.number <= line.number]
-    return next((*above[::-1], *mine, *configs).__iter__(), None)
+    ordered = [*above[::-1], *mine, *configs]
+    return min(ordered, key=lambda printed: ENGINES.get(printed.form, 0), default=None)
 
 
 def _document(printed: Found, line: LogLine) -> Document | None:

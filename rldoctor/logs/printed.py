@@ -26,6 +26,22 @@ SHELL_LINE: Final = re.compile(
     r"|(?:python3?|cd|pip|ulimit|echo|source|ray) |$)"
 )
 TRACE: Final = re.compile(r"\+{1,4} (?=\S)")
+# What vLLM's config calls otherwise than the flag that gives it.
+ENGINE_FIELDS: Final = {
+    "model": "model",
+    "tokenizer": "tokenizer",
+    "max_seq_len": "max_model_len",
+    "load_format": "load_format",
+    "tensor_parallel_size": "tensor_parallel_size",
+    "pipeline_parallel_size": "pipeline_parallel_size",
+    "data_parallel_size": "data_parallel_size",
+    "enforce_eager": "enforce_eager",
+    "kv_cache_dtype": "kv_cache_dtype",
+    "seed": "seed",
+    "enable_prefix_caching": "enable_prefix_caching",
+    "enable_chunked_prefill": "enable_chunked_prefill",
+}
+ENGINE_FIELD: Final = re.compile(rf"(?:^|[ ,])({'|'.join(ENGINE_FIELDS)})=('[^']*'|[^\s,]+)")
 LONGEST: Final = 1 << 18
 MOST_LINES: Final = 2000
 SCRIPT_LINES: Final = 80
@@ -120,7 +136,8 @@ def _flag(name: str, value: str) -> str:
 def _known_flags() -> frozenset[str]:
     from rldoctor import dialects
 
-    return frozenset(row.key for system in ("megatron", "slime") for row in dialects.load(system).rows)
+    systems = ("megatron", "slime", "vllm")
+    return frozenset(row.key for system in systems for row in dialects.load(system).rows)
 
 
 def python_dict(seen: Seen, line: LogLine) -> Found | None:
@@ -142,18 +159,41 @@ def python_dict(seen: Seen, line: LogLine) -> Found | None:
 
 
 def server_args(seen: Seen, line: LogLine) -> Found | None:
-    """Read SGLang's printed ServerArgs(…) as the flags that give them."""
-    start = line.text.find("ServerArgs(")
-    end = line.text.rfind(")")
-    values = _call(line.text[start : end + 1])
-    words = [_flag(name, str(value)) for name, value in values.items()]
-    if not words:
+    """Read SGLang's printed ServerArgs(…), since 0.5.20 a dictionary, as the flags that give them."""
+    return _served("python3 -m sglang.launch_server", _arguments(line.text, "server_args="), line)
+
+
+def engine_args(seen: Seen, line: LogLine) -> Found | None:
+    """Read the arguments that a vLLM server prints, all of them or those that are not at their default."""
+    return _served("vllm serve", _arguments(line.text, "args: "), line)
+
+
+def engine_config(seen: Seen, line: LogLine) -> Found | None:
+    """Read what vLLM's engine prints of its config as the flags that give it."""
+    said = line.text.partition("with config: ")[2]
+    values = {ENGINE_FIELDS[found[1]]: found[2].strip("'") for found in ENGINE_FIELD.finditer(said)}
+    return _served("vllm serve", values, line)
+
+
+def _arguments(text: str, before: str) -> Mapping[str, Any]:
+    """Return the constants of the call or dictionary that a line prints."""
+    said = text[text.find(before) + len(before) :]
+    if said.startswith("{"):
+        value = _literal(said)
+        return value if isinstance(value, dict) else {}
+    return _call(said[: said.rfind(")") + 1])
+
+
+def _served(program: str, values: Mapping[str, Any], line: LogLine) -> Found | None:
+    """Return a server's command line; None where nothing of it could be read."""
+    words = [_flag(str(name), str(value)) for name, value in values.items() if _is_plain(value)]
+    if not any(words):
         return None
-    return Found(
-        "python3 -m sglang.launch_server " + " ".join(word for word in words if word),
-        "command",
-        (line.number,),
-    )
+    return Found(f"{program} {' '.join(word for word in words if word)}", "command", (line.number,))
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def _as_yaml(value: Mapping[str, Any], line: LogLine) -> Found:
@@ -200,4 +240,6 @@ FORMS: Final[Mapping[str, Callable[[Seen, LogLine], Found | None]]] = {
     "python_dict": python_dict,
     "pprint": python_dict,
     "server_args": server_args,
+    "engine_args": engine_args,
+    "engine_config": engine_config,
 }
