@@ -111,6 +111,8 @@ def _model(table: Table, role: Role, document: Document | None) -> None:
     for concept, value in _values(shape):
         if (arguments and concept not in ALWAYS) or table.written(concept, role) is not None:
             continue
+        if path.value is None and table.get(concept, role) not in (None, UNKNOWN):
+            continue  # no model is named: the shape is the one that the system builds by default
         source.put(concept, value)
     ends = files.stop_token_ids(folder) if folder is not None else None
     tokens = _Source(table, role, f"files of {folder}", "model.path", trouble)

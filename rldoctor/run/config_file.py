@@ -121,10 +121,14 @@ class ConfigFile:
 def replace(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old or the new bytes, never a part."""
     beside = path.with_name(f"{path.name}.doctor")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # a full disk: what is half must not take room
+        beside.unlink(missing_ok=True)
+        raise
     beside.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     os.fsync(folder)

@@ -15,7 +15,7 @@ from rldoctor.run.tuner import KEY
 from rldoctor.types import Edit, Finding, Remedy, Report
 
 OUT_OF_MEMORY: Final = "out-of-memory-in-training"
-IN_A_ROW: Final = 6
+IN_A_ROW: Final = 12
 RESTARTS_IN_A_ROW: Final = 3
 IN_ALL: Final = 30
 STUCK_SECONDS: Final = 2 * 3600.0

@@ -60,7 +60,7 @@ class History:
         self.finished = None
 
     def _launched(self, entry: Entry) -> None:
-        self.attempt, self.launched = entry["attempt"], entry["t"]
+        self.attempt, self.launched = entry["attempt"], entry.get("began", entry["t"])
         self.trainer = (entry["pid"], entry.get("created", 0.0))
         self.step = entry.get("step", 0)
 

@@ -57,7 +57,7 @@ def attempt(session: Session, hear: Sequence[Any], pulse: Any) -> tuple[End, lis
     began, kills = time.time(), sightings.kernel_kills()
     child = processes.start(words, session.folder, log)
     try:
-        _note_launch(session, number, child, words)
+        _note_launch(session, number, child, words, began)
         watch = _watch(session, child, tail, hear, pulse)
         end = watch.until_the_end()
     finally:
@@ -74,12 +74,14 @@ def attempt(session: Session, hear: Sequence[Any], pulse: Any) -> tuple[End, lis
     )
     seen = list(sightings.of_end(end, session.folder, sightings.kernel_kills() > kills))
     sightings.free_reserve(session.folder)
-    if any(event["kind"] == "disk_full" for event in (*seen, end.last)) and session.config is not None:
+    if any(event.get("kind") == "disk_full" for event in (*seen, end.last)) and session.config is not None:
         checkpoints.drop_halves(checkpoints.folder(session.folder, session.config.known.settings))
     return end, [*sightings.write(session.folder, seen), *_written(logs, log, events)]
 
 
-def _note_launch(session: Session, number: int, child: processes.Child, words: list[str]) -> None:
+def _note_launch(
+    session: Session, number: int, child: processes.Child, words: list[str], began: float
+) -> None:
     created = psutil.Process(child.pid).create_time() if psutil.pid_exists(child.pid) else 0.0
     step = None
     if session.config is not None:
@@ -88,6 +90,7 @@ def _note_launch(session: Session, number: int, child: processes.Child, words: l
     session.note(
         "launched",
         attempt=number,
+        began=began,
         pid=child.pid,
         created=created,
         command=words,

@@ -80,13 +80,16 @@ class Session:
         return facts.walk_known(self.config.known.document, self.told())[0]
 
     def revise(self, text: Text, **why: Any) -> int | None:
-        """Make a text the next revision of the configuration; None where a person's edit stands before it."""
+        """Make a text the next revision; None where a person's edit, or a full disk, stands before it."""
         assert self.config is not None
         changes = differences(self.config.known, text)
         try:
             revision = self.config.revise(text)
         except HandEditedError:
             self.take_in_hand_edit()
+            return None
+        except OSError as error:  # a full disk: what is in force stays
+            self.screen.say(f"config.yaml cannot be written: {error.strerror}")
             return None
         self.note("edited", revision=revision, changes=changes, text=_words(text), **why)
         return revision

@@ -144,7 +144,7 @@ def _diagnosis(session: Session, failed: Failed) -> Report:
         session.config.take_in()
     if not failed.logs:
         return Report("diagnose", (), "unsure", "The run ended without a word.", ())
-    return diagnose(failed.logs, str(target) if target else None, session.told(), since=failed.since - 1.0)
+    return diagnose(failed.logs, str(target) if target else None, session.told(), since=failed.since)
 
 
 def _cured(session: Session) -> bool:

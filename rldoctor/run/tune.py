@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final
 
 MARGIN: Final = 0.1
-GROWTH: Final = 4.0
+GROWTH, FIRST_GROWTH = 4.0, 2.0
 PAYS: Final = 1.02
 WARM_STEPS, MEASURED_STEPS = 1, 4
 LEAST_GROWTH: Final = 1.05
@@ -41,7 +41,7 @@ class Line:
 
 
 def fit(points: Sequence[Point], held: int) -> Line | None:
-    """Return the line through measured peaks; with one point, through what is held between the steps.
+    """Return the line through measured peaks; with one point, through the least that was ever held.
 
     That first line counts fixed costs as growing ones, so that it errs to the safe side.
     """
@@ -93,7 +93,7 @@ def together(steps: Sequence[Step]) -> Window:
     return Window(
         tokens=max(step.tokens for step in steps),
         peak=max(step.peak for step in steps),
-        held=max(step.held for step in steps),
+        held=min(step.held for step in steps),
         limit=steps[-1].limit,
         step_tokens=max(step.step_tokens for step in steps),
         rate=median(step.step_tokens / step.seconds for step in steps),
@@ -124,7 +124,8 @@ class Climb:
         target = (1 - MARGIN) * window.limit
         if line is None or not window.limit:
             return None
-        wanted = min(line.tokens(target), GROWTH * max(budget, window.tokens))
+        growth = GROWTH if len({point.tokens for point in self.points}) > 1 else FIRST_GROWTH
+        wanted = min(line.tokens(target), growth * budget)
         whole = -(-window.step_tokens // self.ranks)
         wanted = min(wanted, whole * LEAST_GROWTH)
         if self.too_much is not None:
@@ -132,7 +133,8 @@ class Climb:
         new = rounded(wanted)
         if window.peak > target:
             back = rounded(min(wanted, budget * FAILED_SHARE))
-            return Proposal(back, line.peak(back), "the peak is above the margin") if back > 0 else None
+            why = f"the peak is above {1 - MARGIN:.0%} of the limit"
+            return Proposal(back, line.peak(back), why) if back > 0 else None
         if new < budget * LEAST_GROWTH or _micro_batches(whole, new) == _micro_batches(whole, budget):
             return None
         return Proposal(new, line.peak(min(new, whole)), f"{len(self.points)} measured peaks leave room")

@@ -8,7 +8,17 @@ from typing import Any, Final
 from rldoctor.run.config_file import with_values
 from rldoctor.run.session import Session
 from rldoctor.run.tail import LiveEvent
-from rldoctor.run.tune import MEASURED_STEPS, WARM_STEPS, Climb, Point, Proposal, Step, Window, together
+from rldoctor.run.tune import (
+    MARGIN,
+    MEASURED_STEPS,
+    WARM_STEPS,
+    Climb,
+    Point,
+    Proposal,
+    Step,
+    Window,
+    together,
+)
 
 CONCEPT: Final = "batch.max_tokens_per_gpu"
 KEY: Final = "train.max_token_in_packing"
@@ -28,12 +38,18 @@ class Tuner:
     _skip: int = WARM_STEPS
     _awaited: int | None = None
     _train: LiveEvent = field(default_factory=dict)
+    _held: int | None = None
+    _watchful: bool = True
+    _failed: bool = False
 
     def hear(self, event: LiveEvent) -> None:
         """Take in an event; after enough steps judge what is in force, and try the next budget."""
         kind = event["kind"]
-        if kind == "phase_finished" and event.get("phase") == "train":
-            self._train = event
+        if kind == "phase_finished":
+            held = event.get("bytes_allocated")
+            self._held = min(held, self._held or held) if held else self._held
+            if event.get("phase") == "train":
+                self._train = event
         elif kind == "step_finished":
             self._step(event)
         elif kind == "config_applied" and event.get("revision") == self._awaited:
@@ -44,25 +60,40 @@ class Tuner:
     def forget(self) -> None:
         """Leave the budget alone: a person chose it."""
         if self.session.history.open_experiment is not None:
-            self.session.note("measured", verdict="abandoned", why="the budget was edited by hand")
-        self._settle("the budget was edited by hand")
+            self.session.note("measured", verdict="abandoned", why="the budget is another one now")
+        self._watchful = False
+        self._settle("the configuration is changed by somebody else, or cannot be")
 
     def _step(self, event: LiveEvent) -> None:
-        if self.done or self._awaited is not None:
+        if self._awaited is not None or not self._watchful:
             return
         if self._skip:
             self._skip -= 1
             return
-        step = _measured(event, self._train)
+        step = _measured(event, self._train, self._held)
         if step is None:
+            self._watchful = False
             self._settle("no limit of the worker's memory is known")
             return
         self._steps.append(step)
         if len(self._steps) >= MEASURED_STEPS:
-            self._judge(together(self._steps))
+            window, self._steps = together(self._steps), []
+            if self.done:
+                self._look_again(window)
+            else:
+                self._judge(window)
+
+    def _look_again(self, window: Window) -> None:
+        """Lower a settled budget whose peaks have grown above the margin; once a launch is enough."""
+        if window.peak > (1 - MARGIN) * window.limit:
+            self.climb.points.append(Point(window.tokens, window.peak))
+            proposal = self.climb.next(self.budget, window)
+            self._watchful = False
+            if proposal is not None and proposal.budget < self.budget:
+                self.session.screen.say(f"the peak has grown: {window.peak / GIB:.3f} GiB")
+                self._write(proposal.budget, proposal.why)
 
     def _judge(self, window: Window) -> None:
-        self._steps = []
         self.climb.points.append(Point(window.tokens, window.peak))
         experiment = self.session.history.open_experiment
         if experiment is None:
@@ -109,10 +140,19 @@ class Tuner:
         text = with_values(config.known, {KEY: budget})
         self._awaited = self.session.revise(text, reason=reason, by="tuning")
         if self._awaited is None:
-            self.forget()
+            self._abandon(config.known.settings.get(KEY, self.budget))
             return False
         self.budget = budget
         return True
+
+    def _abandon(self, budget: object) -> None:
+        """Measure anew what is in force, after the configuration could not be changed; twice is enough."""
+        if budget != self.budget or self._failed:
+            self.forget()
+            return
+        self._failed, self._skip, self._steps = True, WARM_STEPS, []
+        if self.session.history.open_experiment is not None:
+            self.session.note("measured", verdict="abandoned", why="config.yaml could not be changed")
 
     def _note(self, window: Window, verdict: str, why: str) -> None:
         self.session.note(
@@ -153,7 +193,7 @@ def start(session: Session) -> Tuner | None:
     if found is None or found.value("batch.dynamic") is not True:
         return None
     budget = found.value(CONCEPT)
-    if not isinstance(budget, int) or session.history.settled:
+    if not isinstance(budget, int):
         return None
     if session.history.open_experiment is not None:
         session.note("measured", verdict="abandoned", why="the run ended before it was measured")
@@ -161,10 +201,10 @@ def start(session: Session) -> Tuner | None:
     climb = Climb(
         ranks if isinstance(ranks, int) else 1, list(session.history.points), session.history.too_much
     )
-    return Tuner(session, climb, budget)
+    return Tuner(session, climb, budget, done=session.history.settled)
 
 
-def _measured(event: LiveEvent, train: LiveEvent) -> Step | None:
+def _measured(event: LiveEvent, train: LiveEvent, held: int | None) -> Step | None:
     """Return what a step tells of its training, None where its memory has no limit that is known."""
     metrics: dict[str, Any] = dict(event.get("metrics") or {})
     peak, limit, seconds = train.get("bytes_peak"), train.get("bytes_total"), train.get("seconds")
@@ -174,7 +214,7 @@ def _measured(event: LiveEvent, train: LiveEvent) -> Step | None:
     return Step(
         tokens=int(tokens),
         peak=int(peak),
-        held=int(train.get("bytes_allocated") or 0),
+        held=held or 0,
         limit=int(limit),
         step_tokens=int(event.get("tokens") or tokens),
         seconds=float(seconds),

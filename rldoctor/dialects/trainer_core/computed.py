@@ -41,15 +41,15 @@ def _batches(facts: FactTable) -> Iterator[Fact]:
     lengths = ("batch.max_prompt_len", "batch.max_response_len")
     for concept in ("batch.longest_sample", "batch.max_context_len", "batch.min_tokens_per_gpu"):
         yield derived(concept, longest, lengths)
-    yield derived("batch.start_tokens_per_gpu", _half_a_step(facts, samples, longest), lengths)
+    yield derived("batch.start_tokens_per_gpu", _an_eighth_of_a_step(facts, samples, longest), lengths)
     yield derived("batch.logprob_dynamic", facts.get("batch.dynamic"), ("batch.dynamic",))
     yield derived("batch.remove_padding", facts.get("batch.dynamic"), ("batch.dynamic",))
     yield derived("batch.loss_global_norm", True, text="the loss is normalised over the global batch")
 
 
-def _half_a_step(facts: FactTable, samples: Any, longest: Any) -> Any:
-    """Return half of the tokens that a rank can have in a step: a larger budget splits nothing."""
+def _an_eighth_of_a_step(facts: FactTable, samples: Any, longest: Any) -> Any:
+    """Return an eighth of the tokens that a rank can have in a step: tuning climbs from there, live."""
     ranks = quotient(facts.get("train.gpus") or 1, facts.get("train.ulysses_sp"))
     if not (isinstance(samples, int) and isinstance(longest, int) and isinstance(ranks, int)):
         return UNKNOWN
-    return -(-samples * longest // ranks) // 2
+    return -(-samples * longest // ranks) // 8
