@@ -41,6 +41,7 @@ PLACE: Final = re.compile(
 LOGGER: Final = re.compile(
     r" {0,2}- (?P<name>[\w./]{1,60}) - (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) - "
 )
+SYSTEM: Final = re.compile(r"\(AReaL\) ")
 PID_TAG: Final = re.compile(r"\((?P<actor>[A-Z]\w{0,60}(?: \w{1,20})?) pid=(?P<pid>\d{1,10})\) ?")
 INSIDE_RANK: Final = re.compile(r"\[(?:[Gg]lobal )?[Rr]ank[ _:]?\s?(\d{1,6})\]|\bRank (\d{1,6})\]")
 
@@ -132,6 +133,9 @@ def _identity(text: str, at: int, number: int) -> tuple[int | None, Identity]:
             part = found.groupdict()
             pid = int(part["pid"]) if part.get("pid") else None
             return found.end(), Identity(part.get("ip"), None, pid, part.get("actor"))
+        found = SYSTEM.match(text, at)
+        if found:
+            return found.end(), NOBODY
     elif start == "[":
         found = RANK.match(text, at)
         if found:

@@ -50,13 +50,19 @@ def read_steps(shapes: Iterable[Shape], hits: Mapping[str, tuple[LogLine, ...]])
 def _read(
     shape: Shape, line: LogLine, ordinal: dict[str, int]
 ) -> tuple[list[Sample], tuple[str, ...], int | None]:
-    """Return a line's samples, its series of steps and its step; dictionaries without one are counted."""
+    """Return a line's samples, its series of steps and its step; dictionaries without one are counted.
+
+    ``ordinal`` holds the last step of each file.
+    """
     step, start, word = None, 0, "dict"
     if shape.counter is not None:
         found = shape.counter.search(line.text)
         if found is None:
             return [], (), None
+        if found["step"] is None:  # a row of the table that stands below a step's line
+            return list(_samples(shape, line, ordinal.get(line.file), 0)), (), None
         step, start = int(found["step"]), found.start()
+        ordinal[line.file] = step
         word = line.text[start : found.start("step")].strip(" :=")
     samples = list(_samples(shape, line, step, start))
     if step is None and samples:
