@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,11 +43,12 @@ def ladder(rule: Rule, match: Match, facts: Facts, index: Index | None = None) -
     With an index, a rung is offered as an edit only if it makes no configuration rule show a new error.
     """
     scope = Scope(facts, match.finding.role, match.bindings)
-    remedies = (_climb(rung, scope, index) for rung in rule.remedies)
+    keys = [piece.key for piece in match.finding.evidence if piece.key is not None]
+    remedies = (_climb(rung, scope, index, keys) for rung in rule.remedies)
     return tuple(remedy for remedy in remedies if remedy is not None)
 
 
-def _climb(rung: Rung, scope: Scope, index: Index | None) -> Remedy | None:
+def _climb(rung: Rung, scope: Scope, index: Index | None, keys: Sequence[str]) -> Remedy | None:
     """Return what a rung offers, None where it does not apply or is spent."""
     applies = expr.evaluate(rung.when, scope) if rung.when is not None else True
     if applies is not UNKNOWN and not applies:
@@ -63,7 +64,7 @@ def _climb(rung: Rung, scope: Scope, index: Index | None) -> Remedy | None:
     clash = _clash(plan, scope.facts, index)
     if clash:
         return Remedy(f"{title} (not as an edit: {clash} would then be wrong)", safety, plan.changes)
-    edits = () if applies is UNKNOWN else tuple(_edits(plan, scope.facts))
+    edits = () if applies is UNKNOWN else tuple(_edits(plan, scope.facts, keys))
     words = None if edits else "\n".join(_words(plan, scope.facts))
     return Remedy(title, safety, plan.changes, edits, command or words or None)
 
@@ -137,19 +138,19 @@ def _clash(plan: Plan, facts: Facts, index: Index | None) -> str:
     return ", ".join(sorted({rule for rule, _ in new}))
 
 
-def _edits(plan: Plan, facts: Facts) -> Iterator[Edit]:
+def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
     document = facts.document
     if document is None or document.kind == "log" or facts.system is None:
         return
     for name, value in plan.set.items():
-        yield from _edit(name, value, facts)
+        yield from _edit(name, value, facts, keys)
     for name in plan.unset:
         yield from _removal(name, facts)
     for old, new in (plan.rename or {}).items():
         yield from _renaming(old, new, facts)
 
 
-def _edit(name: str, value: Any, facts: Facts) -> tuple[Edit, ...]:
+def _edit(name: str, value: Any, facts: Facts, keys: Sequence[str]) -> tuple[Edit, ...]:
     document, command = facts.document, facts.command(*wording.split(name))
     if document is None or command is None:
         return ()
@@ -163,7 +164,8 @@ def _edit(name: str, value: Any, facts: Facts) -> tuple[Edit, ...]:
     if found is None:
         absent = row.type == "flag" and theirs is False
         form: Form = "append" if row.append or _is_closed(row, facts) else _form(facts)
-        return () if absent else sources.insert(document, command, row.key, theirs, form)
+        near = next((each for key in keys for each in command.settings if each.key == key), None)
+        return () if absent else sources.insert(document, command, row.key, theirs, form, near)
     if row.type == "flag" and theirs is False:
         return sources.delete(document, found[1])
     return sources.replace(document, found[1], theirs) if sources.can_edit(found[1]) else ()

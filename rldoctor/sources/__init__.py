@@ -84,8 +84,10 @@ def replace(document: Document, setting: Setting, value: Any) -> tuple[Edit, ...
     return replacing.replace(document, setting, value)
 
 
-def insert(document: Document, command: Command, key: str, value: Any, form: Form) -> tuple[Edit, ...]:
-    """Return the edits that add a setting to a command, where a person would put it."""
+def insert(
+    document: Document, command: Command, key: str, value: Any, form: Form, near: Setting | None = None
+) -> tuple[Edit, ...]:
+    """Return the edits that add a setting to a command, where a person would put it: beside ``near``."""
     if document.kind == "yaml":
         from rldoctor.sources import yaml
 
@@ -95,7 +97,7 @@ def insert(document: Document, command: Command, key: str, value: Any, form: For
         return set_env(document, command, key, value)
     from rldoctor.sources.shell import inserting
 
-    return inserting.insert(document, command, key, value, form)
+    return inserting.insert(document, command, key, value, form, near)
 
 
 def delete(document: Document, setting: Setting) -> tuple[Edit, ...]:

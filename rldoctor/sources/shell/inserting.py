@@ -8,14 +8,18 @@ from typing import Any
 from rldoctor.sources.shell import users
 from rldoctor.sources.shell.layout import Held, continued, holder, indentation, line_at, newline, splice
 from rldoctor.sources.shell.spelling import Context, context_at, protected, spelled, value_in_word
-from rldoctor.types import Command, Document, Edit, Form, Place
+from rldoctor.types import Command, Document, Edit, Form, Place, Setting
+
+CLOSE = 2
 
 
-def insert(document: Document, command: Command, key: str, value: Any, form: Form) -> tuple[Edit, ...]:
+def insert(
+    document: Document, command: Command, key: str, value: Any, form: Form, near: Setting | None = None
+) -> tuple[Edit, ...]:
     """Return the edit that adds an argument to a command; none if it has no place for one."""
     if form == "flag" and value is False:
         return ()
-    anchor = _relative(document, command, key) or command.insert_at
+    anchor = _anchor(document, command, key, near)
     if anchor is None or anchor.file not in document.files:
         return ()
     data = document.files[anchor.file]
@@ -42,13 +46,25 @@ def _segments(key: str) -> list[str]:
     return [part for part in re.split(r"[.\-_]+", key) if part]
 
 
-def _relative(document: Document, command: Command, key: str) -> Place | None:
+def _anchor(document: Document, command: Command, key: str, near: Setting | None) -> Place | None:
+    """Return what the argument goes after: a close relative, what it belongs to, any relative, the last."""
+    shared, relative = _relative(document, command, key)
+    if shared < CLOSE and near is not None and _stands_in(document, near):
+        return near.place
+    return relative or command.insert_at
+
+
+def _stands_in(document: Document, setting: Setting) -> bool:
+    return setting.place is not None and setting.place.file == document.path and users.is_whole(setting)
+
+
+def _relative(document: Document, command: Command, key: str) -> tuple[int, Place | None]:
     """Return the place of the setting whose key begins most like this one, the last of equals."""
     wanted = _segments(key)
     best: tuple[int, Place] | None = None
     for setting in command.settings:
         place = setting.place
-        if place is None or place.file != document.path or not users.is_whole(setting):
+        if place is None or not _stands_in(document, setting):
             continue
         shared = 0
         for one, other in zip(wanted, _segments(setting.key), strict=False):
@@ -57,7 +73,7 @@ def _relative(document: Document, command: Command, key: str) -> Place | None:
             shared += 1
         if shared and (best is None or shared >= best[0]):
             best = (shared, place)
-    return best[1] if best else None
+    return best or (0, None)
 
 
 def after(data: bytes, anchor: Place, new: str) -> Edit:
