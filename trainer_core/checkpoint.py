@@ -47,11 +47,15 @@ def save(workers: Workers, root: Path, step: int, state: Mapping[str, Any]) -> P
     path = root / f"step_{step}"
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
-    workers.each("save", [(path,)] * workers.size)
-    _write(path / STATE, json.dumps({"step": step, **state}, indent=1))
-    for file in path.iterdir():
-        _flush(file)
-    _write(path / COMPLETE, f"{step}\n")
+    try:
+        workers.each("save", [(path,)] * workers.size)
+        _write(path / STATE, json.dumps({"step": step, **state}, indent=1))
+        for file in path.iterdir():
+            _flush(file)
+        _write(path / COMPLETE, f"{step}\n")
+    except BaseException:
+        shutil.rmtree(path)  # a full disk must have room again for the event that says so
+        raise
     _flush(path)
     _flush(root)
     return path

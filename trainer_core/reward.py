@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import selectors
@@ -24,6 +25,7 @@ RewardFunction = Callable[[str, str, str], float]
 PIPE_BYTES = 1 << 15
 LISTEN_SECONDS = 0.05
 START_SECONDS = 60.0
+PR_SET_PDEATHSIG = 1
 
 
 def match(prompt: str, answer: str, text: str) -> float:
@@ -56,11 +58,19 @@ def find(name: str) -> RewardFunction:
 def serve(name: str) -> None:
     """Score answers from stdin and write scores to stdout, a line each: the life of a reward process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     function = find(name)
     out, sys.stdout = sys.stdout, sys.stderr  # what a reward prints must not look like a score
     print("ready", file=out, flush=True)
     for line in sys.stdin:
         print(json.dumps(_scored(function, json.loads(line))), file=out, flush=True)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process with the trainer, even while a reward is stuck."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux alone has it; elsewhere stdin's end must do
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _scored(function: RewardFunction, question: list[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ class Trainer:
 
     def run(self, *settings: str, ranks: int = 1, config: Path | None = None) -> tuple[int, str, str]:
         process = self.start(*settings, ranks=ranks, config=config)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=100)
         return process.returncode, out, err
 
     def events(self, kind: str | None = None, folder: Path | None = None) -> list[dict[str, Any]]:
@@ -74,5 +75,9 @@ def trainer(tmp_path: Path) -> Iterator[Trainer]:
     yield made
     for process in made.started:
         if process.poll() is None:
-            process.kill()
+            for member in [
+                *psutil.Process(process.pid).children(recursive=True),
+                psutil.Process(process.pid),
+            ]:
+                member.kill()
             process.communicate()

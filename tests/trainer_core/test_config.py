@@ -26,7 +26,8 @@ def test_nothing_written_means_all_defaults() -> None:
 
 def test_numbers_as_people_write_them() -> None:
     config = parse(
-        "train: {learning_rate: 2e-3}\nrun: {steps: 1_000, stop_at_reward: 1}\nrollout: {stop_token_ids: [1, 2]}"
+        "train: {learning_rate: 2e-3}\nrun: {steps: 1_000, stop_at_reward: 1}\n"
+        "rollout: {stop_token_ids: [1, 2]}"
     )
     assert config.train.learning_rate == 0.002
     assert config.run.steps == 1000
@@ -127,6 +128,8 @@ def test_overrides_are_checked_like_the_file(tmp_path: Path) -> None:
         ("train: {}\n", "train.packing", "true", "train: {packing: true}\n"),
         ("train:\nrun: {}", "train.packing", "true", "train:\n  packing: true\nrun: {}"),
         ("run: {}", "train.packing", "true", "run: {}\ntrain:\n  packing: true\n"),
+        ("{}", "train.packing", "true", "{train: {packing: true}}"),
+        ('{"run": {"steps": 1}}', "train.packing", "true", '{train: {packing: true}, "run": {"steps": 1}}'),
         ("run: {}\n", "revision", "3", "run: {}\nrevision: 3\n"),
         ("train:\n  ulysses: oops\n", "train.ulysses", "2", "train:\n  ulysses: 2\n"),
     ],

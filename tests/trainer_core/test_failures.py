@@ -12,8 +12,7 @@ CPU = (
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "
     "you tried to allocate 981504 bytes. Error code 12 (Cannot allocate memory)"
 )
-CUDA = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.15 GiB "
-    "of which 1.02 GiB is free."
+CUDA = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.15 GiB."
 LIMIT = Memory(allocated=5, peak=90, reserved=90, total=100)
 
 

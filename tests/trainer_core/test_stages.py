@@ -76,12 +76,12 @@ def test_only_whole_checkpoints_count(tmp_path: Path) -> None:
     assert halves == [tmp_path / "step_12"]
 
 
-def test_a_failed_save_leaves_half_a_checkpoint_and_the_earlier_whole(tmp_path: Path) -> None:
+def test_a_failed_save_leaves_the_earlier_checkpoint_and_no_rest(tmp_path: Path) -> None:
     checkpoint.save(Ranks(), tmp_path, 1, {})  # type: ignore[arg-type]
     with pytest.raises(OSError):
         checkpoint.save(Ranks(OSError(28, "No space left on device")), tmp_path, 2, {})  # type: ignore[arg-type]
     saved, halves = checkpoint.newest(tmp_path)
-    assert saved and saved.step == 1 and halves == [tmp_path / "step_2"]
+    assert saved and saved.step == 1 and halves == []
     checkpoint.save(Ranks(), tmp_path, 2, {})  # type: ignore[arg-type]
     assert checkpoint.newest(tmp_path)[0].step == 2  # type: ignore[union-attr]
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from errno import ENOSPC
 from math import isfinite
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load as dcp_load
 from torch.distributed.checkpoint.state_dict_saver import save as dcp_save
@@ -27,6 +30,7 @@ from trainer_core.train.logprobs import chunked_logprobs
 from trainer_core.types import Rollout, Update
 
 PREFIX = "lm."
+FULL_BYTES = 1 << 16
 
 
 class Policy(nn.Module):
@@ -159,7 +163,12 @@ class FsdpBackend:
 
     def save(self, folder: Path) -> None:
         """Write model and optimizer; all ranks together."""
-        dcp_save({"app": _State(self._policy, self._optimizer)}, checkpoint_id=folder)
+        try:
+            dcp_save({"app": _State(self._policy, self._optimizer)}, checkpoint_id=folder)
+        except CheckpointException as error:  # no Exception, and it hides what the disk said
+            if disk_usage(folder).free < FULL_BYTES:
+                raise OSError(ENOSPC, "No space left on device", str(folder)) from error
+            raise RuntimeError(f"saving to {folder} failed") from error
 
     def load(self, folder: Path) -> None:
         """Read what ``save`` wrote, on any number of ranks."""

@@ -87,21 +87,22 @@ class _Torchrun:
             mine = self._worker.answer(method, arguments[0])
             if mine.failure is None:
                 replies: list[Any] = [None] * self.size
-                dist.gather_object(mine, replies, group=self._group)
+                dist.gather_object(mine, replies)
                 return replies
         except RuntimeError as error:
             mine = Reply(failure=describe(error, rank=0))
-        return [mine, *self._heard()]
+        return [mine, *self._heard(mine)]
 
     def _tell(self, command: tuple[str, Any]) -> None:
         dist.broadcast_object_list([command], group=self._group)
 
-    def _heard(self) -> list[Reply]:
-        """Return why other ranks ended, where they could still say so."""
+    def _heard(self, mine: Reply) -> list[Reply]:
+        """Return why another rank ended: its own word, or that it left none."""
         try:
             self._store.wait([FAILURE_KEY], timedelta(seconds=FAILURE_SECONDS))
         except RuntimeError:
-            return [Reply(failure=Failure("worker_died", "another rank is gone and left no word"))]
+            lost = mine.failure is not None and mine.failure.kind == "connection_lost"
+            return [Reply(failure=Failure("worker_died", "a rank is gone and left no word"))] if lost else []
         return [Reply(failure=pickle.loads(base64.b64decode(self._store.get(FAILURE_KEY))))]
 
     def dump(self, folder: Path) -> None:
@@ -131,7 +132,7 @@ def serve(config: Config) -> int:
             store.set(FAILURE_KEY, base64.b64encode(pickle.dumps(reply.failure)).decode())
             print(reply.failure.traceback, file=sys.stderr, flush=True)
             return 1
-        dist.gather_object(reply, group=group)
+        dist.gather_object(reply)
 
 
 def _meet(config: Config) -> tuple[Store, Any]:

@@ -260,6 +260,8 @@ def splice(text: str, path: str, value: str, file: str = "config.yaml") -> str:
         if not inside or any(line == at for line, _ in inside):  # `section: {…}` or `section:` alone
             return _into_flow(lines, at, f"{name}: {value}")
         return "".join([*lines[:at], f"{' ' * (inside[0][1] - 1)}{name}: {value}\n", *lines[at:]])
+    if text.lstrip().startswith("{"):
+        return _into_flow([text], 1, f"{section}: {{{name}: {value}}}" if section else f"{name}: {value}")
     added = f"{section}:\n  {name}: {value}\n" if section else f"{name}: {value}\n"
     return (text if text.endswith("\n") or not text else text + "\n") + added
 
