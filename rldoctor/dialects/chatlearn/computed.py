@@ -164,6 +164,7 @@ def _batches(facts: FactTable) -> Iterator[Fact]:
         "batch.steps_per_rollout", quotient(samples, batch), ("batch.samples_per_episode", "batch.global")
     )
     yield derived("batch.logprob_dynamic", facts.get("batch.dynamic"), ("batch.dynamic",))
+    yield derived("batch.long_sample", "alone", text="a sample above the budget is told and packed alone")
     yield derived("batch.remove_padding", facts.get("batch.dynamic"), ("batch.dynamic",))
     prompt, answer = facts.get("batch.max_prompt_len"), facts.get("batch.max_response_len")
     longest = (

@@ -128,6 +128,7 @@ def _batches(facts: FactTable, world: Any) -> Iterator[Fact]:
         budget = facts.get("batch.max_tokens_per_gpu")
         yield derived("batch.max_tokens_logprob", budget, ("batch.max_tokens_per_gpu",))
     yield derived("batch.logprob_dynamic", facts.get("batch.dynamic"), ("batch.dynamic",))
+    yield derived("batch.long_sample", "alone", text="a sample above the budget is a micro-batch of its own")
     # backends/megatron_utils/loss.py divides by the samples (or tokens) of the whole step
     yield derived("batch.loss_global_norm", True, text="the loss is normalised over the step")
 

@@ -23,6 +23,8 @@ def compute(facts: FactTable) -> Iterable[Fact]:
     # workers/utils/losses.py scales by the whole batch; before the workers were rewritten each
     # micro-batch was averaged on its own
     one = _since(facts, ONE_LOSS)
+    # utils/seqlen_balancing.py:rearrange_micro_batches
+    yield derived("batch.long_sample", "refused", text="max_token_len must be greater than…")
     yield derived("batch.loss_global_norm", one, ("algo.loss_agg",), text="loss over the global batch")
 
 
