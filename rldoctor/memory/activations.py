@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rldoctor.memory.layout import Setup
-from rldoctor.models import MLA, Gated, Shape
+from rldoctor.models import MLA, Gated
 
 BF16 = 2
 FP32 = 4
@@ -28,8 +28,8 @@ DROPPED = {
     "core_attn": ("scores",),
     "layernorm": ("norm",),
     "mla_up_proj": ("mla_up",),
-    "mlp": ("dense",),
-    "moe_act": ("expert_act", "expert_fc1_act"),
+    "mlp": ("dense", "dense_act"),
+    "moe_act": ("expert_act",),
     "moe": ("router", "expert_in", "expert_fc1", "expert_act", "expert_out", "shared"),
     "shared_experts": ("shared",),
 }
@@ -58,7 +58,13 @@ def parts(setup: Setup, index: int) -> list[Part]:
     else:
         found += _attention(setup)
     found += _experts(setup) if shape.is_moe(index) else _dense(setup)
-    return found
+    return [_in_fp8(part) for part in found] if setup.kernels.fp8 and setup.kernels.stack == "te" else found
+
+
+def _in_fp8(part: Part) -> Part:
+    """Return a part as fp8 keeps it: what goes into a matrix product takes one byte (Transformer Engine)."""
+    share = {"norm": 0.5, "expert_in": 0.5, "expert_act": 0.5, "dense_act": 0.5}.get(part.group, 1.0)
+    return Part(part.group, part.bytes * share)
 
 
 def _around(setup: Setup) -> Iterator[Part]:
@@ -82,8 +88,8 @@ def _attention(setup: Setup) -> Iterator[Part]:
         values = shape.num_heads * shape.head_dim
         keys = max(shape.num_kv_heads, tp) * shape.head_dim
         yield Part("qkv", BF16 * (values + 2 * keys) / tp)
-        if shape.qk_norm:
-            yield Part("qkv", BF16 * (values + keys) / tp)
+        if shape.qk_norm or setup.kernels.stack == "compiled":
+            yield Part("qkv", BF16 * (values + keys) / tp)  # before the norm or the rotation
     yield Part("core", BF16 * values / tp)
     yield from _core(setup)
 
@@ -121,14 +127,18 @@ def _dense(setup: Setup) -> Iterator[Part]:
     ffn, tp = setup.shape.ffn_hidden_size, setup.parallel.tp
     up = 2 if setup.shape.gated_mlp else 1
     extra = 1 if setup.kernels.stack == "eager" and setup.shape.gated_mlp else 0
-    yield Part("dense", BF16 * (up + 1 + extra) * ffn / tp)
+    yield Part("dense", BF16 * (up + extra) * ffn / tp)
+    yield Part("dense_act", BF16 * ffn / tp)
 
 
 def rows(setup: Setup) -> float:
-    """Return how many rows reach a rank's experts for each of its tokens, on average times the imbalance."""
+    """Return how many rows reach a rank's experts for each of its tokens.
+
+    A rank that holds all experts sees exactly its own; under expert parallelism the fullest sees more.
+    """
     shape, split = setup.shape, setup.parallel
     share = split.etp / split.tp if split.tp > 1 else 1.0
-    return (shape.moe_topk or 0) * share * setup.kernels.imbalance
+    return (shape.moe_topk or 0) * share * (setup.free.imbalance if split.ep > 1 else 1.0)
 
 
 def _experts(setup: Setup) -> Iterator[Part]:
@@ -168,8 +178,10 @@ def _alternate(setup: Setup, every: list[Part]) -> float:
     """Return what torchtitan's selective mode keeps: attention outputs and every second matrix product."""
     shape, tp = setup.shape, setup.parallel.tp
     queries, keys = shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim
-    products = queries + keys + shape.ffn_hidden_size
     core = total(part for part in every if part.group == "core")
+    if setup.kernels.fp8:  # its products are not on the list of what is saved
+        return stream(setup) + core
+    products = queries + keys + shape.ffn_hidden_size
     return stream(setup) + core + BF16 * products / tp + stream(setup)
 
 
@@ -186,12 +198,13 @@ def gradients(setup: Setup, index: int) -> float:
 
 
 def _expert_gradients(setup: Setup, up: int) -> float:
+    """Return an expert's gradients: its inner widths, its output's, and its input's.
+
+    Where gate and up are two products, each gives an input gradient of its own before they are added.
+    """
     shape, count = setup.shape, rows(setup)
     width = (up + 1) * (shape.moe_ffn or 0) / setup.parallel.etp
-    ends = 2 * shape.hidden_size
-    if setup.lora is not None and setup.lora.experts:
-        ends += 2 * shape.hidden_size  # the adapters' own input gradients, before they are added
-        width *= 2
+    ends = (2 if setup.kernels.stack == "te" else 4) * shape.hidden_size
     return BF16 * (width + ends) * count
 
 

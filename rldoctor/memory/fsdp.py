@@ -6,24 +6,27 @@ from collections.abc import Iterator
 
 from rldoctor.memory.layout import Setup, Term
 from rldoctor.memory.stages import of_stage
-from rldoctor.memory.states import Held, adapters, layer
+from rldoctor.memory.states import Held, adapters, held, layer
 from rldoctor.models import parameters
 
 SOURCE = "torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py"
 
 
-def _gathers(setup: Setup) -> bool:
+def gathers(setup: Setup) -> bool:
+    """Return whether parameters are spread over ranks and gathered to compute with."""
     return setup.states.scheme in ("fsdp", "zero3", "megatron_fsdp")
+
+
+def _count(setup: Setup, stage: int) -> int:
+    return max(1, sum(len(part.layers) for part in of_stage(setup, stage)))
 
 
 def _unit(setup: Setup, stage: int) -> Held:
     """Return the largest layer's parameters on one rank when gathered, adapters included."""
     layers = [index for part in of_stage(setup, stage) for index in part.layers]
-    if not layers:
-        return Held(0.0)
-    largest = max((layer(setup, index) for index in layers), key=lambda each: each.all)
-    extra = adapters(setup, stage)
-    return largest + Held(extra.dense / len(layers), extra.expert / len(layers))
+    largest = max((layer(setup, index) for index in layers), key=lambda each: each.all, default=Held(0.0))
+    extra, count = adapters(setup, stage), _count(setup, stage)
+    return largest + Held(extra.dense / count, extra.expert / count)
 
 
 def ends(setup: Setup, stage: int) -> tuple[float, float]:
@@ -38,25 +41,33 @@ def ends(setup: Setup, stage: int) -> tuple[float, float]:
 
 
 def layer_terms(setup: Setup, stage: int) -> Iterator[Term]:
-    """Yield what is gathered while a layer's backward pass runs: it, the next one, and their gradients."""
-    if not _gathers(setup):
+    """Yield what is gathered while a layer's backward pass runs: it, the next one, and their gradients.
+
+    Stages of a pipeline stay gathered, and their gradients whole in the dtype of reduction, until
+    the last micro-batch.
+    """
+    if not gathers(setup):
         return
-    unit, kept = _unit(setup, stage), setup.states
-    count = 2 if kept.reshard else len([1 for part in of_stage(setup, stage) for _ in part.layers])
-    text = f"{count} layers × {unit.all / 1e6:.1f}M × {kept.gathered:g} B"
-    yield Term("gathered layers", count * unit.all * kept.gathered, text, SOURCE)
-    trained = unit.all if setup.lora is None else adapters(setup, stage).all / max(1, _layers(setup, stage))
-    each = kept.gathered + kept.reduce
-    yield Term(
-        "gradients on the way",
-        trained * each,
-        f"{trained / 1e6:.1f}M × ({kept.gathered:g} B as computed + {kept.reduce:g} B to reduce)",
-        SOURCE,
-    )
+    kept, unit = setup.states, _unit(setup, stage).all
+    if kept.reshard:
+        yield _times("gathered layers", 2 * unit, kept.gathered)
+    else:
+        yield from stage_terms(setup, stage)
+    trained = unit if setup.lora is None else adapters(setup, stage).all / _count(setup, stage)
+    text = f"{trained / 1e6:.1f}M × ({kept.gathered:g} B as computed + {kept.reduce:g} B to reduce)"
+    yield Term("gradients on the way", trained * (kept.gathered + kept.reduce), text, SOURCE)
 
 
-def _layers(setup: Setup, stage: int) -> int:
-    return sum(len(part.layers) for part in of_stage(setup, stage))
+def stage_terms(setup: Setup, stage: int) -> Iterator[Term]:
+    """Yield a whole gathered stage; in a pipeline its gradients too, before they are reduced."""
+    whole = held(setup, stage).all
+    yield _times("gathered stage", whole, setup.states.gathered)
+    if setup.parallel.pp > 1:
+        yield _times("gradients not yet reduced", whole, setup.states.reduce)
+
+
+def _times(name: str, count: float, size: float) -> Term:
+    return Term(name, count * size, f"{count / 1e6:.1f}M × {size:g} B", SOURCE)
 
 
 def root_terms(setup: Setup, stage: int, *, head_running: bool) -> Iterator[Term]:
@@ -64,29 +75,24 @@ def root_terms(setup: Setup, stage: int, *, head_running: bool) -> Iterator[Term
 
     Its gradient stays there as well; an untied head's is scattered as soon as it is whole.
     """
-    if not _gathers(setup):
+    if not gathers(setup):
         return
     embeds, heads = ends(setup, stage)
     kept = setup.states
     tied = bool(heads) and setup.shape.tie_embeddings and not embeds
-    yield Term("gathered head", heads * kept.gathered, f"{heads / 1e6:.1f}M × {kept.gathered:g} B", SOURCE)
-    if setup.head.kind == "none":
-        return
-    if head_running:
-        frozen = setup.lora is not None and setup.head.kind == "full"
-        own = 0.0 if frozen else heads * kept.gathered
-        yield Term("gradient of the head", own, f"{heads / 1e6:.1f}M × {kept.gathered:g} B", SOURCE)
-    elif tied and setup.lora is None:
-        yield Term(
-            "gradient of the head", heads * kept.gathered, f"{heads / 1e6:.1f}M × {kept.gathered:g} B", SOURCE
-        )
+    if kept.reshard or head_running:
+        yield _times("gathered head", heads, kept.gathered)
+    frozen = setup.lora is not None and setup.head.kind != "chunked_vocab"
+    if heads and not frozen and (head_running or (tied and setup.lora is None)):
+        yield _times("gradient of the head", heads, kept.gathered)
 
 
 def scatter_of_ends(setup: Setup, stage: int) -> Iterator[Term]:
     """Yield the widest moment of the ends: a whole gradient as computed, and its copy to reduce."""
-    if not _gathers(setup) or setup.lora is not None:
+    if setup.lora is not None:
         return
     largest, kept = max(ends(setup, stage)), setup.states
-    each = 2 * kept.gathered + kept.reduce
-    text = f"{largest / 1e6:.1f}M × ({kept.gathered:g} + {kept.gathered:g} + {kept.reduce:g} B)"
-    yield Term("embedding and its gradient", largest * each, text, SOURCE)
+    each = kept.gathered * 2 + kept.reduce if gathers(setup) else kept.gathered
+    if setup.states.scheme == "megatron" and setup.states.fused_wgrad:
+        each = 0.0
+    yield _times("embedding and its gradient", largest, each)

@@ -31,6 +31,7 @@ class Parallel:
     shard: int = 0
     group: int = 0
     pieces: tuple[int, ...] = ()
+    instances: int = 1
 
     @property
     def dp(self) -> int:
@@ -45,7 +46,7 @@ class Parallel:
     @property
     def replicas(self) -> int:
         """Return over how many ranks sharded states are spread: data, context and Ulysses ranks."""
-        return self.shard or self.dp * self.cp * self.ulysses
+        return self.shard or max(1, self.dp * self.cp * self.ulysses // self.instances)
 
     @property
     def expert_replicas(self) -> int:
@@ -59,7 +60,8 @@ class States:
 
     ``weight`` is a copy to compute with that is held beside the master copy (Megatron); 0 where
     the master copy is gathered and cast (FSDP). ``gathered`` and ``reduce`` are what a gathered
-    parameter and a gradient on the wire take.
+    parameter and a gradient on the wire take. ``grad_buffer``: gradients are there from the start
+    (Megatron); else they grow while the first micro-batch's backward pass runs.
     """
 
     scheme: Scheme = "fsdp"
@@ -73,6 +75,8 @@ class States:
     foreach: bool = False
     reshard: bool = True
     grad_in_backward: bool = False
+    grad_buffer: bool = False
+    quantized: bool = False
     fused_wgrad: bool = True
     double_buffer: bool = False
     on_host: float = 0.0
@@ -119,12 +123,14 @@ class Kernels:
     flash: bool = True
     dropout: bool = False
     fp8: bool = False
-    imbalance: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """Adapters on the linear layers; ``slots`` of them are held at once. ``experts``: on experts too."""
+    """Adapters on the linear layers. ``slots`` are held at once, one has optimizer state.
+
+    ``experts``: they are on experts too. ``base`` is bytes of a frozen parameter.
+    """
 
     rank: int
     slots: int = 1
@@ -135,11 +141,15 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """An engine on a rank's GPU. ``fraction`` is the share of the GPU that it is given."""
+    """An engine on a rank's GPU. ``fraction`` is the share of the GPU that it is given.
+
+    ``etp`` 0: experts go over ``ep`` ranks, or are cut over ``tp``, as vLLM and SGLang do.
+    """
 
     engine: str
     tp: int = 1
     ep: int = 1
+    etp: int = 0
     pp: int = 1
     dp: int = 1
     dp_attention: bool = False
@@ -180,6 +190,29 @@ class Others:
 
 
 @dataclass(frozen=True, slots=True)
+class Free:
+    """What counting cannot give, few terms, each with its reason; a run's own peaks calibrate them.
+
+    ``workspace``: GiB of cuBLAS and Transformer Engine workspaces. ``layers``, ``head``: reserved over
+    allocated bytes of all that comes and goes, at a peak in a layer (dozens of sizes, after the head's
+    blocks were cut up) and at one in the head (a few huge blocks). ``expandable``: what is left of that
+    excess with expandable segments. ``imbalance``: rows on the fullest rank's experts over the mean.
+    ``scale`` and ``offset`` (GiB) are what a calibration found; ``points`` it rests on, ``spread`` the
+    relative error that it left.
+    """
+
+    workspace: float = 0.11
+    layers: float = 1.24
+    head: float = 1.16
+    expandable: float = 0.25
+    imbalance: float = 1.15
+    scale: float = 1.0
+    offset: float = 0.0
+    points: int = 0
+    spread: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """Everything that a rank's memory follows from. ``stage`` picks a pipeline stage; None is the fullest."""
 
@@ -200,6 +233,7 @@ class Setup:
     gpu_gib: float | None = None
     expandable: bool = False
     stage: int | None = None
+    free: Free = Free()
     unknown: tuple[str, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rldoctor.memory import fsdp
 from rldoctor.memory.activations import tokens
 from rldoctor.memory.layout import Setup, Term
 
@@ -20,17 +21,17 @@ def width(setup: Setup) -> float:
 def bytes_per_entry(setup: Setup) -> tuple[float, str]:
     """Return bytes for each logit at the widest moment, and whose arithmetic that is.
 
-    Plain torch keeps bf16 logits (2), their fp32 copy (4) and log_softmax (4), then in the backward
-    pass log_softmax (4), the loss's gradient (4) and the result (4). Megatron's own loss works in
-    place on one fp32 copy (2 + 4).
+    Plain torch keeps log_softmax (4), and in the backward pass the loss's gradient (4) and the
+    result (4), after bf16 logits (2), their fp32 copy (4) and log_softmax (4) in the forward pass.
+    Megatron's own loss works in place on one fp32 copy (2 + 4); its jit-fused form does not
+    (2 + 4 + 4); Transformer Engine's works on the bf16 logits themselves.
     """
     head = setup.head
     if setup.kernels.stack == "te":
-        return (4.0, MEGATRON) if head.fused_loss and not head.upcast else (6.0, MEGATRON)
-    if head.compiled:
-        return 8.0 + (4.0 if head.kept else 0.0), f"{TORCH}, fused by torch.compile"
-    widest = 12.0 + (4.0 if head.kept else 0.0) + (4.0 if head.entropy else 0.0)
-    return widest, TORCH
+        if not head.fused_loss:
+            return 6.0, MEGATRON
+        return (10.0, f"{MEGATRON} (fused)") if head.upcast else (4.0, "Transformer Engine cross_entropy")
+    return 12.0 + (4.0 if head.kept else 0.0) + (4.0 if head.entropy else 0.0), TORCH
 
 
 def term(setup: Setup, count: float | None = None) -> Term:
@@ -42,37 +43,48 @@ def term(setup: Setup, count: float | None = None) -> Term:
     if head.kind == "fused":
         return Term("logits", 2.0 * seen * setup.shape.hidden_size, "gradient of the input alone", CHUNKED)
     if head.kind == "chunked_vocab":
-        return _chunk(seen, min(head.chunk, vocab), setup, by="entries")
+        return _by_entries(seen, setup)
     if head.kind == "chunked_tokens":
-        return _chunk(min(head.chunk, seen), vocab, setup, by="tokens")
+        return _by_tokens(seen, setup)
     each, source = bytes_per_entry(setup)
     text = f"{seen:.0f} tokens × {vocab:.0f} entries × {each:g} B"
     return Term("logits", seen * vocab * each, text, source)
 
 
-PER_CHUNK = 22.0
-"""Bytes for each logit of a chunk: bf16 and fp32 logits, probabilities, their gradient, and those of the
-chunk before that are freed only when they are replaced."""
+BY_TOKENS = 16.0
+"""Bytes for each logit of a chunk of tokens: bf16 and fp32 logits, log_softmax, and both gradients."""
+BY_ENTRIES = 22.0
+"""Bytes for each logit of a chunk of entries: bf16 and fp32 logits, probabilities, their gradient, and
+those of the chunk before, which are freed only when they are replaced."""
 
 
-def _chunk(seen: float, vocab: float, setup: Setup, *, by: str) -> Term:
-    hidden = 3 * 2.0 * (setup.batch.tokens if setup.batch else 0) * setup.shape.hidden_size
-    text = f"a chunk of {seen:.0f} tokens × {vocab:.0f} entries × {PER_CHUNK:g} B (chunked by {by})"
-    return Term("logits", seen * vocab * PER_CHUNK + hidden / _ways(setup), text, CHUNKED)
+def _by_tokens(seen: float, setup: Setup) -> Term:
+    """Return one chunk of tokens with all entries, and twice the head's gradient: summed, and a chunk's."""
+    chunk, vocab = min(float(setup.head.chunk), seen), width(setup)
+    frozen = setup.lora is not None or fsdp.gathers(setup)
+    gradient = 0.0 if frozen else 2 * 2.0 * vocab * setup.shape.hidden_size
+    text = f"a chunk of {chunk:.0f} tokens × {vocab:.0f} entries × {BY_TOKENS:g} B"
+    return Term("logits", chunk * vocab * BY_TOKENS + gradient, text, CHUNKED)
 
 
-def _ways(setup: Setup) -> int:
-    return setup.parallel.cp * setup.parallel.ulysses
+def _by_entries(seen: float, setup: Setup) -> Term:
+    """Return all tokens with one chunk of entries, and the input, its gradient and a chunk's part of it."""
+    chunk = min(float(setup.head.chunk), width(setup))
+    hidden = 3 * 2.0 * seen * setup.shape.hidden_size
+    text = f"{seen:.0f} tokens × a chunk of {chunk:.0f} entries × {BY_ENTRIES:g} B"
+    return Term("logits", seen * chunk * BY_ENTRIES + hidden, text, CHUNKED)
 
 
 def reading(setup: Setup, count: float) -> Term:
-    """Return the head's bytes in a pass without gradients: log-probabilities of ``count`` tokens of a rank."""
-    head = setup.head
-    each = (6.0 if head.kind == "full" else 0.0) + (4.0 if head.entropy and head.kind == "full" else 0.0)
-    if each:
-        text = f"{count:.0f} tokens × {width(setup):.0f} entries × {each:g} B"
-        return Term("logits", count * width(setup) * each, text, TORCH)
-    chunk = min(head.chunk or 1024, count) if head.kind == "chunked_tokens" else count
-    entries = min(head.chunk, width(setup)) if head.kind == "chunked_vocab" else width(setup)
-    cost = 0.0 if head.kind in ("fused", "none", "value") else chunk * entries * 10.0
-    return Term("logits", cost, f"{head.kind} head", CHUNKED)
+    """Return the head's bytes in a pass without gradients: log-probabilities of ``count`` tokens."""
+    head, vocab = setup.head, width(setup)
+    each = 10.0
+    if head.kind == "full":
+        each = 6.0 + (4.0 if head.entropy else 0.0)
+        text = f"{count:.0f} tokens × {vocab:.0f} entries × {each:g} B"
+        return Term("logits", count * vocab * each, text, TORCH)
+    if head.kind in ("fused", "none", "value"):
+        return Term("logits", 0.0, f"{head.kind} head", CHUNKED)
+    by_tokens = head.kind == "chunked_tokens"
+    tokens_, entries = (min(head.chunk, count), vocab) if by_tokens else (count, min(head.chunk, vocab))
+    return Term("logits", tokens_ * entries * each, f"a chunk, {each:g} B an entry", CHUNKED)

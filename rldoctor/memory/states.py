@@ -14,6 +14,8 @@ MEGATRON = (
     "Megatron-LM megatron/training/theoretical_memory_usage.py, docs/user-guide/features/dist_optimizer.md"
 )
 FSDP = "torch/distributed/fsdp/_fully_shard: sharded master parameters, gradients of the same dtype"
+FOREACH = "torch/optim/adam.py:_multi_tensor_adam (exp_avg_sq_sqrt)"
+QUANTIZED = "torchao/optim/adam.py:single_param_adam"
 SOURCES = {"fsdp": FSDP, "megatron": MEGATRON, "megatron_fsdp": "Megatron-LM core/distributed/fsdp"}
 
 
@@ -137,8 +139,8 @@ def spread(params: Held, over: tuple[int, int], size: float) -> float:
     return (params.dense / over[0] + params.expert / over[1]) * size
 
 
-def terms(setup: Setup, stage: int) -> Iterator[Term]:
-    """Yield parameters, gradients and optimizer state of a training rank."""
+def terms(setup: Setup, stage: int, *, grads: bool = True) -> Iterator[Term]:
+    """Yield parameters, gradients and optimizer state of a training rank; ``grads`` False: none made yet."""
     kept, over = setup.states, shards(setup)
     whole = held(setup, stage)
     trained = whole if setup.lora is None else adapters(setup, stage)
@@ -150,9 +152,12 @@ def terms(setup: Setup, stage: int) -> Iterator[Term]:
     master = over["optimizer"] if kept.weight else over["weight"]
     name = "master parameters" if kept.weight else "parameters"
     yield _term(name, trained, master, kept.master * (1 - kept.on_host if kept.weight else 1), source)
-    if not kept.grad_in_backward:
+    if grads and not kept.grad_in_backward:
         yield _term("gradients", trained, over["grad"], kept.grad, source)
-    yield _term("optimizer state", trained, over["optimizer"], kept.moments * (1 - kept.on_host), source)
+    stepped = 1 / setup.lora.slots if setup.lora is not None else 1
+    yield _term(
+        "optimizer state", trained, over["optimizer"], kept.moments * stepped * (1 - kept.on_host), source
+    )
 
 
 def _term(name: str, params: Held, over: tuple[int, int], size: float, source: str) -> Term:
@@ -164,13 +169,16 @@ def _term(name: str, params: Held, over: tuple[int, int], size: float, source: s
 
 
 def step_temporaries(setup: Setup, stage: int) -> Term:
-    """Return what an optimizer step allocates for a moment: torch's foreach AdamW copies one fp32 shard."""
+    """Return what an optimizer step allocates for a moment.
+
+    torch's foreach AdamW makes one more copy of a state; an 8-bit one widens the largest parameter
+    and its two states to fp32; a fused one makes nothing.
+    """
+    kept, over = setup.states, shards(setup)["optimizer"]
+    if kept.quantized:
+        largest = parameters.embedding(setup.shape) / setup.parallel.tp / over[0]
+        return Term("optimizer step", 12.0 * largest, "three fp32 copies of the largest parameter", QUANTIZED)
     params = adapters(setup, stage) if setup.lora is not None else held(setup, stage)
-    size = 4.0 if setup.states.foreach else 0.0
-    over = shards(setup)["optimizer"]
-    return Term(
-        "optimizer step",
-        spread(params, over, size),
-        "one fp32 copy of the shard" if size else "fused: none",
-        "torch/optim/adamw.py:_multi_tensor_adamw (exp_avg_sq_sqrt)",
-    )
+    size = kept.moments / 2 if kept.foreach else 0.0
+    text = f"one copy of a state, {size:g} B a parameter" if size else "fused: none"
+    return Term("optimizer step", spread(params, over, size), text, FOREACH)

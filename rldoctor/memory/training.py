@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rldoctor.memory import activations, fsdp, logits, states
+from rldoctor.memory import activations, fsdp, logits, overheads, states
 from rldoctor.memory.layout import Setup, Term
 from rldoctor.memory.stages import Piece, in_flight, of_stage
+from rldoctor.models import parameters
 
 KORTHIKANTI = "arXiv:2205.05198 §4, counted tensor by tensor"
 
@@ -27,18 +28,36 @@ class Moment:
 
 def moments(setup: Setup, stage: int) -> list[Moment]:
     """Return the moments of a training step of one pipeline stage."""
-    resident = tuple(states.terms(setup, stage))
-    saved = tuple(kept(setup, stage))
-    found = [Moment("optimizer", (*resident, states.step_temporaries(setup, stage)))]
+    own = overheads.workspace(setup)
+    whole = (*states.terms(setup, stage), own)
+    step = (*_last_gradient(setup), states.step_temporaries(setup, stage))
+    found = [Moment("optimizer step", (*whole, *step))]
     if setup.batch is None:
         return found
+    before = (*states.terms(setup, stage, grads=_has_gradients(setup)), own)
+    saved = tuple(kept(setup, stage))
     layers = (*fsdp.layer_terms(setup, stage), *fsdp.root_terms(setup, stage, head_running=False))
-    found.append(Moment("backward of a layer", (*resident, *saved, *layers, _working(setup, stage))))
-    found.append(Moment("end of backward", (*resident, *fsdp.scatter_of_ends(setup, stage))))
+    working = _working(setup, stage)
+    found.append(Moment("backward, last layer", (*before, *saved, *layers, working)))
+    found.append(Moment("backward, first layer", (*whole, *layers, working)))
+    found.append(Moment("backward, embedding", (*whole, *fsdp.scatter_of_ends(setup, stage))))
     if any(part.heads for part in of_stage(setup, stage)):
         root = tuple(fsdp.root_terms(setup, stage, head_running=True))
-        found.append(Moment("head", (*resident, *saved, *root, logits.term(setup))))
+        found.append(Moment("head and loss", (*before, *saved, *root, logits.term(setup))))
     return found
+
+
+def _last_gradient(setup: Setup) -> Iterator[Term]:
+    """Yield the one gradient that is there when each parameter steps inside the backward pass."""
+    if setup.states.grad_in_backward:
+        size = parameters.embedding(setup.shape) / setup.parallel.tp
+        yield Term("largest gradient", size * setup.states.grad, f"{size / 1e6:.1f}M", states.QUANTIZED)
+
+
+def _has_gradients(setup: Setup) -> bool:
+    """Return whether gradients are there when the largest micro-batch starts its backward pass."""
+    micro = setup.batch.micro_batches if setup.batch else 1
+    return setup.states.grad_buffer or (micro > 1 and setup.parallel.pp == 1)
 
 
 def piece_kept(setup: Setup, part: Piece) -> float:

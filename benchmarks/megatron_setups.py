@@ -1,0 +1,223 @@
+"""From raw Megatron-LM arguments, as its functional tests hold them, to a setup."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rldoctor.memory.layout import Batch, Head, Kernels, Parallel, Recompute, Rollout, Setup, States
+from rldoctor.models import MLA, Shape
+
+TOKENIZERS = {
+    "GPT2BPETokenizer": 50257,
+    "Llama2Tokenizer": 32000,
+    "TikTokenizer": 131072,
+    "GPTSentencePieceTokenizer": 256000,
+}
+"""Vocabularies of tokenizers that need no size: GPT-2's, Llama 2's, and those of NVIDIA's own models."""
+
+
+def setup_of_arguments(settings: Mapping[str, Any]) -> Setup:
+    """Return the setup of Megatron-LM arguments; the writer of its peaks is the last rank."""
+    args = settings["megatron_args"]
+    parallel = parallel_of(args, settings)
+    return Setup(
+        shape=shape_of(args, parallel),
+        parallel=parallel,
+        states=states_of(args),
+        batch=batch_of(args, parallel),
+        recompute=recompute_of(args),
+        head=Head(
+            fused_loss=bool(args.get("cross-entropy-loss-fusion")),
+            upcast=args.get("cross-entropy-fusion-impl") != "te",
+        ),
+        kernels=Kernels(
+            stack="te",
+            flash=_is_flash(args, settings.get("env") or {}),
+            dropout=float(args.get("hidden-dropout", 0.1)) > 0,
+            fp8="fp8-format" in args or "fp8" in args,
+        ),
+        rollout=rollout_of(args),
+        gpu=str(settings.get("hardware", "")),
+        expandable="expandable" in str(settings.get("env")),
+        stage=parallel.pp - 1,
+        unknown=() if settings.get("n_gpus") else ("n_gpus",),
+    )
+
+
+def _size(args: Mapping[str, Any], name: str, default: int = 1) -> int:
+    return int(args.get(name) or default)
+
+
+def parallel_of(args: Mapping[str, Any], settings: Mapping[str, Any]) -> Parallel:
+    tp, pp = _size(args, "tensor-model-parallel-size"), _size(args, "pipeline-model-parallel-size")
+    cp, ep = _size(args, "context-parallel-size"), _size(args, "expert-model-parallel-size")
+    etp = _size(args, "expert-tensor-parallel-size", tp)
+    pieces = pieces_of(args, pp)
+    vpp = len(pieces) // pp if pieces else virtual_of(args, pp)
+    least = math.lcm(tp * pp * cp, etp * ep * pp)
+    return Parallel(
+        world=int(settings.get("n_gpus") or least),
+        tp=tp,
+        pp=pp,
+        vpp=vpp,
+        cp=cp,
+        ep=ep,
+        etp=etp,
+        sequence_parallel=bool(args.get("sequence-parallel")) and tp > 1,
+        group=_size(args, "microbatch-group-size-per-virtual-pipeline-stage", pp),
+        pieces=pieces,
+        instances=_size(args, "num-distributed-optimizer-instances"),
+    )
+
+
+def virtual_of(args: Mapping[str, Any], pp: int) -> int:
+    each = args.get("num-layers-per-virtual-pipeline-stage")
+    if each and pp > 1:
+        return int(args["num-layers"]) // (pp * int(each))
+    return _size(args, "num-virtual-stages-per-pipeline-rank")
+
+
+def pieces_of(args: Mapping[str, Any], pp: int) -> tuple[int, ...]:
+    layout = args.get("pipeline-model-parallel-layout")
+    if layout:
+        return tuple(piece.count("t") for piece in _expand(str(layout)).split("|"))
+    first, last = args.get("decoder-first-pipeline-num-layers"), args.get("decoder-last-pipeline-num-layers")
+    if (first is None and last is None) or pp < 2:
+        return ()
+    rest = int(args["num-layers"]) - int(first or 0) - int(last or 0)
+    middle = pp - (first is not None) - (last is not None)
+    ends = ([int(first)] if first is not None else [], [int(last)] if last is not None else [])
+    return (*ends[0], *[rest // middle] * middle, *ends[1])
+
+
+def _expand(layout: str) -> str:
+    """Write out ``(tt|)*3`` and ``t*2``."""
+    whole = re.sub(r"\(([^)]*)\)\*(\d+)", lambda found: found[1] * int(found[2]), layout)
+    return re.sub(r"([A-Za-z])\*(\d+)", lambda found: found[1] * int(found[2]), whole)
+
+
+def shape_of(args: Mapping[str, Any], parallel: Parallel) -> Shape:
+    hidden, heads = int(args["hidden-size"]), int(args["num-attention-heads"])
+    gated = bool(args.get("swiglu"))
+    ffn = int(args.get("ffn-hidden-size") or (int(4 * hidden * 2 / 3 / 64) * 64 if gated else 4 * hidden))
+    experts = args.get("num-experts")
+    bias = not args.get("disable-bias-linear")
+    dense, freq = _dense_layers(args)
+    positions = args.get("position-embedding-type", "learned_absolute") == "learned_absolute"
+    return Shape(
+        architecture="megatron",
+        source="its arguments",
+        num_layers=int(args["num-layers"]),
+        hidden_size=hidden,
+        ffn_hidden_size=ffn,
+        num_heads=heads,
+        num_kv_heads=_size(args, "num-query-groups", heads) if args.get("group-query-attention") else heads,
+        head_dim=_size(args, "kv-channels", hidden // heads),
+        vocab_size=vocab_of(args, parallel.tp),
+        tie_embeddings=not args.get("untie-embeddings-and-output-weights"),
+        num_experts=int(experts) if experts else None,
+        moe_ffn=_size(args, "moe-ffn-hidden-size", ffn) if experts else None,
+        moe_topk=_size(args, "moe-router-topk", 2) if experts else None,
+        shared_ffn=int(args.get("moe-shared-expert-intermediate-size") or 0),
+        first_dense_layers=dense,
+        moe_layer_freq=freq,
+        qkv_bias=bias,
+        out_bias=bias,
+        mlp_bias=bias,
+        qk_norm=bool(args.get("qk-layernorm")) and not args.get("multi-latent-attention"),
+        mla=_mla(args) if args.get("multi-latent-attention") else None,
+        gated_mlp=gated,
+        norm_bias=args.get("normalization", "LayerNorm") == "LayerNorm",
+        positions=_size(args, "max-position-embeddings", 0) if positions else 0,
+        mtp_layers=int(args.get("mtp-num-layers") or 0),
+    )
+
+
+def _dense_layers(args: Mapping[str, Any]) -> tuple[int, int]:
+    told = str(args.get("moe-layer-freq", 1))
+    found = re.fullmatch(r"\(?\[0\]\*(\d+)\s*\+\s*\[1\]\*\d+\)?", told)
+    return (int(found[1]), 1) if found else (0, int(told) if told.isdecimal() else 1)
+
+
+def _mla(args: Mapping[str, Any]) -> MLA:
+    return MLA(
+        q_lora_rank=args.get("q-lora-rank"),
+        kv_lora_rank=_size(args, "kv-lora-rank", 32),
+        qk_nope_head_dim=_size(args, "qk-head-dim", 128),
+        qk_rope_head_dim=_size(args, "qk-pos-emb-head-dim", 64),
+        v_head_dim=_size(args, "v-head-dim", 128),
+    )
+
+
+def vocab_of(args: Mapping[str, Any], tp: int) -> int:
+    """Return the vocabulary padded as Megatron pads it: up to a multiple of divisor × tp."""
+    base = args.get("padded-vocab-size") or args.get("vocab-size")
+    size = int(base) if base else TOKENIZERS.get(str(args.get("tokenizer-type")), 50257)
+    unit = _size(args, "make-vocab-size-divisible-by", 128) * tp
+    return math.ceil(size / unit) * unit
+
+
+def states_of(args: Mapping[str, Any]) -> States:
+    fsdp = bool(args.get("use-megatron-fsdp") or args.get("use-torch-fsdp2"))
+    grad = 2.0 if args.get("grad-reduce-in-bf16") else 4.0
+    aware = bool(args.get("use-precision-aware-optimizer"))
+    moment = (
+        sum(2.0 if args.get(f"{name}-dtype") == "bf16" else 4.0 for name in ("exp-avg", "exp-avg-sq"))
+        if aware
+        else 8.0
+    )
+    return States(
+        scheme="megatron_fsdp" if fsdp else "megatron",
+        weight=2.0 if args.get("bf16") or args.get("fp16") else 0.0,
+        master=2.0 if aware else 4.0,
+        grad=grad,
+        moments=moment,
+        reduce=grad,
+        shard_optimizer=bool(args.get("use-distributed-optimizer")),
+        grad_buffer=not fsdp,
+        fused_wgrad=not args.get("no-gradient-accumulation-fusion"),
+        on_host=float(args.get("optimizer-offload-fraction") or 1.0)
+        if args.get("optimizer-cpu-offload")
+        else 0.0,
+    )
+
+
+def batch_of(args: Mapping[str, Any], parallel: Parallel) -> Batch:
+    micro, length = _size(args, "micro-batch-size"), int(args["seq-length"])
+    whole = _size(args, "global-batch-size", micro * parallel.dp)
+    return Batch(length * micro, length, max(1, whole // (micro * parallel.dp)))
+
+
+def recompute_of(args: Mapping[str, Any]) -> Recompute:
+    kind = args.get("recompute-granularity") or ("selective" if args.get("recompute-activations") else "none")
+    told = str(args.get("recompute-modules") or ("core_attn" if kind == "selective" else ""))
+    block = args.get("recompute-method") == "block"
+    layers = _size(args, "recompute-num-layers") if block else None
+    return Recompute(kind, frozenset(re.findall(r"\w+", told)), layers)
+
+
+def _is_flash(args: Mapping[str, Any], env: Mapping[str, Any]) -> bool:
+    """Return whether scores are never whole: the fused kernels, unless they are switched off or cannot be."""
+    backend = args.get("attention-backend")
+    if args.get("transformer-impl") == "local":
+        return bool(args.get("use-flash-attn"))
+    if backend in ("unfused", "local"):
+        return False
+    return not (str(env.get("NVTE_FLASH_ATTN")) == "0" and str(env.get("NVTE_FUSED_ATTN")) == "0")
+
+
+def rollout_of(args: Mapping[str, Any]) -> Rollout | None:
+    """Return the engine that Megatron-RL builds beside training, with a buffer of a given size."""
+    if not args.get("perform-rl-step"):
+        return None
+    return Rollout(
+        engine="megatron",
+        tp=_size(args, "rl-inference-tensor-model-parallel-size", 0),
+        ep=_size(args, "rl-inference-expert-model-parallel-size", 0),
+        etp=_size(args, "rl-inference-expert-tensor-parallel-size", 0),
+        kv_gib=float(args.get("inference-dynamic-batching-buffer-size-gb", 40)),
+        colocated=True,
+    )

@@ -1,0 +1,257 @@
+"""From the settings of a measured point to a setup: by the names of settings, never by a point's id."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rldoctor.memory.layout import (
+    Batch,
+    Head,
+    Kernels,
+    Lora,
+    Parallel,
+    Recompute,
+    Rollout,
+    Setup,
+    States,
+)
+from rldoctor.models import MLA, Shape
+
+BYTES = {
+    "fp32": 4.0,
+    "float32": 4.0,
+    "bf16": 2.0,
+    "fp16": 2.0,
+    "bfloat16": 2.0,
+    "fp8": 1.0,
+    "nf4": 0.55,
+    "int8": 1.0,
+}
+DEFAULT_RANK = 64
+
+
+def setup_of(settings: Mapping[str, Any]) -> Setup:
+    """Return the setup that the settings of a training point describe."""
+    if "megatron_args" in settings:
+        from megatron_setups import setup_of_arguments
+
+        return setup_of_arguments(settings)
+    shape = shape_of(settings["config"], str(settings.get("model", "")))
+    megatron = "megatron" in str(settings.get("engine", ""))
+    return Setup(
+        shape=shape,
+        parallel=parallel_of(settings),
+        states=_megatron_states(settings) if megatron else states_of(settings),
+        batch=batch_of(settings),
+        recompute=recompute_of(str(settings.get("recompute") or "none"), settings),
+        head=Head(fused_loss=True) if megatron else head_of(settings),
+        kernels=Kernels(
+            stack="te" if megatron else ("compiled" if settings.get("compile") else "eager"),
+            fp8="fp8" in str(settings.get("compute_dtype", "")),
+        ),
+        lora=lora_of(settings),
+        gpu=str(settings.get("hardware", "")),
+        stage=None,
+    )
+
+
+def shape_of(config: Mapping[str, Any], model: str = "") -> Shape:
+    """Return the shape of a point's ``config``; names as in the points' README."""
+    shared = config.get("shared_experts", 0) * config.get("moe_ffn", 0)
+    heads = config["heads"]
+    return Shape(
+        architecture=model,
+        source="the point's config",
+        num_layers=config["layers"],
+        hidden_size=config["hidden"],
+        ffn_hidden_size=config.get("ffn", 0),
+        num_heads=heads,
+        num_kv_heads=config.get("kv_heads", heads),
+        head_dim=config.get("head_dim") or config["hidden"] // heads,
+        vocab_size=config["vocab"],
+        tie_embeddings=bool(config.get("tied")),
+        num_experts=config.get("experts"),
+        moe_ffn=config.get("moe_ffn"),
+        moe_topk=config.get("topk"),
+        shared_ffn=shared,
+        first_dense_layers=config.get("dense_layers", 0) or 0,
+        qkv_bias=bool(config.get("qkv_bias")),
+        qk_norm=bool(config.get("qk_norm")),
+        mla=_mla(config),
+    )
+
+
+def _mla(config: Mapping[str, Any]) -> MLA | None:
+    if not config.get("mla"):
+        return None
+    rope = config.get("qk_rope_head_dim", 64)
+    return MLA(
+        q_lora_rank=config.get("q_lora_rank"),
+        kv_lora_rank=config.get("kv_lora_rank", 512),
+        qk_nope_head_dim=config["head_dim"] - rope,
+        qk_rope_head_dim=rope,
+        v_head_dim=config.get("v_head_dim", config["head_dim"] - rope),
+    )
+
+
+def parallel_of(settings: Mapping[str, Any]) -> Parallel:
+    """Return parallel sizes; a schedule that interleaves has two stages a rank where no number is given."""
+    size = {name: int(settings.get(name) or 1) for name in ("tp", "pp", "cp", "ep")}
+    default = 2 if "interleaved" in str(settings.get("schedule", "")).lower() else 1
+    world = settings.get("n_gpus") or math.prod((size["tp"], size["pp"], size["cp"], settings.get("dp") or 1))
+    return Parallel(
+        world=int(world),
+        vpp=int(settings.get("vpp") or default),
+        etp=int(settings.get("etp") or 1),
+        ulysses=int(settings.get("ulysses") or settings.get("ulysses_sp") or 1),
+        sequence_parallel=bool(settings.get("sp")) and size["tp"] > 1,
+        shard=int(settings.get("fsdp_size") or 0) if (settings.get("fsdp_size") or 0) > 0 else 0,
+        **size,
+    )
+
+
+def _dtype(text: Any, default: float) -> float:
+    words = re.findall(r"[a-z]+\d+", str(text or "").lower())
+    return next((BYTES[word] for word in words if word in BYTES), default)
+
+
+def states_of(settings: Mapping[str, Any]) -> States:
+    """Return how a torch trainer keeps its states; a full-precision master unless another is said."""
+    stage = settings.get("zero_stage")
+    scheme = "fsdp" if stage in (None, 3) else ("ddp", "zero1", "zero2")[int(stage)]
+    master = _dtype(settings.get("master_dtype"), 4.0)
+    compute = _dtype(settings.get("compute_dtype"), 2.0)
+    optimizer = str(settings.get("optimizer") or "adamw").lower()
+    trained = 2.0 if settings.get("lora") and master < 2 else master
+    return States(
+        scheme=scheme,  # type: ignore[arg-type]
+        master=trained,
+        grad=_dtype(settings.get("grad_dtype"), trained),
+        moments=moments_of(optimizer, trained),
+        gathered=compute,
+        reduce=_dtype(settings.get("reduce_dtype"), 4.0),
+        foreach=_is_foreach(optimizer, str(settings.get("engine", ""))),
+        quantized="8bit" in optimizer,
+        reshard=int(settings.get("pp") or 1) == 1,
+        grad_in_backward=bool(settings.get("optimizer_in_bwd")),
+        on_host=1.0 if "optim" in str(settings.get("offload") or "none") else 0.0,
+    )
+
+
+def _is_foreach(optimizer: str, engine: str) -> bool:
+    """Return whether the step makes copies; torchtune and torchtitan ask for torch's fused kernel."""
+    if any(word in optimizer for word in ("fused", "8bit")):
+        return False
+    return "foreach" in optimizer or not engine.startswith(("torchtune", "torchtitan"))
+
+
+def moments_of(optimizer: str, master: float) -> float:
+    """Return bytes a parameter of an optimizer's states, as its description says."""
+    if "sgd" in optimizer:
+        return 0.0
+    each = 1.0 if "8bit" in optimizer else _dtype(optimizer, master)
+    return each if "muon" in optimizer else 2 * each
+
+
+def _megatron_states(settings: Mapping[str, Any]) -> States:
+    """Return Megatron's states; Megatron-Bridge's recipes reduce gradients in bf16, and those of the
+
+    DeepSeek family (MLA) keep bf16 moments and only the lower half of the master parameters.
+    """
+    bridge = "bridge" in str(settings.get("engine", ""))
+    aware = bridge and bool(settings["config"].get("mla"))
+    return States(
+        scheme="megatron",
+        weight=2.0,
+        master=2.0 if aware else 4.0,
+        moments=4.0 if aware else 8.0,
+        grad=2.0 if bridge else 4.0,
+        shard_optimizer=bool(settings.get("distributed_optimizer", True)),
+        grad_buffer=True,
+    )
+
+
+def batch_of(settings: Mapping[str, Any]) -> Batch:
+    """Return the micro-batch: a pipeline runs sequences one by one unless told."""
+    length, pp = int(settings["seq_len"]), int(settings.get("pp") or 1)
+    local = int(settings.get("local_batch") or 0)
+    count = int(settings.get("grad_accum") or 0)
+    if pp > 1 and local and not settings.get("micro_batch"):
+        # torchtitan splits a pipeline's batch into as many micro-batches as there are stages
+        count = min(local, pp * parallel_of(settings).vpp)
+        local //= count
+    micro = int(settings.get("micro_batch") or local or 1)
+    if not count and settings.get("global_batch"):
+        count = max(1, int(settings["global_batch"]) // (micro * int(settings.get("dp") or 1)))
+    return Batch(tokens=length * micro, seq_len=length, micro_batches=count or 1)
+
+
+def recompute_of(text: str, settings: Mapping[str, Any]) -> Recompute:
+    """Return what is recomputed, from words like ``full per block`` or ``selective [core_attn]``."""
+    words = text.lower()
+    kind = next((kind for kind in ("full", "selective") if words.startswith(kind)), "none")
+    modules = frozenset(
+        re.findall(r"core_attn|layernorm|mla_up_proj|moe_act|mlp|shared_experts|moe\b", words)
+    )
+    offload = bool(settings.get("activation_offload"))
+    if offload and kind == "none":
+        kind = "full"
+    return Recompute(
+        kind=kind,  # type: ignore[arg-type]
+        modules=modules,
+        offload=offload,
+        alternate_matmuls="2nd matmul" in words or "every 2nd" in words,
+    )
+
+
+def head_of(settings: Mapping[str, Any]) -> Head:
+    """Return how the head turns logits into a loss, from its description."""
+    text = str(settings.get("lm_head") or "full logits").lower()
+    compiled = bool(settings.get("compile")) and "torch crossentropyloss" not in text
+    if "vocab rows" in text:
+        return Head("chunked_vocab", chunk=int(re.findall(r"chunks? of (\d+)", text)[0]))
+    if "liger" in text or ("fused" in text and "logprob" not in text):
+        return Head("fused")
+    if "chunk" in text:
+        sizes = re.findall(r"chunks? of (\d+)", text)
+        tokens = int(settings["seq_len"]) * int(settings.get("micro_batch") or 1)
+        return Head(
+            "chunked_tokens", chunk=int(sizes[0]) if sizes else max(1, tokens // 8), compiled=compiled
+        )
+    return Head(
+        "full",
+        kept="referenced" in text,
+        compiled=compiled,
+        entropy="entropy" in text.replace("crossentropy", ""),
+    )
+
+
+def lora_of(settings: Mapping[str, Any]) -> Lora | None:
+    """Return the adapters; the frozen base keeps the master's dtype."""
+    told = settings.get("lora")
+    if not told:
+        return None
+    rank = told.get("rank") if isinstance(told, dict) else told
+    slots = int(told.get("n_adapter_slots") or 1) if isinstance(told, dict) else 1
+    return Lora(
+        rank=rank if isinstance(rank, int) else DEFAULT_RANK,
+        slots=slots,
+        base=_dtype(settings.get("master_dtype"), 4.0),
+        experts="expert" in str(told) or not isinstance(told, dict),
+    )
+
+
+def rollout_of(settings: Mapping[str, Any]) -> Rollout:
+    """Return the engine of a point about weights or the KV cache."""
+    return Rollout(
+        engine=str(settings.get("engine", "")).split("-")[0].split("+")[0],
+        tp=int(settings.get("tp") or 1),
+        ep=int(settings.get("ep") or 1),
+        dp_attention=bool(settings.get("dp_attention")),
+        weight_bytes=_dtype(settings.get("dtype"), 2.0),
+        kv_bytes=_dtype(settings.get("kv_dtype"), 2.0),
+        kv_tokens=settings.get("kv_tokens"),
+    )
