@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Final
 from rldoctor import dialects
 from rldoctor.dialects import Dialect
 from rldoctor.facts.modelled import found, roots
-from rldoctor.types import Command, Document, Form, RLDoctorError, Setting
+from rldoctor.types import Command, Document, Form, Place, RLDoctorError, Setting
 
 UPWARDS: Final = 8
 _UNRESOLVED: Final = re.compile(r"^.*[$`}][^/]*/?")
@@ -33,14 +33,30 @@ def below(document: Document, command: Command, dialect: Dialect) -> Below:
     settings = {setting.key: setting for setting in command.settings}
     named = [settings[flag] for flag in dialect.config_flags if flag in settings]
     if named:
-        return _read(document, str(named[-1].value), dialect.form)
+        base = _read(document, str(named[-1].value), dialect.form)
+        return replace(base, settings=_following(base.settings, settings))
     hydra = dialect.hydra
     name = settings.get(str(hydra.get("name")))
     if name is None or _stem(name) in hydra["known"]:
         return Below(document)
     folder = settings.get(str(hydra.get("path")))
-    base = _resolved(str(folder.value)) if folder is not None else ""
-    return _read(document, f"{base}/{_stem(name)}.yaml".lstrip("/"), dialect.form)
+    root = _resolved(str(folder.value)) if folder is not None else ""
+    return _read(document, f"{root}/{_stem(name)}.yaml".lstrip("/"), dialect.form)
+
+
+def _following(settings: tuple[Setting, ...], above: Mapping[str, Setting]) -> tuple[Setting, ...]:
+    """Return the settings of a file; what interpolates a key that the command sets follows the command."""
+    sources: dict[Place | None, Setting] = {
+        each.value_place: each for each in settings if each.key in above and each.value_place
+    }
+    return tuple(_followed(each, sources.get(each.defined_at), above) for each in settings)
+
+
+def _followed(setting: Setting, source: Setting | None, above: Mapping[str, Setting]) -> Setting:
+    if source is None or source is setting or source.value != setting.value:
+        return setting
+    new = above[source.key]
+    return replace(setting, value=new.value, state=new.state, depends=new.depends, assumes=new.assumes)
 
 
 def reader_of(document: Document, command: Command) -> str | None:
