@@ -1,7 +1,7 @@
 # Each target makes .venv when it is absent and is quick when it exists.
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test lint rows clean
+.PHONY: demo test lint docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -21,9 +21,11 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/sizes.py
 	$(BIN)/python scripts/rows.py --check
+	$(BIN)/python scripts/transcripts.py --check
 
-rows: .venv/installed
+docs: .venv/installed
 	$(BIN)/python scripts/rows.py
+	$(BIN)/python scripts/transcripts.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache
