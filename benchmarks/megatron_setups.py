@@ -217,7 +217,7 @@ def rollout_of(args: Mapping[str, Any]) -> Rollout | None:
         engine="megatron",
         tp=_size(args, "rl-inference-tensor-model-parallel-size", 0),
         ep=_size(args, "rl-inference-expert-model-parallel-size", 0),
-        etp=_size(args, "rl-inference-expert-tensor-parallel-size", 0),
+        etp=_size(args, "rl-inference-expert-tensor-model-parallel-size", 0),
         kv_gib=float(args.get("inference-dynamic-batching-buffer-size-gb", 40)),
         colocated=True,
     )
