@@ -11,6 +11,7 @@ from rldoctor.types import LogLine, Sample
 
 LIMIT: Final = 1500  # step lines of a shape kept from the front and from the back
 MOST_PAIRS: Final = 400
+LONGEST_WORD: Final = 24  # characters before a step that tell one counter from another
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ def read_steps(shapes: Iterable[Shape], hits: Mapping[str, tuple[LogLine, ...]])
             found, series, step = _read(shape, line, ordinal)
             if not found and not shape.system:
                 continue
-            taken.add((line.file, line.number))
+            if found:  # what looks like a line of one system may be another's
+                taken.add((line.file, line.number))
             samples.extend(found)
             if step is not None:
                 counts.append((series, Sample("step", step, float(step), line)))
@@ -63,7 +65,7 @@ def _read(
             return list(_samples(shape, line, ordinal.get(line.file), 0)), (), None
         step, start = int(found["step"]), found.start()
         ordinal[line.file] = step
-        word = line.text[start : found.start("step")].strip(" :=")
+        word = line.text[max(start, found.start("step") - LONGEST_WORD) : found.start("step")].strip(" :=")
     samples = list(_samples(shape, line, step, start))
     if step is None and samples:
         step = ordinal[line.file] = ordinal.get(line.file, 0) + 1

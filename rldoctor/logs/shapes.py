@@ -112,7 +112,7 @@ def _shape(system: str, raw: Mapping[str, Any]) -> Shape | None:
         {row["key"]: (row["metric"], float(row.get("scale", 1))) for row in raw.get("metrics") or ()},
         tuple((re.compile(expression(row["match"])), row["phase"]) for row in raw.get("phases") or ()),
         tuple((row["find"], row["format"]) for row in raw.get("configs") or ()),
-        re.compile(bare) if bare else None,
+        re.compile(bare) if bare and "(?P<step>" in bare else None,
         {row["match"]: row["phase"] for row in raw.get("phases") or () if _is_of_lines(row["match"])},
     )
 
