@@ -53,12 +53,19 @@ def test_a_launch_command_is_told_apart_and_read(system: str) -> None:
 
 
 def test_the_spellings_before_the_flags_were_dotted_are_still_read() -> None:
-    facts = facts_of("python3 -m openrlhf.cli.train_ppo_ray --micro_train_batch_size 2 --n_samples_per_prompt 8")
+    facts = facts_of(
+        "python3 -m openrlhf.cli.train_ppo_ray --micro_train_batch_size 2 --n_samples_per_prompt 8"
+    )
     assert (facts.system, facts.value("batch.micro"), facts.value("batch.n_samples")) == ("openrlhf", 2, 8)
 
 
 def test_swift_and_trl_flags_are_not_taken_for_each_other() -> None:
-    assert facts_of("accelerate launch train_grpo.py --num_generations 8 --vllm_gpu_memory_utilization 0.3").system == "trl"
+    assert (
+        facts_of(
+            "accelerate launch train_grpo.py --num_generations 8 --vllm_gpu_memory_utilization 0.3"
+        ).system
+        == "trl"
+    )
 
 
 @pytest.mark.parametrize("system", SMALL)
