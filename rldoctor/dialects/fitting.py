@@ -1,0 +1,92 @@
+"""Whether a value is one that its key can take, as the system's own parser sees it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from rldoctor.dialects.catalogue import SECTION, Known
+from rldoctor.dialects.grammar import Manner
+from rldoctor.dialects.values import FALSE, TRUE, unquoted
+
+_INT: Final = re.compile(r"\s*[-+]?\d+(_\d+)*\s*", re.ASCII)
+_WORDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "flag": "no value",
+    "list": "a list",
+    SECTION: "a section",
+}
+_UNTOLD: Final = re.compile(r"\$|\?\?\?|`")
+
+
+def expected(known: Known, value: Any, manner: Manner) -> str | None:
+    """Return what a key asks for where a value is not that, None where the value fits or nobody can tell."""
+    if isinstance(value, str) and _UNTOLD.search(value):
+        return None
+    test = {"argparse": _argument, "structured": _field, "hydra": _override}[manner]
+    return None if test(known.kind, unquoted(value), known) else _WORDS[known.kind]
+
+
+def choice(known: Known, value: Any, manner: Manner) -> bool:
+    """Say whether a value is one of a key's choices, where it has any."""
+    word = unquoted(value)
+    if not known.choices or (isinstance(word, str) and _UNTOLD.search(word)) or word is True:
+        return True
+    if manner != "argparse" and (word is None or str(word).lower() in ("null", "none", "")):
+        return True
+    words = word if isinstance(word, list) else [word]
+    return all(str(each) in {str(choice) for choice in known.choices} for each in words)
+
+
+def _argument(kind: str, value: Any, _: Known) -> bool:
+    """Say whether argparse would take a value."""
+    if kind == "flag":
+        return value is True
+    if kind not in _WORDS or kind == "list":
+        return True
+    if value is True:
+        return False
+    if isinstance(value, list):  # further words after a flag that takes one
+        return True
+    return _is_int(str(value)) if kind == "int" else _is_float(str(value))
+
+
+def _field(kind: str, value: Any, known: Known) -> bool:
+    """Say whether a structured OmegaConf node would take a value."""
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("null", "none", "~", "")):
+        return True
+    if kind == SECTION:
+        return isinstance(value, dict | list) or str(value)[:1] in "{["
+    if kind == "list":
+        return isinstance(value, list | tuple) or str(value)[:1] in "[("
+    if isinstance(value, dict | list):
+        return kind not in ("int", "float", "bool")
+    if kind == "bool":
+        return isinstance(value, bool | int) or str(value).strip().lower() in TRUE | FALSE
+    if kind == "int":
+        return not isinstance(value, bool | float) and _is_int(str(value))
+    return kind != "float" or (not isinstance(value, bool) and _is_float(str(value)))
+
+
+def _override(kind: str, value: Any, known: Known) -> bool:
+    """Say whether a value means what it should in a plain Hydra configuration, which takes any."""
+    word = str(value).strip().lower()
+    if kind not in ("int", "float", "bool") or word in ("null", "none", "") or isinstance(value, dict | list):
+        return True
+    if kind == "bool":
+        return word in ("true", "false", "0", "1")
+    return word[:1] in "[{" or _is_float(word)
+
+
+def _is_int(text: str) -> bool:
+    return _INT.fullmatch(text) is not None
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,95 @@
+"""Keys that a user's own source adds: the entry script of a launch and what stands beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from rldoctor.dialects import declared
+from rldoctor.dialects.declared import Class
+from rldoctor.types import RLDoctorError
+
+UPWARDS: Final = 4
+MOST_FILES: Final = 30
+MOST_BYTES: Final = 1_000_000
+_SCRIPT: Final = re.compile(r"[\w./-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+def flags(program: str, path: str) -> frozenset[str]:
+    """Return the flags that an entry script, and modules that it imports from beside it, declare."""
+    entry = _entry(program, path)
+    if entry is None:
+        return frozenset()
+    return frozenset(flag for file in (entry, *_imports(entry)) for flag in _flags(file))
+
+
+def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
+    """Return the fields of classes that extend one of the roots, in the entry script or beside the file."""
+    entry = _entry(program, path) if program else None
+    files = (entry, *_imports(entry)) if entry is not None else _beside(Path(path).parent)
+    known = {name: each for file in files for name, each in _classes(file).items()}
+    own = [name for name in known if _extends(name, known, roots)]
+    return frozenset(key for name in own for key in declared.Flattening(known).of(name))
+
+
+def is_here(program: str, path: str) -> bool:
+    """Say whether the source of a program can be read here."""
+    return _entry(program, path) is not None
+
+
+def _extends(name: str, known: dict[str, Class], roots: tuple[str, ...], depth: int = 0) -> bool:
+    bases = known[name].bases if name in known and depth < declared.DEEPEST else ()
+    return any(base in roots or _extends(base, known, roots, depth + 1) for base in bases)
+
+
+def _entry(program: str, path: str) -> Path | None:
+    """Return the file of a program, from the folder of what launches it or one above."""
+    if not _SCRIPT.fullmatch(program):
+        return None
+    name = program if program.endswith(".py") else program.replace(".", "/") + ".py"
+    folders = [Path(path).parent, *list(Path(path).resolve().parents)[:UPWARDS]]
+    return next((folder / name for folder in folders if _is_readable(folder / name)), None)
+
+
+def _is_readable(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size <= MOST_BYTES
+
+
+def _beside(folder: Path) -> Iterator[Path]:
+    yield from [path for path in sorted(folder.glob("*.py")) if _is_readable(path)][:MOST_FILES]
+
+
+def _imports(entry: Path) -> list[Path]:
+    """Return the files that a script imports from its own folder or the folders above."""
+    words = re.findall(r"^\s*(?:from|import)\s+([\w.]+)", _text(entry), re.MULTILINE)
+    found = []
+    for word in dict.fromkeys(words):
+        stem = word.strip(".").replace(".", "/")
+        for folder in (entry.parent, *list(entry.resolve().parents)[:UPWARDS]):
+            if stem and _is_readable(folder / f"{stem}.py"):
+                found.append(folder / f"{stem}.py")
+                break
+    return found[:MOST_FILES]
+
+
+@lru_cache(maxsize=64)
+def _flags(file: Path) -> frozenset[str]:
+    try:
+        return frozenset(declared.arguments(declared.parse(_text(file), str(file))))
+    except RLDoctorError:  # a script that cannot be read declares nothing that is known here
+        return frozenset()
+
+
+@lru_cache(maxsize=64)
+def _classes(file: Path) -> dict[str, Class]:
+    try:
+        return declared.classes(declared.parse(_text(file), str(file)))
+    except RLDoctorError:  # a script that cannot be read declares nothing that is known here
+        return {}
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")

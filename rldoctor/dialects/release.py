@@ -1,0 +1,133 @@
+"""Which release a run uses: told, installed, asked for beside the file, or as the keys themselves say."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Final
+
+from rldoctor.dialects import catalogue, grammar, versions
+from rldoctor.dialects.catalogue import Catalogue
+from rldoctor.dialects.rows import Dialect
+from rldoctor.types import Command, Setting
+
+UPWARDS: Final = 4
+MOST_BYTES: Final = 200_000
+PACKAGES: Final = {"megatron": "megatron_core"}
+_REQUIRED: Final = ("requirements*.txt", "pyproject.toml", "environment.y*ml", "uv.lock")
+_OWN: Final = {
+    "verl": ("verl/version/version", r"\s*(?P<version>\d[\w.]*)"),
+    "areal": ("pyproject.toml", r'(?s).*?\nname = "areal"\n.*?\nversion = "(?P<version>[\w.]+)"'),
+    "slime": ("setup.py", r'(?s).*?name="slime".*?version="(?P<version>[\w.]+)"'),
+    "megatron": (
+        "megatron/core/package_info.py",
+        r"(?s).*?MAJOR = (?P<major>\d+)\nMINOR = (?P<minor>\d+)\nPATCH = (?P<patch>\d+)",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """A release, how anybody knows, and whether it is more than a guess from the keys."""
+
+    version: str | None
+    assumes: tuple[str, ...] = ()
+    sure: bool = False
+
+
+def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: str | None) -> InUse:
+    """Return the release that a command is for, where no person tells it."""
+    system = dialect.system
+    if not catalogue.has(system):
+        return _by_rows(dialect, command)
+    found = installed(system) or (beside(system, str(Path(path).parent)) if path else None)
+    if found is not None:
+        return InUse(found[0], (f"{system} {found[0]} ({found[1]})",), True)
+    release = by_keys(system, command, below)
+    return InUse(release, (versions.says(dialect, release),)) if release else _by_rows(dialect, command)
+
+
+def _by_rows(dialect: Dialect, command: Command) -> InUse:
+    release = versions.newest(dialect, {setting.key for setting in command.settings})
+    return InUse(release, (versions.says(dialect, release),) if release else ())
+
+
+def by_keys(system: str, command: Command, below: Sequence[Setting] = ()) -> str | None:
+    """Return the newest of the releases that know most keys; a commit after it only if it knows more."""
+    known = catalogue.load(system)
+    counted = [(_unknown(known, system, each, command, below), each) for each in _newest_first(known)]
+    fewest = min((count for count, _ in counted if count is not None), default=None)
+    return next((each for count, each in counted if count is not None and count == fewest), None)
+
+
+def _newest_first(known: Catalogue) -> Iterator[str]:
+    yield from (each for each in reversed(known.releases) if not each.endswith("dev"))
+    yield from (each for each in known.releases if each.endswith("dev"))
+
+
+def _unknown(
+    known: Catalogue, system: str, release: str, command: Command, below: Sequence[Setting]
+) -> int | None:
+    """Return how many settings a release cannot understand, None where it has no such program."""
+    here = grammar.of(system, release, command, below)
+    if here is None:
+        return None
+    settings = [setting for setting in (*here.base, *here.settings) if not here.is_exempt(setting.key)]
+    return sum(here.find(setting.key) is None for setting in settings if setting.form != "append")
+
+
+@cache
+def installed(system: str) -> tuple[str, str] | None:
+    """Return the version of an installed package and that it is installed; nothing of it is imported."""
+    mark = f"{PACKAGES.get(system, system)}-"
+    for folder in sys.path:
+        if folder.endswith(("site-packages", "dist-packages")):
+            for path in Path(folder).glob(f"{mark}[0-9]*.dist-info"):
+                return path.name.removeprefix(mark).removesuffix(".dist-info"), "installed"
+    return None
+
+
+@lru_cache(maxsize=512)
+def beside(system: str, folder: str) -> tuple[str, str] | None:
+    """Return the version that a file beside a configuration or above it asks for, and which file."""
+    at = Path(folder).resolve()
+    for place in [at, *list(at.parents)[:UPWARDS]]:
+        found = _own_checkout(system, place) or _required(system, place)
+        if found is not None:
+            return found
+        if (place / ".git").exists():
+            return None
+    return None
+
+
+def _own_checkout(system: str, place: Path) -> tuple[str, str] | None:
+    if system not in _OWN:
+        return None
+    name, pattern = _OWN[system]
+    found = re.match(pattern, _text(place / name))
+    if found is None:
+        return None
+    version = ".".join(found.groups())
+    return version, f"{place / name}"
+
+
+def _required(system: str, place: Path) -> tuple[str, str] | None:
+    name = PACKAGES.get(system, system).replace("_", "[-_]")
+    pattern = re.compile(rf"(?m)^[\s\"'-]*{name}(?:\[[\w,-]*\])?\s*==\s*v?(?P<version>\d[\w.]*)")
+    for glob in _REQUIRED:
+        for path in sorted(place.glob(glob))[:8]:
+            found = pattern.search(_text(path))
+            if found is not None:
+                return found["version"], f"{path}"
+    return None
+
+
+@lru_cache(maxsize=256)
+def _text(path: Path) -> str:
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        return ""
+    return path.read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,280 @@
+"""Settings that a system does not understand as they are written, as events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from rldoctor.dialects import catalogue, fitting, grammar, nearby, suggest
+from rldoctor.dialects.catalogue import Known, Rename
+from rldoctor.dialects.grammar import Grammar
+from rldoctor.types import UNKNOWN, Command, Document, Event, LogLine, Setting
+
+KINDS: Final = (
+    "unknown_key",
+    "renamed_key",
+    "removed_key",
+    "wrong_type",
+    "unknown_choice",
+    "duplicate_key",
+)
+_TWICE: Final = re.compile(r"(?P<key>.+) stands at (?P<line>\d+):\d+ already")
+_SWITCHES: Final = ("flag", "list", "any")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A command of a system, the settings of a config file below it, and the release it is for."""
+
+    system: str
+    version: str
+    command: Command
+    below: tuple[Setting, ...] = ()
+    document: Document | None = None
+    sure: bool = False
+
+
+def strange(launch: Launch) -> tuple[Event, ...]:
+    """Return what a system would not understand of a command; nothing where nobody can tell."""
+    if not catalogue.has(launch.system):
+        return ()
+    releases = catalogue.load(launch.system).nearby(launch.version)
+    built = [grammar.of(launch.system, each, launch.command, launch.below) for each in releases]
+    grammars = [(each, one) for each, one in zip(releases, built, strict=True) if one is not None]
+    return tuple(_Reading(launch, *grammars[-1], [one for _, one in grammars]).events()) if grammars else ()
+
+
+class _Reading:
+    """One command, read with the grammars of the releases it may be for; the newest speaks."""
+
+    def __init__(self, launch: Launch, release: str, own: Grammar, every: Sequence[Grammar]) -> None:
+        self.launch, self.release, self.grammar, self.every = launch, release, own, every
+        self.catalogue = catalogue.load(launch.system)
+        self.written = {setting.key for setting in (*own.base, *own.settings)}
+
+    def events(self) -> Iterator[Event]:
+        """Yield what is strange, in the order of the file."""
+        yield from self._twice_in_yaml()
+        yield from self._twice(self.grammar.settings)
+        for setting in {s.key: s for s in (*self.grammar.base, *self.grammar.settings)}.values():
+            if not self.grammar.is_exempt(setting.key):
+                yield from self._of(setting)
+
+    def _of(self, setting: Setting) -> Iterator[Event]:
+        known = self._known(setting.key)
+        if setting.form == "append":
+            yield from self._appended(setting, known)
+        elif known is None:
+            yield from self._unknown(setting)
+        elif not self._is_present(setting):
+            yield self._event(
+                "unknown_key",
+                setting,
+                nearest=f"+{setting.key}",
+                typo=True,
+                consequence="refused",
+                absent=True,
+            )
+        elif setting.state != "unknown":
+            yield from self._misvalued(setting, known)
+
+    def _known(self, key: str) -> Known | None:
+        """Return what a key is in one of the releases that it may be for."""
+        return next((found for each in reversed(self.every) if (found := each.find(key)) is not None), None)
+
+    def _is_present(self, setting: Setting) -> bool:
+        """Say whether the file below has a key, where an override must name one that it has."""
+        present = self.grammar.present
+        return present is None or setting.form != "override" or setting.key in present
+
+    def _unknown(self, setting: Setting) -> Iterator[Event]:
+        key = setting.key
+        if key in self._nearby or any(key.startswith(f"{each}.") for each in self._nearby):
+            return
+        row = suggest.renamed(key, self.catalogue.renames)
+        new = next((name for name in row.new if self._known(name)), None) if row is not None else None
+        since, until = self._lifetime(key)
+        near = suggest.Suggestion(new) if new is not None else self._nearest(key)
+        kind = (
+            "renamed_key" if new is not None else "removed_key" if until or row is not None else "unknown_key"
+        )
+        fate = self._fate(key, kind, near)
+        if fate is None:
+            return
+        yield self._event(
+            kind,
+            setting,
+            nearest=near.key if near is not None else None,
+            typo=near.typo if near is not None else False,
+            since=since,
+            until=until,
+            why=row.why or None if row is not None else None,
+            elsewhere=self._elsewhere(key),
+            consequence=fate,
+            certain=self.launch.sure or not (since or until),
+        )
+
+    def _fate(self, key: str, kind: str, near: suggest.Suggestion | None) -> str | None:
+        """Return what becomes of an unknown key; None where it may well be a key of somebody's own."""
+        top = self.grammar.open_top and "." not in key
+        section = key.partition(".")[0]
+        if self.grammar.open_top and kind == "unknown_key" and self._known(section) is None:
+            return "refused" if top and near is not None and near.typo else "unclear"
+        if self.grammar.fate == "unclear" and (near is None or not near.typo):
+            return None
+        return self.grammar.fate
+
+    def _lifetime(self, key: str) -> tuple[str | None, str | None]:
+        """Return since when a later release has a key, or the release that no longer had it."""
+        found = next((each for part in self.grammar.parts if (each := part.releases_of(key))), ())
+        if not found or self._elsewhere(key):
+            return None, None
+        every = self.grammar.parts[0].catalogue.releases
+        here = every.index(self.release)
+        older = [every.index(each) for each in found if each in every[:here]]
+        if older:
+            return None, every[max(older) + 1]
+        return next((each for each in found if each in every[here + 1 :]), None), None
+
+    def _elsewhere(self, key: str) -> str | None:
+        """Return another configuration of the release that has a key."""
+        names = self.catalogue.roots_of(key, self.release) if key in self.catalogue else ()
+        return names[0].rpartition("/")[2].replace("+", " with ") if names else None
+
+    def _nearest(self, key: str) -> suggest.Suggestion | None:
+        return suggest.nearest(key, self._keys, self.written)
+
+    @cached_property
+    def _keys(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.grammar.keys()))
+
+    @cached_property
+    def _nearby(self) -> frozenset[str]:
+        """The keys that the user's own source adds; read when something is unknown."""
+        document, program = self.launch.document, self.launch.command.program
+        if document is None or document.kind == "log":
+            return frozenset()
+        if self.grammar.manner == "argparse":
+            return nearby.flags(program, document.path)
+        roots = self.catalogue.roots
+        return nearby.fields(program, document.path, roots) if self.grammar.open_top else frozenset()
+
+    def _appended(self, setting: Setting, known: Known | None) -> Iterator[Event]:
+        """Yield a key that is added with a plus though the configuration has it: Hydra refuses that."""
+        present = self.grammar.present
+        there = (
+            setting.key in present if present is not None else known is not None and known.default is not None
+        )
+        section = known is not None and known.kind in (catalogue.SECTION, "list")
+        plus = self._text(setting).lstrip("'\"")
+        plain = str(setting.value)[:1] not in "[{" and plus.startswith("+") and not plus.startswith("++")
+        if there and not section and plain:
+            yield self._event(
+                "duplicate_key",
+                setting,
+                nearest=setting.key,
+                consequence="refused",
+                appended=True,
+                certain=self.launch.sure or self._always(setting.key),
+            )
+
+    def _always(self, key: str) -> bool:
+        mask = self.catalogue.mask(key, self.catalogue.roots)
+        return mask == (1 << len(self.catalogue.releases)) - 1
+
+    def _misvalued(self, setting: Setting, known: Known) -> Iterator[Event]:
+        """Yield a value of another release, of another type, or that is none of the choices."""
+        manner = self.grammar.manner
+        row = self._value_row(setting)
+        wanted = fitting.expected(known, setting.value, manner)
+        if row is not None:
+            yield self._event(
+                "unknown_choice",
+                setting,
+                nearest=row.new[0] if row.new else None,
+                until=row.until,
+                why=row.why or None,
+                consequence="refused",
+                certain=self.launch.sure,
+            )
+        elif wanted is not None:
+            fate = "unclear" if manner == "hydra" else self.grammar.fate
+            yield self._event("wrong_type", setting, expected=wanted, consequence=fate)
+        elif not fitting.choice(known, setting.value, manner):
+            words = [str(word) for word in known.choices if word is not None]
+            near = suggest.nearest(_word(setting), words)
+            yield self._event(
+                "unknown_choice",
+                setting,
+                nearest=near.key if near is not None else None,
+                choices=words,
+                consequence="refused" if manner == "argparse" else "unclear",
+            )
+
+    def _value_row(self, setting: Setting) -> Rename | None:
+        """Return what was written down of a value that the release refuses."""
+        said = (setting.key, _word(setting))
+        rows = (row for row in self.catalogue.renames if (row.old, row.value) == said)
+        return next((row for row in rows if self._is_past(row.until)), None)
+
+    def _is_past(self, until: str | None) -> bool:
+        every = self.catalogue.releases
+        return until is None or every.index(self.release) >= every.index(until)
+
+    def _twice(self, settings: Iterable[Setting]) -> Iterator[Event]:
+        """Yield flags and overrides that a command gives twice: only the last counts."""
+        last: dict[str, Setting] = {}
+        for setting in settings:
+            before, known = last.get(setting.key), self._known(setting.key)
+            last[setting.key] = setting
+            if before is None or known is None or known.kind in _SWITCHES or setting.form == "yaml":
+                continue
+            if before.place is None or setting.place is None or "unknown" in (before.state, setting.state):
+                continue
+            differs = _word(before) != _word(setting)
+            yield self._event(
+                "duplicate_key",
+                before,
+                expected=_word(setting),
+                line=setting.place.line,
+                differs=differs and before.place.file == setting.place.file,
+                consequence="ignored",
+            )
+
+    def _twice_in_yaml(self) -> Iterator[Event]:
+        """Yield keys that a mapping holds twice: the loader of OmegaConf refuses the file."""
+        document = self.launch.document
+        if document is None or document.kind != "yaml" or self.grammar.manner == "argparse":
+            return
+        for problem in document.problems:
+            found = _TWICE.match(problem.message)
+            if found is not None:
+                line = LogLine(problem.file or document.path, problem.line, f"{found['key']}: (again)")
+                fields = self._fields(found["key"], None) | {"line": int(found["line"])}
+                yield Event(
+                    "duplicate_key", fields | {"differs": True, "consequence": "refused"}, lines=(line,)
+                )
+
+    def _event(self, kind: str, setting: Setting, **about: Any) -> Event:
+        place = setting.place or setting.defined_at
+        lines = (LogLine(place.file, place.line, ""),) if place is not None else ()
+        return Event(kind, {**self._fields(setting.key, setting.value), **about}, lines=lines)
+
+    def _fields(self, key: str, value: Any) -> dict[str, Any]:
+        """Return the fields that every kind has."""
+        said = None if value is None or value is UNKNOWN else str(value)
+        about = {"system": self.launch.system, "release": self.release, "root": self.grammar.name}
+        return {"key": key, "value": said, **about, "certain": True}
+
+    def _text(self, setting: Setting) -> str:
+        place, document = setting.place, self.launch.document
+        if place is None or document is None or place.file not in document.files:
+            return ""
+        return document.files[place.file][place.start : place.end].decode("utf-8", "replace")
+
+
+def _word(setting: Setting) -> str:
+    return str(setting.value).strip("'\"")

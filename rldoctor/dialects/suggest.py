@@ -1,0 +1,94 @@
+"""The key that a misspelt one most likely means: what people wrote down, the same end, the same letters."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rldoctor.dialects.catalogue import Rename
+
+CLOSE: Final = 0.8
+SAME_END: Final = 0.55
+TYPO: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A key, and whether no more than a slip of the fingers lies between."""
+
+    key: str
+    typo: bool = False
+
+
+def renamed(key: str, renames: Iterable[Rename]) -> Rename | None:
+    """Return what was written down of a key; a section's rename holds for what stands in it."""
+    rows = [row for row in renames if row.value is None]
+    for row in rows:
+        if row.old == key:
+            return row
+    for row in rows:
+        if row.old.endswith(".*") and key.startswith(row.old[:-1]):
+            rest = key[len(row.old) - 1 :]
+            new = tuple(name[:-1] + rest if name.endswith(".*") else name for name in row.new)
+            return Rename(key, new, why=row.why)
+    return None
+
+
+def nearest(key: str, known: Sequence[str], taken: Collection[str] = ()) -> Suggestion | None:
+    """Return the known key that is most like a key, None where none is like it; ``taken`` are in use."""
+    free = [name for name in known if name not in taken]
+    flat = _flat(key)
+    same = next((name for name in free if _flat(name) == flat), None)
+    if same is not None:
+        return Suggestion(same, True)
+    found = difflib.get_close_matches(key, free, n=1, cutoff=CLOSE)
+    if found and (distance(key, found[0]) <= TYPO or key.startswith("-")):
+        return Suggestion(found[0], distance(key, found[0]) <= TYPO)
+    moved = _moved(key, free)
+    if moved is not None:
+        return Suggestion(moved)
+    return Suggestion(found[0]) if found and _same_parent(key, found[0]) else None
+
+
+def _moved(key: str, known: Sequence[str]) -> str | None:
+    """Return the key of the same last name whose path is most like the key's."""
+    if key.startswith("-"):
+        return None
+    last = key.rpartition(".")[2]
+    same = [name for name in known if name.rpartition(".")[2] == last]
+    ranked = sorted(((_shared(key, name), name) for name in same), key=lambda pair: (-pair[0], pair[1]))
+    if not ranked or (len(ranked) > 1 and ranked[0][0] == ranked[1][0]):
+        return None
+    return ranked[0][1] if ranked[0][0] >= SAME_END or len(ranked) == 1 else None
+
+
+def _shared(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one.split("."), other.split("."), autojunk=False).ratio()
+
+
+def _same_parent(one: str, other: str) -> bool:
+    return one.rpartition(".")[0] == other.rpartition(".")[0]
+
+
+def _flat(key: str) -> str:
+    return key.replace("-", "").replace("_", "").lower()
+
+
+def distance(one: str, other: str, most: int = TYPO) -> int:
+    """Return how many letters are wrong, missing, too many or swapped; ``most`` + 1 for any more."""
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        older, before, row = before, row, [i]
+        for j, wanted in enumerate(other, 1):
+            cost = min(before[j] + 1, row[-1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                cost = min(cost, older[j - 2] + 1)
+            row.append(cost)
+        if min(row) > most:
+            return most + 1
+    return row[-1]
