@@ -40,6 +40,9 @@ def _roles(facts: FactTable) -> Iterator[Fact]:
 def _placement(facts: FactTable) -> Iterator[Fact]:
     """trainer/rl_trainer.py:_is_actor_rollout_colocated; api/alloc_mode.py:_AllocationMode.world_size."""
     text = facts.raw("allocation_mode")
+    if facts.get("cluster.gpus_per_node") == 0:
+        yield derived("cluster.asked_gpus", 0, ("cluster.gpus_per_node",), text="workers on CPUs")
+        return
     if facts.raw("actor.backend") is None or (facts.raw("rollout.backend") is None and text):
         components = parse(text) if isinstance(text, str) else None
         if components is not None:

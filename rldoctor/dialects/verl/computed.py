@@ -25,6 +25,9 @@ def compute(facts: FactTable) -> Iterable[Fact]:
     one = _since(facts, ONE_LOSS)
     # utils/seqlen_balancing.py:rearrange_micro_batches
     yield derived("batch.long_sample", "refused", text="max_token_len must be greater than…")
+    if facts.get("cluster.colocate") is True and facts.get("sync.mode") is not None:
+        # trainer/ppo/v1/trainer_base.py: checkpoint_engine_config.backend = "naive"
+        yield derived("sync.mode", "naive", ("cluster.colocate",))
     yield derived("batch.loss_global_norm", one, ("algo.loss_agg",), text="loss over the global batch")
 
 
