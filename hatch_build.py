@@ -1,4 +1,4 @@
-"""Puts the rules and the JSON twins of all tables into the wheel: an installed doctor parses no YAML."""
+"""Puts the rules, the JSON twins of all tables and the example into the wheel: no YAML is parsed there."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ class IndexHook(BuildHookInterface):
     """Runs once a wheel; an editable installation reads the checkout's own files."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add ``rules/`` as ``rldoctor/_rules`` and each twin as ``rldoctor/_index/<name>.json``."""
+        """Add ``rules/`` as ``rldoctor/_rules``, the twins as ``rldoctor/_index/*.json``, and the example."""
         if version == "editable":
             return
         self.kept = tempfile.TemporaryDirectory(prefix="rldoctor-index-")
         build_data["force_include"][str(Path(self.root, "rules"))] = "rldoctor/_rules"
+        example = Path(self.root, "examples", "laptop.yaml")
+        build_data["force_include"][str(example)] = "rldoctor/_examples/laptop.yaml"
         for name, path in sorted(twins(Path(self.root), Path(self.kept.name)).items()):
             build_data["force_include"][str(path)] = f"rldoctor/_index/{name}.json"
 

@@ -16,7 +16,7 @@ POLL_SECONDS: Final = 0.1
 PULSE_SECONDS: Final = 0.5
 DUMP_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 180.0
-STOPPED_QUICKLY: Final = 5.0
+AT_ONCE: Final = 2
 SLOWER: Final = 20.0
 PATIENCE: Final[Mapping[str, float]] = {"start": 900.0, "checkpoint": 600.0, "first": 300.0, "": 60.0}
 ENDS: Final = frozenset(
@@ -167,8 +167,8 @@ class Watch:
             processes.signal_driver(self.folder, self.child, signal.SIGTERM)
         else:
             processes.signal_group(self.child, signal.SIGTERM)
-        begin, wanted = time.monotonic(), self.interrupt.asked
-        while self.child.poll() is None and self.interrupt.asked == wanted:
+        begin = time.monotonic()
+        while self.child.poll() is None and self.interrupt.asked < AT_ONCE:
             self._listen()
             self._beat()
             if time.monotonic() - begin > STOP_SECONDS:
