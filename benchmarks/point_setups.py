@@ -210,7 +210,6 @@ def recompute_of(text: str, settings: Mapping[str, Any]) -> Recompute:
 def head_of(settings: Mapping[str, Any]) -> Head:
     """Return how the head turns logits into a loss, from its description."""
     text = str(settings.get("lm_head") or "full logits").lower()
-    compiled = bool(settings.get("compile")) and "torch crossentropyloss" not in text
     if "vocab rows" in text:
         return Head("chunked_vocab", chunk=int(re.findall(r"chunks? of (\d+)", text)[0]))
     if "liger" in text or ("fused" in text and "logprob" not in text):
@@ -219,12 +218,11 @@ def head_of(settings: Mapping[str, Any]) -> Head:
         sizes = re.findall(r"chunks? of (\d+)", text)
         tokens = int(settings["seq_len"]) * int(settings.get("micro_batch") or 1)
         return Head(
-            "chunked_tokens", chunk=int(sizes[0]) if sizes else max(1, tokens // 8), compiled=compiled
+            "chunked_tokens", chunk=int(sizes[0]) if sizes else max(1, tokens // 8)
         )
     return Head(
         "full",
         kept="referenced" in text,
-        compiled=compiled,
         entropy="entropy" in text.replace("crossentropy", ""),
     )
 

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rldoctor import models as files
 from rldoctor.facts.table import Table
 from rldoctor.models import Markers, Shape
 from rldoctor.types import UNKNOWN, Document, Fact, Origin, RLDoctorError, Role, Setting, State
 from rldoctor.vocabulary import load as vocabulary
+
+if TYPE_CHECKING:
+    from rldoctor.facts.walk import Facts
 
 SHAPED: Final[Mapping[str, str]] = {
     "model.num_layers": "num_layers",
@@ -95,6 +98,15 @@ def checkpoints(table: Table, document: Document | None) -> None:
         source.put(form, _format(seen))
         if folder == "ckpt.load_dir":
             source.put("ckpt.load_iterations", UNKNOWN if seen is None else list(seen.iterations))
+
+
+def named_shape(facts: Facts, role: Role) -> Shape | None:
+    """Return the whole shape of a role's model from its folder or its name, None where nobody knows it."""
+    if facts.table is None:
+        return None
+    text, _ = _name(facts.table.fact("model.path", role), facts.table.setting("model.path", role))
+    folder = found(text, facts.document) if text else None
+    return _shape(str(folder) if folder is not None else text)[0]
 
 
 def _model(table: Table, role: Role, document: Document | None) -> None:

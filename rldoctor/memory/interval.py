@@ -10,8 +10,10 @@ from rldoctor.memory.phases import Phase, Target
 MOVING = {"allocated": 0.16, "reserved": 0.12, "device": 0.12}
 """Share of what comes and goes by which a peak may be off: the 90 % quantile on measured runs, each
 family left out in turn (benchmarks/memory_points.py prints it)."""
-FIXED_GIB = {"allocated": 0.4, "reserved": 0.6, "device": 1.0}
+FIXED_GIB = {"allocated": 0.6, "reserved": 0.6, "device": 1.0}
 """What every peak may be off by: workspaces, and for the device contexts and NCCL's buffers."""
+ENGINE = 0.12
+"""Share of an engine in the trainer's own process by which it may be off: its buffers are not counted."""
 WIDEST = 0.15
 CALIBRATED = 1.5
 """Times the spread that a calibration left: few points say little about their own spread."""
@@ -38,5 +40,7 @@ def around(setup: Setup, phase: Phase, target: Target) -> Interval:
         half = max(0.01, CALIBRATED * setup.free.spread) * middle
     else:
         moving = max(0.0, phase.allocated - phase.resident)
-        half = min(MOVING[target] * moving + FIXED_GIB[target] * GIB, max(WIDEST * middle, 0.5 * GIB))
+        inside = sum(term.bytes for term in phase.terms if term.name in ("KV cache", "engine weights"))
+        half = MOVING[target] * moving + ENGINE * inside + FIXED_GIB[target] * GIB
+        half = min(half, max(WIDEST * middle, 0.5 * GIB))
     return Interval(max(phase.resident if half else middle, middle - half), middle, middle + half)

@@ -104,15 +104,21 @@ class Recompute:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How logits become a loss. ``kept``: the full-precision logits stay referenced in the backward pass."""
+    """How logits become a loss. ``kept``: the full-precision logits stay referenced in the backward pass.
+
+    ``per_entry`` and ``reading`` are bytes a logit with and without gradients where a system's own
+    code decides them, and ``source`` is that code.
+    """
 
     kind: HeadKind = "full"
     chunk: int = 0
     kept: bool = False
     entropy: bool = False
     fused_loss: bool = False
-    compiled: bool = False
     upcast: bool = True
+    per_entry: float | None = None
+    reading: float | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

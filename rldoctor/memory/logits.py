@@ -27,6 +27,8 @@ def bytes_per_entry(setup: Setup) -> tuple[float, str]:
     (2 + 4 + 4); Transformer Engine's works on the bf16 logits themselves.
     """
     head = setup.head
+    if head.per_entry is not None:
+        return head.per_entry, head.source
     if setup.kernels.stack == "te":
         if not head.fused_loss:
             return 6.0, MEGATRON
@@ -80,7 +82,7 @@ def reading(setup: Setup, count: float) -> Term:
     head, vocab = setup.head, width(setup)
     each = 10.0
     if head.kind == "full":
-        each = 6.0 + (4.0 if head.entropy else 0.0)
+        each = 6.0 + (4.0 if head.entropy else 0.0) if head.reading is None else head.reading
         text = f"{count:.0f} tokens × {vocab:.0f} entries × {each:g} B"
         return Term("logits", count * vocab * each, text, TORCH)
     if head.kind in ("fused", "none", "value"):

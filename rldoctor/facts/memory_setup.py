@@ -1,0 +1,304 @@
+"""From facts to the setup that the memory model reads: the one place that knows both."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from rldoctor.facts.heads import head_of
+from rldoctor.facts.memory_shape import shape_of
+from rldoctor.facts.walk import Facts
+from rldoctor.memory.layout import (
+    Batch,
+    Granularity,
+    Kernels,
+    Lora,
+    Offload,
+    Others,
+    Parallel,
+    Recompute,
+    Rollout,
+    Setup,
+    States,
+)
+from rldoctor.models import Shape
+from rldoctor.types import UNKNOWN, Role
+
+MEGATRON: Final = ("megatron", "megatron_fsdp")
+BYTES: Final = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
+SCHEMES: Final = {"no_shard": "ddp", "optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3"}
+MICRO_BATCHES: Final = 2
+"""Micro-batches of a step where nobody tells: gradients are then there when the second one starts."""
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads facts of a role and remembers what nobody knows."""
+
+    facts: Facts
+    role: Role = "policy"
+    missing: dict[str, None] = field(default_factory=dict)
+
+    def get(self, concept: str) -> Any:
+        """Return a fact's value, of the policy where the role has none of its own; None if unknown."""
+        value = self.facts.fact(concept, self.role).value
+        if value is None and self.role != "policy":
+            value = self.facts.fact(concept).value
+        if value is UNKNOWN:
+            self.missing[concept] = None
+            return None
+        return value
+
+    def count(self, concept: str, default: int = 1) -> int:
+        """Return a positive whole number, the default where there is none."""
+        value = self.get(concept)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return int(value) if is_number and value >= 1 else default
+
+    def is_on(self, concept: str) -> bool:
+        """Return whether a setting is known to be on."""
+        return self.get(concept) is True
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A setup, or what it lacks: ``lacks`` stops an estimate, ``unknown`` only leaves parts out."""
+
+    setup: Setup | None
+    lacks: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def sized(facts: Facts) -> Sized:
+    """Return the setup of a run as far as its facts go."""
+    reader = Reader(facts)
+    shape = shape_of(facts, "policy")
+    lacks = [] if shape is not None else ["model.path"]
+    if facts.value("train.world_size") is UNKNOWN or not reader.count("train.world_size", 0):
+        lacks.append("train.world_size")
+    batch = batch_of(reader)
+    if batch is None:
+        lacks += [name for name in _of_batch(reader) if reader.get(name) is None]
+    if shape is None or "train.world_size" in lacks:
+        return Sized(None, tuple(dict.fromkeys(lacks)), tuple(reader.missing))
+    setup = _setup(reader, shape, batch)
+    return Sized(setup, tuple(dict.fromkeys(lacks)), tuple(reader.missing))
+
+
+def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
+    megatron = reader.get("train.backend") in MEGATRON
+    own = replace(shape, vocab_size=_padded(shape.vocab_size, reader)) if megatron else shape
+    return Setup(
+        shape=own,
+        parallel=parallel_of(reader, own),
+        states=states_of(reader),
+        batch=batch,
+        logprob_tokens=_logprob_tokens(reader, batch),
+        recompute=recompute_of(reader),
+        head=head_of(reader.facts, reader.role),
+        kernels=Kernels(stack="te" if megatron else "eager"),
+        lora=_lora(reader),
+        rollout=_rollout(reader) if reader.role == "policy" else None,
+        offload=Offload(
+            params=reader.is_on("mem.offload_param"),
+            grads=reader.is_on("mem.offload_grad") or reader.is_on("mem.offload_param"),
+            optimizer=reader.is_on("mem.offload_optimizer"),
+        ),
+        others=_others(reader) if reader.role == "policy" else Others(),
+        sync_bucket=reader.count("sync.bucket", 0) or None,
+        gpu_gib=_gpu(reader),
+        expandable=reader.is_on("mem.expandable_segments"),
+        unknown=tuple(reader.missing),
+    )
+
+
+def _gpu(reader: Reader) -> float | None:
+    """Return a GPU's memory; a limit on a rank's memory stands in for it on CPU."""
+    for concept in ("cluster.worker_memory_gib", "cluster.gpu_memory_gib"):
+        value = reader.get(concept)
+        if isinstance(value, int | float) and value > 0:
+            return float(value)
+    return None
+
+
+def _padded(vocab: int, reader: Reader) -> int:
+    """Return the vocabulary as Megatron pads it: to a multiple of 128 × tp."""
+    unit = 128 * reader.count("train.tp")
+    return math.ceil(vocab / unit) * unit
+
+
+def parallel_of(reader: Reader, shape: Shape) -> Parallel:
+    """Return how the ranks share the model."""
+    tp, shard = reader.count("train.tp"), reader.get("train.fsdp_size")
+    pp, vpp = reader.count("train.pp"), reader.count("train.vpp")
+    whole = shape.num_layers % (pp * vpp) == 0
+    return Parallel(
+        world=reader.count("train.world_size"),
+        tp=tp,
+        pp=pp,
+        vpp=vpp if whole else 1,
+        cp=reader.count("train.cp"),
+        ulysses=reader.count("train.ulysses_sp"),
+        ep=reader.count("train.ep"),
+        etp=reader.count("train.etp"),
+        sequence_parallel=reader.is_on("train.sequence_parallel") and tp > 1,
+        shard=shard if isinstance(shard, int) and shard > 0 else 0,
+    )
+
+
+def states_of(reader: Reader) -> States:
+    """Return how parameters, gradients and optimizer state are kept."""
+    backend = reader.get("train.backend")
+    reduce = BYTES.get(reader.get("mem.grad_reduce_dtype") or "fp32", 4.0)
+    optimizer = str(reader.get("optim.type") or "adam").lower()
+    if backend in MEGATRON:
+        return _megatron_states(reader, reduce, optimizer)
+    # what nobody tells is what every torch trainer of these systems does: an fp32 master for Adam
+    master = BYTES.get(reader.get("model.param_dtype") or "fp32", 4.0)
+    computed = BYTES.get(reader.get("train.compute_dtype") or "bf16", 2.0)
+    return States(
+        scheme="fsdp",
+        master=master,
+        grad=master,
+        moments=_moments(optimizer, master),
+        gathered=min(master, computed),
+        reduce=reduce,
+        foreach="8bit" not in optimizer,
+        quantized="8bit" in optimizer,
+        reshard=reader.get("train.fsdp_reshard") is not False,
+        on_host=1.0 if reader.is_on("mem.cpu_optimizer") else 0.0,
+    )
+
+
+def _moments(optimizer: str, each: float) -> float:
+    if "sgd" in optimizer:
+        return 0.0
+    if "8bit" in optimizer:
+        return 2.0
+    return each if "muon" in optimizer else 2 * each
+
+
+def _megatron_states(reader: Reader, reduce: float, optimizer: str) -> States:
+    aware = reader.is_on("mem.precision_aware_opt")
+    sharding = reader.get("train.sharding")
+    full = reader.is_on("train.megatron_fsdp") or reader.is_on("train.torch_fsdp2")
+    sharded = reader.get("train.distributed_optimizer")
+    fraction = reader.get("mem.offload_fraction")
+    on_host = (1.0 if fraction is None else float(fraction)) if reader.is_on("mem.cpu_optimizer") else 0.0
+    scheme = "megatron"
+    if full:
+        scheme = SCHEMES.get(str(sharding), "zero3")
+        scheme = "megatron_fsdp" if scheme == "zero3" else scheme
+    return States(
+        scheme=scheme,  # type: ignore[arg-type]
+        weight=BYTES.get(reader.get("model.param_dtype") or "bf16", 2.0),
+        # Transformer Engine keeps the lower half of an fp32 master beside bf16 parameters
+        master=2.0 if aware else 4.0,
+        grad=reduce,
+        moments=_moments(optimizer, 4.0),
+        reduce=reduce,
+        shard_optimizer=sharded is not False,
+        grad_buffer=not full,
+        double_buffer=reader.is_on("train.fsdp_double_buffer") or reader.is_on("train.nccl_ub"),
+        fused_wgrad=reader.get("train.grad_accum_fusion") is not False,
+        on_host=on_host,
+    )
+
+
+def _of_batch(reader: Reader) -> tuple[str, ...]:
+    if reader.is_on("batch.dynamic"):
+        return ("batch.max_tokens_per_gpu", "batch.longest_sample")
+    return ("batch.micro", "batch.longest_sample")
+
+
+def ways(reader: Reader) -> int:
+    """Return over how many ranks one sequence is split."""
+    return reader.count("train.cp") * reader.count("train.ulysses_sp")
+
+
+def batch_of(reader: Reader) -> Batch | None:
+    """Return the largest micro-batch: the token budget, never less than the longest sample."""
+    longest = reader.count("batch.longest_sample", 0)
+    split = ways(reader)
+    if reader.is_on("batch.dynamic"):
+        budget = reader.count("batch.max_tokens_per_gpu", 0) * split
+        if not budget:
+            return None
+        return Batch(max(budget, longest), longest or budget, MICRO_BATCHES)
+    micro = reader.count("batch.micro", 0)
+    if not micro or not longest:
+        return None
+    share = reader.count("batch.samples_per_rank", 0)
+    return Batch(micro * longest, longest, max(1, share // micro) if share else MICRO_BATCHES)
+
+
+def _logprob_tokens(reader: Reader, batch: Batch | None) -> int | None:
+    """Return the tokens of a log-probability pass; those of training where it has none of its own."""
+    longest = reader.count("batch.longest_sample", 0)
+    if reader.get("batch.logprob_dynamic") or (reader.is_on("batch.dynamic") and batch is not None):
+        budget = reader.count("batch.max_tokens_logprob", 0) * ways(reader)
+        return max(budget, longest) if budget else (batch.tokens if batch else None)
+    micro = reader.count("batch.logprob_micro", 0)
+    return micro * longest if micro and longest else None
+
+
+def recompute_of(reader: Reader) -> Recompute:
+    """Return what is recomputed; block recomputation reaches the first layers of each stage."""
+    kind: Granularity = reader.get("mem.recompute") or "none"
+    modules = reader.get("mem.recompute_modules")
+    block = reader.get("mem.recompute_method") == "block"
+    names = frozenset(str(name) for name in modules) if isinstance(modules, list) else frozenset()
+    return Recompute(
+        kind=kind,
+        modules=names or (frozenset({"core_attn"}) if kind == "selective" else frozenset()),
+        layers=reader.count("mem.recompute_layers", 0) or None if block else None,
+        offload=reader.is_on("mem.activation_offload") and kind == "full",
+    )
+
+
+def _lora(reader: Reader) -> Lora | None:
+    rank = reader.count("model.lora_rank", 0)
+    base = BYTES.get(reader.get("model.param_dtype") or "fp32", 4.0)
+    return Lora(rank=rank, base=base) if rank else None
+
+
+def _others(reader: Reader) -> Others:
+    roles = reader.facts.roles
+    critic = None
+    if "critic" in roles:
+        own = Reader(reader.facts, "critic")
+        shape = shape_of(reader.facts, "critic") or shape_of(reader.facts, "policy")
+        batch = batch_of(own)
+        if shape is not None and batch is not None:
+            critic = replace(_setup(own, shape, batch), logprob_tokens=None)
+    ref = reader.facts.fact("mem.offload_param", "ref").value
+    return Others(ref="ref" in roles, ref_offload=ref is True, critic=critic)
+
+
+def _rollout(reader: Reader) -> Rollout | None:
+    engine = reader.get("rollout.engine")
+    if not engine:
+        return None
+    colocated = reader.get("cluster.colocate") is True
+    fraction = reader.get("rollout.mem_fraction")
+    longest = reader.count("batch.longest_sample", 0)
+    seqs = reader.count("rollout.max_seqs", 256)
+    inside = engine in ("builtin", "hf")
+    return Rollout(
+        engine=str(engine),
+        tp=reader.count("rollout.tp"),
+        ep=reader.count("rollout.ep"),
+        pp=reader.count("rollout.pp"),
+        dp=reader.count("rollout.dp"),
+        fraction=float(fraction) if isinstance(fraction, int | float) else None,
+        kv_bytes=1.0 if "fp8" in str(reader.get("rollout.kv_dtype") or "") else 2.0,
+        kv_tokens=seqs * longest if inside and longest else None,
+        max_seqs=seqs,
+        batched_tokens=reader.count("rollout.max_batched_tokens", 8192),
+        max_model_len=reader.count("rollout.max_model_len", 0) or longest or None,
+        eager=reader.is_on("rollout.eager"),
+        colocated=colocated,
+        sleeps=reader.is_on("mem.offload_rollout"),
+        drops_weights=engine == "vllm",
+    )

@@ -1,0 +1,60 @@
+"""The shape of a role's model for the memory model: its files or its name, and what the facts say over it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from rldoctor.facts.modelled import named_shape
+from rldoctor.facts.walk import Facts
+from rldoctor.models import Shape
+from rldoctor.types import Role
+
+SIZES: Final = {
+    "model.num_layers": "num_layers",
+    "model.hidden_size": "hidden_size",
+    "model.ffn_hidden_size": "ffn_hidden_size",
+    "model.num_heads": "num_heads",
+    "model.num_kv_heads": "num_kv_heads",
+    "model.head_dim": "head_dim",
+    "model.vocab_size": "vocab_size",
+    "model.num_experts": "num_experts",
+    "model.moe_ffn": "moe_ffn",
+    "model.moe_topk": "moe_topk",
+    "model.moe_shared_ffn": "shared_ffn",
+}
+NEEDED: Final = ("num_layers", "hidden_size", "num_heads", "vocab_size")
+
+
+def shape_of(facts: Facts, role: Role) -> Shape | None:
+    """Return a role's shape, the policy's where it has no model of its own; None where sizes are missing."""
+    path = facts.fact("model.path", role)
+    if path.value is None and role != "policy":
+        return shape_of(facts, "policy")
+    known = named_shape(facts, role)
+    told: dict[str, Any] = {
+        attribute: value
+        for concept, attribute in SIZES.items()
+        if isinstance(value := facts.fact(concept, role).value, int) and not isinstance(value, bool)
+    }
+    ties = facts.fact("model.tie_embeddings", role).value
+    if isinstance(ties, bool):
+        told["tie_embeddings"] = ties
+    if known is not None:
+        changed = {name: value for name, value in told.items() if getattr(known, name) != value}
+        return replace(known, **changed) if changed else known
+    return _from_sizes(told, facts, role)
+
+
+def _from_sizes(told: dict[str, Any], facts: Facts, role: Role) -> Shape | None:
+    if any(name not in told for name in NEEDED):
+        return None
+    heads, kind = told["num_heads"], facts.fact("model.type", role).value
+    sizes = {
+        "ffn_hidden_size": 4 * told["hidden_size"],
+        "num_kv_heads": heads,
+        "head_dim": told["hidden_size"] // heads,
+        **told,
+    }
+    name = kind if isinstance(kind, str) else "transformer"
+    return Shape(architecture=name, source="the run's own sizes", exact=False, **sizes)
