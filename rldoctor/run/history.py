@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from rldoctor.run.journal import Entry
 from rldoctor.run.tune import Point
+
+GIB: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,17 @@ class History:
             self.points.append(Point(entry["micro_batch_tokens"], entry["bytes_peak"]))
         if entry.get("verdict") in ("kept", "baseline"):
             self.kept.append(entry["budget"])
+            self._explain(entry)
         elif experiment is not None and entry.get("verdict") == "out of memory":
             self.too_much = min(experiment["after"], self.too_much or experiment["after"])
+
+    def _explain(self, entry: Entry) -> None:
+        """Give a change that tuning made and kept what was measured as its reason."""
+        made = [place for place, change in enumerate(self.changes) if change.by == "tuning"]
+        if made and self.changes[made[-1]].new == entry["budget"] and entry.get("bytes_total"):
+            peak, limit = entry["bytes_peak"] / GIB, entry["bytes_total"] / GIB
+            why = f"peak {peak:.3f} of {limit:.3f} GiB; {entry.get('why', 'measured')}"
+            self.changes[made[-1]] = replace(self.changes[made[-1]], why=why)
 
     def _settled(self, entry: Entry) -> None:
         self.settled = True

@@ -61,10 +61,11 @@ def finish(session: Session, end: End) -> int:
     """Tell of a run that is finished, and leave the tuned configuration; return the exit code."""
     note_batch(session, "after")
     tuned = _write_tuned(session)
-    session.note("finished", status="done", step=end.step, reason=end.last.get("reason"))
+    session.note("finished", status="done", step=end.step, reason=end.last.get("reason"), reward=end.reward)
     reason = {"reward": "the reward that was wanted is reached", "steps": "all steps are done"}
     why = reason.get(str(end.last.get("reason")), "the command ended well")
     at = f" at step {end.step}" if session.config is not None else ""
+    at += f" with mean reward {end.reward:.3f}" if end.reward is not None else ""
     session.screen.tell(f"finished{at}: {why}.")
     _tell(session)
     if tuned is not None:
@@ -92,7 +93,7 @@ def _tell(session: Session) -> None:
     failures = session.history.failures
     if failures:
         lost = session.history.lost_steps
-        session.screen.tell(f"failures: {failures}; steps done twice: {lost}")
+        session.screen.tell(f"failures: {failures}; finished steps that had to be done again: {lost}")
     session.screen.tell(f"run folder: {session.folder}")
 
 

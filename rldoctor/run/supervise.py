@@ -32,7 +32,7 @@ def supervise(session: Session) -> int:
     story.note_batch(session, "before")
     while True:
         end, logs = _attempt(session)
-        if end.asked:
+        if end.asked or end.was_stopped:
             return _interrupted(session, end)
         if end.is_done or (session.config is None and end.code == 0):
             _verify(session, end.step)
@@ -189,7 +189,7 @@ def _note_failure(session: Session, end: End, report: Report) -> None:
         decisive=found.evidence[0].text if found and found.evidence else None,
         step=end.step,
         phase=end.phase,
-        lost_steps=max(0, end.step - saved) or None,
+        lost_steps=max(0, end.finished - saved) or None,
         micro_batch_tokens=story.micro_batch_tokens(session) if out_of_memory else None,
     )
     session.screen.say(f"failed in step {end.step} ({end.phase}): {report.summary}")
@@ -215,8 +215,9 @@ def _carry_out(session: Session, cure: heal.Cure, end: End) -> bool:
 
 
 def _interrupted(session: Session, end: End) -> int:
-    session.note("finished", status="interrupted", step=end.step, signal=session.interrupt.name)
-    session.screen.tell(f"stopped by {session.interrupt.name} in step {end.step}.")
+    who = session.interrupt.name if end.asked else f"{end.last.get('reason')} to the trainer"
+    session.note("finished", status="interrupted", step=end.step, signal=who)
+    session.screen.tell(f"stopped by {who} in step {end.step}.")
     session.screen.tell(f"go on with: rldoctor run --resume {session.folder}")
     return INTERRUPTED
 

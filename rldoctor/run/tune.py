@@ -137,7 +137,7 @@ class Climb:
             return Proposal(back, line.peak(back), why) if back > 0 else None
         if new < budget * LEAST_GROWTH or _micro_batches(whole, new) == _micro_batches(whole, budget):
             return None
-        return Proposal(new, line.peak(min(new, whole)), f"{len(self.points)} measured peaks leave room")
+        return Proposal(new, line.peak(min(new, whole)), "the measured peaks leave room")
 
     def verdict(self, before: Window, after: Window) -> tuple[str, str]:
         """Return kept or reverted, and why."""

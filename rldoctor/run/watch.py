@@ -54,7 +54,10 @@ class Interrupt:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt ended: ``code`` below 0 names a signal; ``hung`` counts silent seconds."""
+    """How an attempt ended: ``code`` below 0 names a signal; ``hung`` counts silent seconds.
+
+    ``step`` is the one under way, ``finished`` the last one that was finished, with its mean reward.
+    """
 
     code: int
     phase: str = "start"
@@ -62,6 +65,13 @@ class End:
     last: Mapping[str, Any] = field(default_factory=dict)
     hung: float | None = None
     asked: bool = False
+    finished: int = 0
+    reward: float | None = None
+
+    @property
+    def was_stopped(self) -> bool:
+        """Say whether somebody else asked the trainer to end, and it did in order."""
+        return self.last.get("kind") == "run_finished" and self.last.get("status") == "stopped"
 
     @property
     def is_done(self) -> bool:
@@ -125,6 +135,7 @@ class Watch:
     tail: Tail
     has_events: bool = True
     _last: LiveEvent = field(default_factory=dict)
+    _done: LiveEvent = field(default_factory=dict)
     _phase: str = "start"
     _step: int = 0
     _pulsed: float = 0.0
@@ -147,6 +158,7 @@ class Watch:
         for event in self.tail.new():
             self.heart.heard(event)
             self._last = event
+            self._done = event if event["kind"] == "step_finished" else self._done
             self._phase = str(event.get("phase", self._phase))
             step = event.get("step")
             self._step = step if isinstance(step, int) else self._step
@@ -159,7 +171,9 @@ class Watch:
             self.pulse()
 
     def _end(self, code: int, hung: float | None = None, asked: bool = False) -> End:
-        return End(code, self._phase, self._step, self._last, hung, asked)
+        reward = (self._done.get("metrics") or {}).get("reward_mean")
+        finished = int(self._done.get("step", 0))
+        return End(code, self._phase, self._step, self._last, hung, asked, finished, reward)
 
     def _stop(self) -> End:
         """Ask the driver to save and end, wait for it, but no longer once asked twice."""

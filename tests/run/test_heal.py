@@ -80,7 +80,7 @@ def test_run_a_killed_process_is_started_again(driven: Driven, fault: str) -> No
     code, out = driven.run("--autotune")
     assert code == 0, out
     failed = driven.journal("diagnosed")[0]
-    assert (failed["finding"], failed["step"], failed["lost_steps"]) == ("process-killed", 7, 3)
+    assert (failed["finding"], failed["step"], failed["lost_steps"]) == ("process-killed", 7, 2)
     assert driven.journal("launched")[1]["step"] == 4
     assert not driven.cures()
 

@@ -50,6 +50,17 @@ def test_run_ctrl_c_saves_ends_everything_and_can_go_on(driven: Driven, phase: s
     assert steps.count(stopped) <= 1 or phase == "start"  # its checkpoint counts
 
 
+def test_run_a_trainer_that_somebody_else_stopped_is_not_a_failure(driven: Driven) -> None:
+    driven.text = LONG
+    process = driven.begin("--autotune")
+    wait_for(lambda: finished(driven) > 3)
+    os.kill(trainer(driven), signal.SIGTERM)
+    code, out = driven.result(process)
+    assert code == 130, out
+    assert "stopped by SIGTERM to the trainer" in out
+    assert not driven.journal("diagnosed")
+
+
 def test_run_twice_ctrl_c_does_not_wait(driven: Driven) -> None:
     driven.text = LONG
     driven.fake = {"hang_at": 3, "phase": "train"}
@@ -100,6 +111,7 @@ def test_run_kill_9_at_random_moments_leaves_a_whole_journal(driven: Driven) -> 
     driven.text = LONG.replace("1000", "65536").replace("steps: 300", "steps: 120")
     moments = random.Random(7)
     process = driven.begin("--autotune")
+    wait_for(driven.journal)
     for _ in range(5):
         time.sleep(moments.uniform(0.4, 1.6))
         process.kill()
