@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, Ray
 from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 from trainer_core.cluster import Transport, worker_class
+from trainer_core.cluster.guard import watch
 from trainer_core.config import Config
 from trainer_core.failures import describe
 from trainer_core.types import Failure, Reply, RunFailed, UserError
@@ -61,8 +62,8 @@ def _write_to(path: Path) -> None:
 def start(config: Config) -> Transport:
     """Start Ray unless an address is given, and the ranks on it."""
     size = config.cluster.workers or 1
-    own = _connect(config, size)
-    host = "127.0.0.1" if own else ray.util.get_node_ip_address()
+    guard = _connect(config, size)
+    host = "127.0.0.1" if guard else ray.util.get_node_ip_address()
     store = _store(host, config.cluster.port or 0)
     gpus = 0 if config.cluster.device == "cpu" else min(1, ray.cluster_resources().get("GPU", 0) / size)
     decorate: Any = ray.remote
@@ -70,7 +71,7 @@ def start(config: Config) -> Transport:
     actor_class = decorate(**needs, concurrency_groups={"control": 1})(_Actor)
     try:
         actors = [actor_class.remote(config, rank, size) for rank in range(size)]
-        ranks = _Ranks(actors, store, own)
+        ranks = _Ranks(actors, store, guard)
         seconds = config.cluster.process_group_timeout_seconds
         joined = ranks.gather(
             [actor.join.remote(host, store.port, seconds) for actor in actors], START_SECONDS
@@ -85,8 +86,8 @@ def start(config: Config) -> Transport:
     return ranks
 
 
-def _connect(config: Config, size: int) -> Path | None:
-    """Connect to Ray; return the folder of the cluster, if it is one of our own."""
+def _connect(config: Config, size: int) -> subprocess.Popen[bytes] | None:
+    """Connect to Ray; return the guard of the cluster, if it is one of our own."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)])}}
     shared: dict[str, Any] = {"runtime_env": environment, "log_to_driver": False, "logging_level": "warning"}
@@ -99,6 +100,7 @@ def _connect(config: Config, size: int) -> Path | None:
             ) from error
         return None
     folder = Path(tempfile.mkdtemp(prefix="ray"))  # sockets live below it: the path must be short
+    guard = watch(folder)
     ray.init(
         num_cpus=size,
         include_dashboard=False,
@@ -106,7 +108,7 @@ def _connect(config: Config, size: int) -> Path | None:
         _temp_dir=str(folder),
         **shared,
     )
-    return folder
+    return guard
 
 
 def _store(host: str, port: int) -> TCPStore:
@@ -124,8 +126,8 @@ def _store(host: str, port: int) -> TCPStore:
 class _Ranks:
     """Carries calls to the actors."""
 
-    def __init__(self, actors: list[Any], store: TCPStore, own: Path | None) -> None:
-        self.size, self._actors, self._store, self._own = len(actors), actors, store, own
+    def __init__(self, actors: list[Any], store: TCPStore, guard: subprocess.Popen[bytes] | None) -> None:
+        self.size, self._actors, self._store, self._guard = len(actors), actors, store, guard
 
     def send(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Reply]:
         return self.gather(
@@ -161,8 +163,9 @@ class _Ranks:
         for actor in self._actors:
             ray.kill(actor)
         ray.shutdown()
-        if self._own:
-            shutil.rmtree(self._own, ignore_errors=True)
+        if self._guard and self._guard.stdin:
+            self._guard.stdin.close()
+            self._guard.wait()
 
 
 def _read(call: Any, rank: int) -> Reply:

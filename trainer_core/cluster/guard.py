@@ -1,0 +1,57 @@
+"""A small process that outlives the driver and ends what a Ray cluster of its own left behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+MARK = "TRAINER_CORE_CLUSTER"
+GRACE_SECONDS, ROUNDS = 2.0, 5
+
+
+def watch(folder: Path) -> subprocess.Popen[bytes]:
+    """Mark all processes started from now on, and have them ended soon after this one ends, however it does."""
+    mark = secrets.token_hex(8)
+    code = f"from trainer_core.cluster.guard import keep; keep({mark!r}, {str(folder)!r})"
+    path = os.pathsep.join(part for part in [str(Path.cwd()), *sys.path] if part)
+    guard = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    os.environ[MARK] = mark
+    return guard
+
+
+def keep(mark: str, folder: str) -> None:
+    """Wait for the end of the driver, who holds stdin's other end; end what is marked, remove its folder."""
+    sys.stdin.read()
+    for _ in range(ROUNDS):
+        if not marked(mark):
+            break
+        time.sleep(GRACE_SECONDS)
+        for pid in marked(mark):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def marked(mark: str) -> list[int]:
+    """Return the processes that carry the mark in their environment."""
+    wanted, found = f"{MARK}={mark}".encode(), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile, or is somebody else's
+        if wanted in words:
+            found.append(int(entry.name))
+    return found
