@@ -108,6 +108,31 @@ def diagnose(
     sys.exit(_code(report))
 
 
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@about_the_run
+@click.option("--solve", multiple=True, metavar="CONCEPT", help="The largest value that surely fits.")
+@click.option("--what-if", multiple=True, metavar="CONCEPT=VALUE", help="The same with another value.")
+@click.option("--rank", type=click.Choice(["fullest", "all"]), default="fullest", show_default=True)
+@click.option("--measured", multiple=True, metavar="RUN|LOG|reserved=GIB", help="Peaks to calibrate with.")
+def estimate(
+    files: tuple[str, ...], told: tuple[str, ...], system: str | None, form: str, **how: Any
+) -> NoReturn:
+    """Say what every phase of a run holds on GPU, host and disk, and what fits."""
+    from rldoctor.estimate import Ask
+    from rldoctor.estimate import estimate as run_estimate
+
+    ask = Ask(how["solve"], how["what_if"], how["rank"] == "all", how["measured"])
+    report = run_estimate(files, _told(told, system), ask)
+    if form == "json":
+        _print(report, form)
+    else:
+        from rldoctor.report.sizes import as_text
+
+        sys.stdout.write(as_text(report))
+    sys.exit(OK if report.verdict == "nothing" else FOUND)
+
+
 class Launch(click.Command):
     """A command whose words behind ``--`` are another command, kept as they are."""
 

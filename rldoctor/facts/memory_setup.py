@@ -273,7 +273,11 @@ def _others(reader: Reader) -> Others:
         if shape is not None and batch is not None:
             critic = replace(_setup(own, shape, batch), logprob_tokens=None)
     ref = reader.facts.fact("mem.offload_param", "ref").value
-    return Others(ref="ref" in roles, ref_offload=ref is True, critic=critic)
+    told = reader.facts.fact("model.param_dtype", "ref").value
+    size = BYTES.get(told) if isinstance(told, str) else None
+    if size is None and reader.facts.system == "verl":
+        size = 2.0  # transformer_impl.py: bf16 unless told, for what is never trained
+    return Others(ref="ref" in roles, ref_offload=ref is True, ref_bytes=size, critic=critic)
 
 
 def _rollout(reader: Reader) -> Rollout | None:

@@ -19,22 +19,20 @@ WORKER_GIB = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A host: how many ranks run on it, how weights are loaded, and what else lives there."""
+    """A host: its ranks, how many whole copies of the weights they load, and what else lives there."""
 
     ranks: int
-    meta_init: bool = False
+    copies: float = 1.0
     load_bytes: float = 2.0
     data_workers: int = 0
     object_store_gib: float = 0.0
-    models: int = 1
 
 
 def loading(setup: Setup, node: Node) -> Iterator[Term]:
     """Yield host memory while weights are loaded."""
     whole = parameters.total(setup.shape) * node.load_bytes
-    copies = node.models if node.meta_init else node.ranks * node.models
-    text = f"{copies} × {whole / GIB:.1f} GiB"
-    yield Term("weights being loaded", copies * whole, text, LOAD)
+    text = f"{node.copies:g} × {whole / GIB:.1f} GiB"
+    yield Term("weights being loaded", node.copies * whole, text, LOAD)
     yield _processes(node)
 
 

@@ -185,14 +185,12 @@ class Offload:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """The models beside the policy: a frozen reference, a critic, a reward model."""
+    """The models beside the policy: a frozen reference (its bytes a parameter), and a critic."""
 
     ref: bool = False
     ref_offload: bool = False
-    ref_tokens: int | None = None
+    ref_bytes: float | None = None
     critic: Setup | None = None
-    reward: Shape | None = None
-    reward_tp: int = 1
 
 
 @dataclass(frozen=True, slots=True)

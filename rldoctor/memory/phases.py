@@ -133,7 +133,7 @@ def _inside(setup: Setup) -> Iterator[Term]:
 
 def _reference(setup: Setup, stage: int) -> Term:
     whole, over = states.held(setup, stage), states.shards(setup)["weight"]
-    size = setup.states.weight or setup.states.master
+    size = setup.others.ref_bytes or setup.states.weight or setup.states.master
     return Term("reference", states.spread(whole, over, size), f"{size:g} B a parameter", states.ZERO)
 
 
@@ -167,15 +167,20 @@ def logprob(setup: Setup, stage: int) -> Phase:
     if setup.others.ref and setup.others.ref_offload:
         still.append(_reference(setup, stage))
     seen = (setup.logprob_tokens or 0) / (setup.parallel.cp * setup.parallel.ulysses)
-    work = [Term("a layer's forward pass", _forward(setup, stage) * seen, f"{seen:.0f} tokens")]
-    work += [term for term in fsdp.layer_terms(setup, stage) if term.name.startswith("gathered")]
+    layer = [Term("a layer's forward pass", _forward(setup, stage) * seen, f"{seen:.0f} tokens")]
+    layer += [term for term in fsdp.layer_terms(setup, stage) if term.name.startswith("gathered")]
+    head: list[Term] = []
     if any(part.heads for part in of_stage(setup, stage)):
         roots = fsdp.root_terms(setup, stage, head_running=True)
-        work += [term for term in roots if term.name.startswith("gathered")]
-        work.append(logits.reading(setup, seen))
-    fixed = sum(term.bytes for term in still)
-    peak = fixed + sum(term.bytes for term in work)
-    return _phase(setup, "train.logprob", stage, "head and loss", (*still, *work), (peak, fixed))
+        head = [term for term in roots if term.name.startswith("gathered")]
+        head.append(logits.reading(setup, seen))
+    work, at = max(((layer, "a layer"), (head, "head and loss")), key=lambda each: _sum(each[0]))
+    fixed = _sum(still)
+    return _phase(setup, "train.logprob", stage, at, (*still, *work), (fixed + _sum(work), fixed))
+
+
+def _sum(terms: Iterable[Term]) -> float:
+    return sum(term.bytes for term in terms)
 
 
 def _forward(setup: Setup, stage: int) -> float:

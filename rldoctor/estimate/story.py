@@ -1,0 +1,125 @@
+"""One estimate of a file: every phase of the fullest rank, against the GPU, the host and the disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from rldoctor import facts, sources
+from rldoctor.estimate import described, measured, solving
+from rldoctor.facts import Facts, ToldFacts
+from rldoctor.facts.memory_setup import Sized, sized
+from rldoctor.memory.layout import Setup
+from rldoctor.memory.phases import fullest, phases
+from rldoctor.types import Report, RLDoctorError
+
+CHANGES: Final = {
+    "model.path": "everything",
+    "train.world_size": "everything that ranks share",
+    "batch.max_tokens_per_gpu": "activations and logits",
+    "batch.longest_sample": "activations and logits",
+    "batch.micro": "activations and logits",
+    "cluster.gpu_memory_gib": "whether it fits, and the KV cache",
+    "rollout.mem_fraction": "the KV cache",
+    "sync.bucket": "weight sync",
+    "mem.recompute": "activations",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a person wants beside the table: the largest that fits, other values, all ranks, a run's peaks."""
+
+    solve: tuple[str, ...] = ()
+    what_if: tuple[str, ...] = ()
+    all_ranks: bool = False
+    peaks: tuple[str, ...] = ()
+
+
+def estimate(paths: Sequence[str], told: ToldFacts, ask: Ask | None = None) -> Report:
+    """Return a report whose ``memory`` holds the estimate of each file; RLDoctorError for what cannot be."""
+    began, wanted = time.perf_counter(), ask or Ask()
+    told_files = [_of_file(path, told, wanted) for path in paths]
+    found = [each for several in told_files for each in several]
+    return Report(
+        command="estimate",
+        subjects=tuple(paths),
+        verdict="nothing" if all(each["fits"] is not False for each in found) else "config",
+        summary=described.summary(found),
+        findings=(),
+        memory={"estimates": found},
+        timings={"seconds": round(time.perf_counter() - began, 4)},
+        notes=tuple(dict.fromkeys(note for each in found for note in each["assumes"])),
+    )
+
+
+def _of_file(path: str, told: ToldFacts, ask: Ask) -> list[dict[str, Any]]:
+    document = sources.read(path, sources.Told(told.env, told.args))
+    worlds = facts.walk_known(document, told)
+    found = [of_facts(world, ask) for world in worlds]
+    first = found[:1]
+    return first + [each for each in found[1:] if each["phases"] != first[0]["phases"]]
+
+
+def of_facts(world: Facts, ask: Ask) -> dict[str, Any]:
+    """Return the estimate of one run's facts as plain values."""
+    size = sized(world)
+    if size.setup is None:
+        raise RLDoctorError(
+            f"memory cannot be estimated: {' and '.join(size.lacks)} is not known",
+            file=world.document.path if world.document else None,
+            hint=" ".join(f"--set {name}=…" for name in size.lacks),
+        )
+    setup, calibration = measured.calibrated(size.setup, ask.peaks)
+    stages = range(setup.parallel.pp) if ask.all_ranks else (fullest(setup),)
+    rows = [described.phase(setup, phase) for stage in stages for phase in phases(setup, stage)]
+    return {
+        "file": world.document.path if world.document else None,
+        "system": world.system,
+        "model": described.model(setup.shape),
+        "ranks": setup.parallel.world,
+        "gpu_gib": setup.gpu_gib,
+        "phases": rows,
+        "fits": described.verdict(rows),
+        "host": described.host(world, setup),
+        "disk": described.disk(world, setup),
+        "calibration": calibration,
+        "solved": [solving.solve(world, setup, name) for name in ask.solve],
+        "what_if": [_what_if(world, setup, text) for text in ask.what_if],
+        "unknown": unknown(size),
+        "assumes": assumed(setup),
+    }
+
+
+def _what_if(world: Facts, setup: Setup, text: str) -> dict[str, Any]:
+    """Return the phases as they would be with another value."""
+    name, value = solving.pair(text)
+    other = sized(world.changed({name: value}))
+    if other.setup is None:
+        raise RLDoctorError(
+            f"--what-if {text}: memory can then not be estimated", hint=", ".join(other.lacks)
+        )
+    changed = replace(other.setup, free=setup.free)
+    rows = [described.phase(changed, phase) for phase in phases(changed, fullest(changed))]
+    return {"concept": name, "value": value, "phases": rows, "fits": described.verdict(rows)}
+
+
+def unknown(size: Sized) -> list[dict[str, str]]:
+    """Return the inputs that nobody told, each with what it would change."""
+    names = dict.fromkeys((*size.lacks, *size.unknown))
+    if size.setup is not None and size.setup.gpu_gib is None:
+        names.setdefault("cluster.gpu_memory_gib", None)
+    return [{"concept": name, "changes": CHANGES.get(name, "a part of the table")} for name in names]
+
+
+def assumed(setup: Setup) -> list[str]:
+    """Return what the numbers take for granted."""
+    found = []
+    if not setup.shape.exact:
+        kind = setup.shape.architecture
+        found.append(f"{kind} is counted as a plain transformer of its sizes: its architecture is not known")
+    if setup.shape.num_experts and setup.parallel.ep > 1:
+        found.append(f"the fullest rank's experts get {setup.free.imbalance:g} times the mean of tokens")
+    return found
