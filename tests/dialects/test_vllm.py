@@ -14,7 +14,8 @@ from rldoctor.types import UNKNOWN
 
 PRINTED = (
     "(EngineCore_DP0 pid=99) INFO 11-20 10:00:02 [core.py:77] "
-    "Initializing a V1 LLM engine (v0.11.0) with config: model='Qwen/Qwen3-8B', speculative_config=None, tokenizer='Qwen/Qwen3-8B', dtype=torch.bfloat16, "
+    "Initializing a V1 LLM engine (v0.11.0) with config: model='Qwen/Qwen3-8B', "
+    "speculative_config=None, tokenizer='Qwen/Qwen3-8B', dtype=torch.bfloat16, "
     "max_seq_len=16384, load_format=auto, tensor_parallel_size=4, pipeline_parallel_size=1, "
     "data_parallel_size=1, "
     "enforce_eager=True, kv_cache_dtype=auto, seed=0, enable_prefix_caching=False, "

@@ -29,7 +29,16 @@ def compute(facts: FactTable) -> Iterable[Fact]:
     yield from _batches(facts)
     coefficient = facts.get("algo.kl_loss_coef")
     used = UNKNOWN if coefficient is UNKNOWN else bool(coefficient)
+    # algorithm/grpo_utils: answer tokens of the whole step divide the loss
+    yield derived("algo.loss_agg", "token_mean", text="loss over the answer tokens of the step")
+    yield derived("log.backends", _trackers(facts), text="runtime_args.log_args_dict")
     yield derived("algo.use_kl_loss", used, ("algo.kl_loss_coef",))
+
+
+def _trackers(facts: FactTable) -> list[str]:
+    on = [facts.raw(f"runtime_args.log_args_dict.enable_{name}") for name in ("wandb", "tensorboard")]
+    named = zip(("wandb", "tensorboard"), on, strict=True)
+    return ["console", *(name for name, value in named if str(value).lower() == "true")]
 
 
 def _backend_of_template(facts: FactTable) -> Iterator[Fact]:

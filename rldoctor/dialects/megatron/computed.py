@@ -26,7 +26,37 @@ def compute(facts: FactTable) -> Iterable[Fact]:
     yield from shape(facts)
     yield from checkpoints(facts)
     if facts.get("algo.estimator") == "grpo":
-        yield derived("rollout.engine", "builtin", ("algo.estimator",))
+        yield from _reinforcement(facts, world)
+    yield derived("log.backends", _trackers(facts), text="--wandb-project, --tensorboard-dir")
+
+
+def _reinforcement(facts: FactTable, world: Any) -> Iterator[Fact]:
+    """training/arguments.py:validate_args, rl/rl_utils.py: inference runs in the trainer's own ranks."""
+    yield derived("rollout.engine", "builtin", ("algo.estimator",))
+    yield derived("rollout.mode", "sync", text="inference runs in the trainer's processes")
+    yield derived("cluster.colocate", True, text="inference runs on the trainer's GPUs")
+    yield derived("rollout.gpus", world, ("train.gpus",))
+    for size in ("tp", "pp", "ep"):
+        if facts.get(f"rollout.{size}") is None:
+            yield derived(f"rollout.{size}", facts.get(f"train.{size}"), (f"train.{size}",))
+    weight = facts.get("algo.kl_loss_coef")
+    used = UNKNOWN if weight is UNKNOWN else bool(weight)
+    yield derived("algo.use_kl_loss", used, ("algo.kl_loss_coef",))
+    samples = product(facts.get("batch.prompts_per_step"), facts.get("batch.n_samples"))
+    # "grpo_samples_per_iteration = grpo_prompts_per_step * grpo_group_size"
+    yield derived("batch.samples_per_rollout", samples, ("batch.prompts_per_step", "batch.n_samples"))
+    if facts.get("rollout.concurrency") is None and facts.get("async.partial_rollout") is False:
+        yield derived("rollout.concurrency", samples, ("batch.samples_per_rollout",))
+    if facts.get("batch.dynamic") is True:
+        # rl/sequence_packing_utils.py: a bin is as long as the sequence
+        yield derived(
+            "batch.max_tokens_per_gpu", facts.get("batch.max_context_len"), ("batch.max_context_len",)
+        )
+
+
+def _trackers(facts: FactTable) -> list[str]:
+    named = (("wandb", "--wandb-project"), ("tensorboard", "--tensorboard-dir"))
+    return ["console", *(name for name, flag in named if facts.raw(flag) is not None)]
 
 
 def sizes(facts: FactTable, world: Any) -> Iterator[Fact]:

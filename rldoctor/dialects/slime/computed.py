@@ -25,6 +25,7 @@ def compute(facts: FactTable) -> Iterable[Fact]:
     yield from _batches(facts, world)
     yield from _lengths(facts)
     yield from _forced(facts)
+    yield from _served(facts)
     yield from megatron.shape(facts)
     yield from megatron.checkpoints(facts)
 
@@ -182,6 +183,23 @@ def _forced(facts: FactTable) -> Iterator[Fact]:
         yield derived("ckpt.load_dir", facts.get("ckpt.ref_load_dir"), ("ckpt.ref_load_dir",))
     if facts.get("algo.estimator") == "gae":
         yield derived("mem.offload_param", True, ("algo.estimator",))
+    per_token = facts.get("train.per_token_loss")
+    kind = UNKNOWN if per_token is UNKNOWN else "token_mean" if per_token else "sample_mean"
+    yield derived("algo.loss_agg", kind, ("train.per_token_loss",))
+    if facts.raw("--use-tis") is None:
+        yield derived("algo.is_correction", None, text="--use-tis is off")
+
+
+def _served(facts: FactTable) -> Iterator[Fact]:
+    """backends/sglang_utils/arguments.py; utils/tracking_utils.py."""
+    chunk = facts.raw("--sglang-chunked-prefill-size")
+    chunked = UNKNOWN if chunk is UNKNOWN else str(chunk) != "-1"
+    yield derived("rollout.chunked_prefill", chunked, text="--sglang-chunked-prefill-size")
+    used = facts.raw("--use-rollout-logprobs") is not None or facts.raw("--use-tis") is not None
+    yield derived("rollout.calculate_logprobs", used, text="--use-rollout-logprobs, --use-tis")
+    named = (("wandb", "--use-wandb"), ("tensorboard", "--use-tensorboard"))
+    trackers = ["console", *(name for name, flag in named if facts.raw(flag) is not None)]
+    yield derived("log.backends", trackers, text="--use-wandb, --use-tensorboard")
 
 
 def _floor(whole: Any, part: Any) -> Any:

@@ -17,6 +17,7 @@ ONE_LOSS: Final = "0.8"
 def compute(facts: FactTable) -> Iterable[Fact]:
     """Yield forced values, GPUs of all pools, formats of checkpoints and how the loss is normalised."""
     yield from _sequence_parallel(facts)
+    yield derived("data.chat_template", True, text="utils/dataset/rl_dataset.py applies it always")
     yield from _timeout(facts)
     yield from _checkpoints(facts)
     yield from _reward_pool(facts)
