@@ -115,8 +115,8 @@ class Heart:
         return time.monotonic() - self.beat
 
     def limit(self) -> float:
-        """Return after how many silent seconds the run hangs."""
-        if self.told is not None:
+        """Return after how many silent seconds the run hangs; what was told holds from the first step on."""
+        if self.told is not None and self.steps:
             return self.told
         usual = PATIENCE.get(self.phase, PATIENCE[""] if self.steps else PATIENCE["first"])
         return max(usual, self.floors.get(self.phase, 0.0), SLOWER * self.longest)
