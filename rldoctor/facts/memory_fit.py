@@ -9,7 +9,7 @@ from typing import Any, Final
 from rldoctor.facts.walk import Facts
 from rldoctor.memory.interval import around
 from rldoctor.memory.layout import GIB, Batch, Setup
-from rldoctor.memory.phases import Phase, fullest, phases
+from rldoctor.memory.phases import NAMES, Phase, fullest, phases
 from rldoctor.types import UNKNOWN
 
 TOKEN_STEP: Final = 256
@@ -111,13 +111,13 @@ def room_of(setup: Setup, names: tuple[str, ...] = ()) -> float:
     if setup.gpu_gib is None:
         return 0.0
     room = setup.gpu_gib * GIB
-    rows = [row for row in phases(setup, fullest(setup)) if not names or row.name in names]
+    rows = phases(setup, fullest(setup), names or NAMES)
     return min((room - around(setup, row, "device").high for row in rows), default=room)
 
 
 def worst(setup: Setup, name: str) -> Phase | None:
     """Return the fullest row of a phase on the fullest rank, None where the run has no such phase."""
-    rows = [row for row in phases(setup, fullest(setup)) if row.name == name]
+    rows = phases(setup, fullest(setup), (name,))
     return max(rows, key=lambda row: row.device, default=None)
 
 

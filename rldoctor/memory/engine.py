@@ -17,12 +17,22 @@ GRAPHS = "vllm/v1/worker/gpu_model_runner.py:capture_model"
 
 def tensors(shape: Shape, engine: Rollout) -> Iterator[float]:
     """Yield the parameters of each weight tensor on one GPU, fused as engines hold them."""
+    ends = list(_ends(shape, engine))
+    yield ends[0]
+    for index in range(shape.num_layers):
+        yield from _layer(shape, engine, index)
+    yield from ends[1:]
+
+
+def _layer(shape: Shape, engine: Rollout, index: int) -> Iterator[float]:
+    yield from _mixer(shape, index, 1 if engine.dp_attention else max(1, engine.tp))
+    yield float(shape.norms_per_layer * parameters.norm(shape))
+    yield from _feed_forward(shape, engine, index)
+
+
+def _ends(shape: Shape, engine: Rollout) -> Iterator[float]:
     tp = 1 if engine.dp_attention else max(1, engine.tp)
     yield parameters.embedding(shape) / tp
-    for index in range(shape.num_layers):
-        yield from _mixer(shape, index, tp)
-        yield float(shape.norms_per_layer * parameters.norm(shape))
-        yield from _feed_forward(shape, engine, index)
     yield float(parameters.norm(shape))
     if not shape.tie_embeddings:
         yield parameters.embedding(shape) / tp
@@ -66,7 +76,9 @@ def _feed_forward(shape: Shape, engine: Rollout, index: int) -> Iterator[float]:
 
 def weights(shape: Shape, engine: Rollout) -> Term:
     """Return the weights of an engine on one GPU; pipeline stages share the layers."""
-    count = sum(tensors(shape, engine)) / max(1, engine.pp)
+    kinds = parameters.kinds(shape, range(shape.num_layers))
+    count = sum(_ends(shape, engine)) + sum(n * sum(_layer(shape, engine, i)) for i, n in kinds)
+    count /= max(1, engine.pp)
     text = f"{count / 1e6:.1f}M × {engine.weight_bytes:g} B"
     return Term("engine weights", count * engine.weight_bytes, text, WEIGHTS)
 

@@ -23,7 +23,7 @@ def _count(setup: Setup, stage: int) -> int:
 
 def _unit(setup: Setup, stage: int) -> Held:
     """Return the largest layer's parameters on one rank when gathered, adapters included."""
-    layers = [index for part in of_stage(setup, stage) for index in part.layers]
+    layers = {index for part in of_stage(setup, stage) for index, _ in part.groups}
     largest = max((layer(setup, index) for index in layers), key=lambda each: each.all, default=Held(0.0))
     extra, count = adapters(setup, stage), _count(setup, stage)
     return largest + Held(extra.dense / count, extra.expert / count)

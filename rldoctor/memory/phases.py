@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from rldoctor.memory import activations, engine, fsdp, logits, overheads, states, sync, training
 from rldoctor.memory.layout import GIB, Setup, Term
-from rldoctor.memory.stages import of_stage
+from rldoctor.memory.stages import distinct, of_stage
 from rldoctor.types import Role
 
 Target = Literal["allocated", "reserved", "device"]
@@ -44,15 +44,22 @@ class Phase:
         return {"allocated": self.allocated, "reserved": self.reserved, "device": self.device}[target]
 
 
-def phases(setup: Setup, stage: int) -> list[Phase]:
-    """Return every phase of a rank of a pipeline stage."""
-    found = [] if setup.batch is None else [train(setup, stage)]
-    if setup.logprob_tokens:
+NAMES = ("train", "train.logprob", "rollout", "sync")
+
+
+def phases(setup: Setup, stage: int, names: Sequence[str] = NAMES) -> list[Phase]:
+    """Return the phases of a rank of a pipeline stage, those of ``names`` that the run has."""
+    found = []
+    if "train" in names and setup.batch is not None:
+        found.append(train(setup, stage))
+    if "train.logprob" in names and setup.logprob_tokens:
         found.append(logprob(setup, stage))
-    if setup.others.critic is not None and setup.others.critic.batch is not None:
-        found.append(_critic(setup, setup.others.critic, stage))
+    critic = setup.others.critic
+    if "train" in names and critic is not None and critic.batch is not None:
+        found.append(_critic(setup, critic, stage))
     if setup.rollout is not None and setup.rollout.colocated:
-        found += [_rollout(setup, stage), _sync(setup, stage)]
+        found += [_rollout(setup, stage)] if "rollout" in names else []
+        found += [_sync(setup, stage)] if "sync" in names else []
     return found
 
 
@@ -62,7 +69,7 @@ def fullest(setup: Setup) -> int:
         return setup.stage
     if setup.batch is None or setup.parallel.pp == 1:
         return 0
-    return max(range(setup.parallel.pp), key=lambda stage: _widest(setup, stage).bytes)
+    return max(distinct(setup), key=lambda stage: _widest(setup, stage).bytes)
 
 
 def _widest(setup: Setup, stage: int) -> training.Moment:
@@ -185,7 +192,7 @@ def _sum(terms: Iterable[Term]) -> float:
 
 def _forward(setup: Setup, stage: int) -> float:
     """Return bytes a token of the widest layer's forward pass, nothing of it kept."""
-    layers = {index for part in of_stage(setup, stage) for index in part.layers}
+    layers = {index for part in of_stage(setup, stage) for index, _ in part.groups}
     every = (activations.total(activations.parts(setup, index)) for index in layers)
     return max(every, default=0.0)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rldoctor.memory.layout import Setup
+from rldoctor.models import parameters
 
 ROUNDS = 3
 """Rounds of an interleaved schedule that are walked: the peak repeats from the second on."""
@@ -13,26 +14,53 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A virtual stage: its layers, and whether embedding, head and multi-token prediction are on it."""
+    """A virtual stage: its layers, and whether embedding, head and multi-token prediction are on it.
 
-    layers: tuple[int, ...]
+    ``groups`` are layers of one kind: one of them, and how many there are.
+    """
+
+    layers: range
+    groups: tuple[tuple[int, int], ...] = ()
     embeds: bool = False
     heads: bool = False
     mtp: int = 0
 
 
-def pieces(setup: Setup) -> list[Piece]:
-    """Return all virtual stages in the order in which a token passes them."""
+def sizes(setup: Setup) -> tuple[int, ...]:
+    """Return the layers of each virtual stage, in the order in which a token passes them."""
     count = max(1, setup.parallel.pp * setup.parallel.vpp)
-    sizes = setup.parallel.pieces or _even(setup.shape.num_layers, count)
-    found: list[Piece] = []
-    start = 0
-    for number, size in enumerate(sizes):
-        last = number == len(sizes) - 1
-        layers = tuple(range(start, min(start + size, setup.shape.num_layers)))
-        found.append(Piece(layers, number == 0, last, setup.shape.mtp_layers if last else 0))
-        start += size
-    return found
+    return setup.parallel.pieces or _even(setup.shape.num_layers, count)
+
+
+def of_stage(setup: Setup, stage: int) -> list[Piece]:
+    """Return the virtual stages of one pipeline rank."""
+    every = sizes(setup)
+    return [_piece(setup, every, number) for number in range(stage, len(every), max(1, setup.parallel.pp))]
+
+
+def _piece(setup: Setup, every: tuple[int, ...], number: int) -> Piece:
+    last, shape = number == len(every) - 1, setup.shape
+    start = sum(every[:number])
+    layers = range(start, min(start + every[number], shape.num_layers))
+    groups = parameters.kinds(shape, layers)
+    return Piece(layers, groups, number == 0, last, shape.mtp_layers if last else 0)
+
+
+def distinct(setup: Setup) -> list[int]:
+    """Return the stages one of which holds most: of stages alike the first has most in flight."""
+    found: dict[object, int] = {}
+    for stage in range(setup.parallel.pp):
+        parts = of_stage(setup, stage)
+        key = tuple(
+            (
+                tuple((setup.shape.is_moe(i), setup.shape.is_linear(i), n) for i, n in p.groups),
+                p.embeds,
+                p.heads,
+            )
+            for p in parts
+        )
+        found.setdefault(key, stage)
+    return list(found.values())
 
 
 def _even(layers: int, count: int) -> tuple[int, ...]:
@@ -40,15 +68,10 @@ def _even(layers: int, count: int) -> tuple[int, ...]:
     if layers % count == 0:
         return (layers // count,) * count
     whole = layers + 2
-    sizes = [whole // count + (1 if number < whole % count else 0) for number in range(count)]
-    sizes[0] -= 1
-    sizes[-1] -= 1
-    return tuple(max(0, size) for size in sizes)
-
-
-def of_stage(setup: Setup, stage: int) -> list[Piece]:
-    """Return the virtual stages of one pipeline rank."""
-    return pieces(setup)[stage :: max(1, setup.parallel.pp)]
+    found = [whole // count + (1 if number < whole % count else 0) for number in range(count)]
+    found[0] -= 1
+    found[-1] -= 1
+    return tuple(max(0, size) for size in found)
 
 
 def in_flight(setup: Setup, stage: int, weights: Sequence[float]) -> list[int]:

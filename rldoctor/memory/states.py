@@ -65,8 +65,9 @@ def piece(setup: Setup, part: Piece) -> Held:
     """Return the parameters of a virtual stage on one rank; a tied head on a stage of its own is a copy."""
     shape, tp = setup.shape, setup.parallel.tp
     held = Held(0.0)
-    for index in part.layers:
-        held += layer(setup, index)
+    for index, count in part.groups:
+        one = layer(setup, index)
+        held += Held(one.dense * count, one.expert * count)
     if part.mtp:
         extra = parameters.multi_token(shape) - parameters.layer(shape, shape.num_layers - 1)
         one = layer(setup, shape.num_layers - 1) + Held(extra / tp)
@@ -103,8 +104,9 @@ def adapters(setup: Setup, stage: int) -> Held:
         return Held(0.0)
     total = Held(0.0)
     for part in of_stage(setup, stage):
-        for index in part.layers:
-            total += _adapter(setup, lora, index)
+        for index, count in part.groups:
+            one = _adapter(setup, lora, index)
+            total += Held(one.dense * count, one.expert * count)
     return total
 
 

@@ -32,6 +32,6 @@ def terms(setup: Setup, stage: int) -> Iterator[Term]:
         yield Term("sync buckets", both * setup.sync_bucket, text, BUCKET)
     if fsdp.gathers(setup):
         return
-    layers = [index for part in of_stage(setup, stage) for index in part.layers]
+    layers = {index for part in of_stage(setup, stage) for index, _ in part.groups}
     each = max((states.layer(setup, index).all for index in layers), default=0.0)
     yield Term("layer being converted", each * 2.0, f"{each / 1e6:.1f}M × 2 B", GATHER)

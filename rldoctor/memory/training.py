@@ -63,12 +63,15 @@ def _has_gradients(setup: Setup) -> bool:
 def piece_kept(setup: Setup, part: Piece) -> float:
     """Return bytes a token that one micro-batch keeps on a virtual stage."""
     recompute = setup.recompute
-    layers = list(part.layers) + [setup.shape.num_layers - 1] * part.mtp
-    if recompute.kind != "full" or recompute.layers is None:
-        return sum(activations.kept(setup, index) for index in layers)
-    again, plain = layers[: recompute.layers], layers[recompute.layers :]
-    whole = sum(activations.total(activations.parts(setup, index)) for index in plain)
-    return whole + sum(activations.kept(setup, index) for index in again)
+    groups = [*part.groups, (setup.shape.num_layers - 1, part.mtp)]
+    again = recompute.layers if recompute.kind == "full" else None
+    whole = 0.0
+    for index, count in groups:
+        full = count if again is None else min(again, count)
+        whole += full * activations.kept(setup, index)
+        whole += (count - full) * activations.total(activations.parts(setup, index))
+        again = None if again is None else again - full
+    return whole
 
 
 def kept(setup: Setup, stage: int) -> Iterator[Term]:
@@ -92,7 +95,7 @@ def _final_norm(setup: Setup, parts: list[Piece]) -> Term:
 
 
 def _working(setup: Setup, stage: int) -> Term:
-    layers = {index for part in of_stage(setup, stage) for index in part.layers}
+    layers = {index for part in of_stage(setup, stage) for index, _ in part.groups}
     each = max((activations.working(setup, index) for index in layers), default=0.0)
     seen = activations.tokens(setup)
     name = "recomputed layer and its gradients" if setup.recompute.kind != "none" else "gradients of a layer"

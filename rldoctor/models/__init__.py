@@ -6,4 +6,14 @@ from rldoctor.models.nouns import MLA, Gated, Shape
 from rldoctor.models.shapes import shape
 from rldoctor.models.tokens import StopTokens, stop_token_ids
 
-__all__ = ["MLA", "Gated", "Markers", "Shape", "StopTokens", "markers", "parameters", "shape", "stop_token_ids"]
+__all__ = [
+    "MLA",
+    "Gated",
+    "Markers",
+    "Shape",
+    "StopTokens",
+    "markers",
+    "parameters",
+    "shape",
+    "stop_token_ids",
+]

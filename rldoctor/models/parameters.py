@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rldoctor.models.nouns import MLA, Gated, Shape
+
+
+def kinds(shape: Shape, layers: range) -> tuple[tuple[int, int], ...]:
+    """Return one layer of each kind, experts or none and softmax or linear attention, with their number."""
+    dense = shape.first_dense_layers if shape.num_experts else shape.num_layers
+    every = shape.gated.softmax_every if shape.gated is not None else 0
+    return _kinds(layers, dense, shape.moe_layer_freq, every)
+
+
+@lru_cache(maxsize=512)
+def _kinds(layers: range, dense: int, freq: int, softmax_every: int) -> tuple[tuple[int, int], ...]:
+    found: dict[tuple[bool, bool], list[int]] = {}
+    for index in layers:
+        experts = index >= dense and (index + 1) % freq == 0
+        linear = bool(softmax_every) and (index + 1) % softmax_every != 0
+        found.setdefault((experts, linear), []).append(index)
+    return tuple((same[0], len(same)) for same in found.values())
 
 
 def norm(shape: Shape) -> int:
@@ -94,4 +113,5 @@ def total(shape: Shape, experts: int | None = None) -> int:
     """Return the parameters in all, multi-token prediction left out."""
     ends = embedding(shape) * (1 if shape.tie_embeddings else 2) + shape.head_bias * shape.vocab_size
     whole = ends + norm(shape) + shape.positions * shape.hidden_size + shape.vision_params
-    return whole + sum(layer(shape, index, experts) for index in range(shape.num_layers))
+    every = kinds(shape, range(shape.num_layers))
+    return whole + sum(count * layer(shape, index, experts) for index, count in every)
