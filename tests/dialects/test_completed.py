@@ -125,7 +125,8 @@ def test_chatlearn_may_give_the_shape_by_itself() -> None:
     found = walked(
         "python chatlearn/entrypoint.py grpo runtime_args.train_backend=megatron "
         f"{shape}.num_layers=32 {shape}.hidden_size=4096 {shape}.num_query_groups=8 "
-        f"{shape}.vocab_size=151936 {shape}.untie_embeddings_and_output_weights=True runtime_args.log_args_dict.enable_wandb=True",
+        f"{shape}.vocab_size=151936 {shape}.untie_embeddings_and_output_weights=True "
+        "runtime_args.log_args_dict.enable_wandb=True",
         "chatlearn",
     )
     told = {

@@ -130,3 +130,22 @@ def test_behind_a_prefix_the_other_system_tells_model_and_sizes() -> None:
     keys = {row.key for row in rows if row.when is None}
     assert "engine.vllm.gpu_memory_utilization" in keys
     assert "engine.vllm.tensor_parallel_size" not in keys
+
+
+@pytest.mark.parametrize(
+    ("functions", "phase"),
+    [
+        (["run_busy_loop", "collective_rpc", "update_weights_from_ipc"], "sync"),
+        (["run_busy_loop", "execute_model", "compute_logits"], "rollout.generate"),
+        (["__init__", "_initialize_kv_caches", "determine_available_memory"], "rollout.start"),
+        (["capture_model", "_dummy_run"], "rollout.graph_capture"),
+    ],
+)
+def test_frames_of_an_engine_tell_what_it_did(functions: list[str], phase: str) -> None:
+    from rldoctor.logs.failures import Frame
+    from rldoctor.logs.phases import of_frames
+    from rldoctor.logs.shapes import load
+
+    table = tuple(row for shape in load() for row in shape.phases)
+    frames = [Frame("/opt/vllm/v1/engine/core.py", 77, name) for name in functions]
+    assert of_frames(frames, table) == phase

@@ -104,7 +104,8 @@ def _batches(facts: FactTable) -> Iterator[Fact]:
 def _lengths(facts: FactTable) -> Iterator[Fact]:
     """utils/seqpack.py:ffd_allocate refuses a sequence above the budget, whatever ranks it is split over."""
     prompt, answer = facts.get("batch.max_prompt_len"), facts.get("batch.max_response_len")
-    longest = _longest(prompt, answer, facts.get("batch.max_context_len"))
+    whole, window = facts.get("batch.max_context_len"), facts.get("rollout.max_model_len")
+    longest = _longest(prompt, answer, whole, window)
     lengths = ("batch.max_prompt_len", "batch.max_response_len", "batch.max_context_len")
     if facts.get("rollout.engine") is None:
         longest = UNKNOWN if prompt is None else prompt
@@ -115,11 +116,14 @@ def _lengths(facts: FactTable) -> Iterator[Fact]:
     yield derived("batch.long_sample", "refused", text="Values […] is larger than capacity")
 
 
-def _longest(prompt: Any, answer: Any, whole: Any) -> Any:
-    """Return prompt and answer, at most gconfig.max_tokens; prompts without a limit are of unknown length."""
-    if prompt is None or UNKNOWN in (prompt, answer, whole) or answer is None:
+def _longest(prompt: Any, answer: Any, *limits: Any) -> Any:
+    """Return prompt and answer, at most what gconfig.max_tokens and the engine allow.
+
+    Prompts without a limit are of unknown length.
+    """
+    if prompt is None or answer is None or UNKNOWN in (prompt, answer, *limits):
         return UNKNOWN
-    return min(prompt + answer, whole) if whole else prompt + answer
+    return min([prompt + answer, *(limit for limit in limits if limit)])
 
 
 def _algorithm(facts: FactTable) -> Iterator[Fact]:
