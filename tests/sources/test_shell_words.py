@@ -184,3 +184,12 @@ def test_pure_substitutions(script, words):
 )
 def test_control_flow(script, calls):
     assert argv(script) == calls
+
+
+def test_a_command_ends_with_its_line_where_the_parser_reads_on():
+    script = 'f() {\nprog -- a \\\n    $@\n}\nE=/x\nprog -- $E/b.json\n# note\nf c $@ 2>&1 | tee z\nprog -- d\n'
+    assert argv(script) == [["/x/b.json"], ["a", "c"], ["d"]]
+
+
+def test_arguments_after_a_here_document_count():
+    assert argv("prog -- a <<EOF b\ntext\nEOF\n") == [["a", "b"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,10 @@ def read_call(node: Node, state: State, stdin: Pieces | None) -> Call:
     call = Call([], [], None, None, stdin=stdin)
     state.assumes = ()
     spans: list[tuple[int, int]] = []
+    end = rest_of(node, state.source.text)
     for child in node.children:
+        if end is not None and child.start_byte >= end:
+            break
         if child.type == "variable_assignment" and not spans:
             name, variable = assignment(child, state)
             call.prefix[name] = variable
@@ -57,6 +61,17 @@ def read_call(node: Node, state: State, stdin: Pieces | None) -> Call:
         call.raws.append(state.source.text[start:end])
     _locate(call, node, spans, state.source)
     return call
+
+
+def rest_of(node: Node, text: str) -> int | None:
+    """Return where a command goes on beyond its line, which it does not in bash: the parser joined two."""
+    at = node.start_byte
+    for child in node.children:
+        gap = text[at : child.start_byte]
+        if "\n" in gap and re.search(r"(?<!\\)\n", gap):
+            return child.start_byte
+        at = child.end_byte
+    return None
 
 
 def _add_span(spans: list[tuple[int, int]], node: Node, text: str) -> None:

@@ -12,7 +12,17 @@ from rldoctor.sources.shell import builtins, control, sourcing, statements
 from rldoctor.sources.shell.call import Call
 from rldoctor.sources.shell.environment import environment, with_prefix
 from rldoctor.sources.shell.state import MOST_DEPTH, State, Variable, scalar
-from rldoctor.sources.shell.text import Piece, Pieces, Word, decoded, from_pieces, held, is_unknown, raw
+from rldoctor.sources.shell.text import (
+    Piece,
+    Pieces,
+    Word,
+    decoded,
+    encoded,
+    from_pieces,
+    held,
+    is_unknown,
+    raw,
+)
 from rldoctor.types import Command, Setting
 
 _SHELLS = {"bash", "sh", "dash", "zsh"}
@@ -172,6 +182,7 @@ def _shell(
     if source is None:
         inner.variables["0"] = _zero(peeled)
         return control.isolated(state, lambda _: _restored(nested(text or (), inner), state))
+    inner.variables["0"] = scalar((Piece(encoded(source.path or source.file)),))
     inner.run.depth += 1
     ends = statements.execute(source, inner)
     inner.run.depth -= 1

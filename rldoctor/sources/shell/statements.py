@@ -8,9 +8,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from rldoctor.sources.shell import arithmetic, conditions, control, declarations, expansion, recovery, simple
-from rldoctor.sources.shell.call import REDIRECTS, Call, read_call, redirect
+from rldoctor.sources.shell.call import REDIRECTS, Call, read_call, redirect, rest_of
 from rldoctor.sources.shell.state import MOST_NESTING, State, Status
-from rldoctor.sources.shell.text import Pieces, Source
+from rldoctor.sources.shell.text import Pieces, Source, from_pieces
 from rldoctor.sources.shell.worlds import choose, join
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def run(node: Node, state: State, stdin: Pieces | None = None) -> list[State]:
 def _dispatch(node: Node, state: State, stdin: Pieces | None) -> list[State]:
     kind = node.type
     if kind == "command":
-        return simple.run(read_call(node, state, stdin), state)
+        return _rest(node, node.end_byte, simple.run(read_call(node, state, stdin), state))
     if kind in ("variable_assignment", "variable_assignments"):
         return declarations.assign(node, state)
     if kind in ("declaration_command", "unset_command"):
@@ -109,19 +109,9 @@ def _redirected(node: Node, state: State, stdin: Pieces | None) -> list[State]:
     if body is None:
         return state.ended("yes")
     if body.type == "command":
-        call = read_call(body, state, stdin)
-        extra: list[tuple[int, int]] = []
-        for child in node.children:
-            if child.type in REDIRECTS:
-                redirect(child, state, call)
-                extra += [(n.start_byte, n.end_byte) for n in _further(child)]
-        _extend(call, extra, state)
-        passed_on = call.stdin if call.name == "cat" and len(call.words) == 1 else None
-        return _after_document(node, simple.run(call, state), passed_on)
+        return _redirected_command(node, body, state, stdin)
     call = Call([], [], None, None, stdin=stdin)
-    for child in node.children:
-        if child.type in REDIRECTS:
-            redirect(child, state, call)
+    _take_redirects(node, state, call)
     kept = state.output
     if call.redirected:
         state.output = None
@@ -129,6 +119,42 @@ def _redirected(node: Node, state: State, stdin: Pieces | None) -> list[State]:
     for each in found:
         if call.redirected:
             each.output = kept
+    return found
+
+
+def _redirected_command(node: Node, body: Node, state: State, stdin: Pieces | None) -> list[State]:
+    call = read_call(body, state, stdin)
+    if rest_of(body, state.source.text) is not None:
+        return _rest(body, node.end_byte, simple.run(call, state))
+    _take_redirects(node, state, call)
+    passed_on = call.stdin if call.name == "cat" and len(call.words) == 1 else None
+    return _after_document(node, simple.run(call, state), passed_on)
+
+
+def _take_redirects(node: Node, state: State, call: Call) -> None:
+    """Take in redirections, and the arguments that stand after them."""
+    for child in node.children:
+        if child.type not in REDIRECTS:
+            continue
+        redirect(child, state, call)
+        further = child.children_by_field_name("argument")
+        if child.type == "file_redirect":
+            further = child.children_by_field_name("destination")[1:]
+        for word in further:
+            call.words += expansion.fields(state, word.start_byte, word.end_byte)
+            call.raws.append(state.source.text[word.start_byte : word.end_byte])
+
+
+def _rest(node: Node, end: int, states: list[State]) -> list[State]:
+    """Run what the parser took for the command's further words but stands on lines of its own."""
+    found: list[State] = []
+    for each in states:
+        start = rest_of(node, each.source.text)
+        if start is None or each.stop:
+            found.append(each)
+        else:
+            source = each.source
+            found += execute(from_pieces(source.cut(start, end), source.file, source.path), each)
     return found
 
 
@@ -141,17 +167,6 @@ def _after_document(node: Node, states: list[State], stdin: Pieces | None) -> li
                 inner = follower.named_children[0] if follower.type == "pipeline" else follower
                 states = join([end for each in states for end in run(inner, each, stdin)])
     return states
-
-
-def _further(node: Node) -> list[Node]:
-    return node.children_by_field_name("destination")[1:] if node.type == "file_redirect" else []
-
-
-def _extend(call: Call, spans: list[tuple[int, int]], state: State) -> None:
-    """Add the arguments that follow a redirection."""
-    for start, end in spans:
-        call.words += expansion.fields(state, start, end)
-        call.raws.append(state.source.text[start:end])
 
 
 def _list(node: Node, state: State) -> list[State]:

@@ -111,7 +111,7 @@ def _closest(states: list[State]) -> tuple[State, State]:
     return min(
         pairs,
         key=lambda pair: (
-            len(pair[0].commands) != len(pair[1].commands),
+            [each.place for each in pair[0].commands] != [each.place for each in pair[1].commands],
             pair[0].stop != pair[1].stop,
             len(_differing(*pair)),
         ),
