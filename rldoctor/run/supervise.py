@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,8 @@ FOUND: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 MOST_ROUNDS: Final = 10
+TORCHRUN_BAD_INPUT: Final = "failed (exitcode: 2)"
+TORCHRUN_LINES: Final = re.compile(r"^[EWI]\d{4} ", re.MULTILINE)
 VERIFIED_STEPS: Final = 2
 
 
@@ -37,8 +40,8 @@ def supervise(session: Session) -> int:
         if end.is_done or (session.config is None and end.code == 0):
             _verify(session, end.step)
             return story.finish(session, end)
-        if end.code == BAD_INPUT and not end.spoke:
-            if not _taken_back(session, logs):
+        if _is_refused(session, end):
+            if not _taken_back(session):
                 return BAD_INPUT
         else:
             session.failure = Failed(end, tuple(logs), session.history.launched)
@@ -222,11 +225,23 @@ def _interrupted(session: Session, end: End) -> int:
     return INTERRUPTED
 
 
-def _taken_back(session: Session, logs: list[str]) -> bool:
+def _is_refused(session: Session, end: End) -> bool:
+    """Say whether the trainer did not take its configuration: by its exit code, or torchrun's word for it."""
+    if session.config is None or end.spoke or end.last:
+        return False
+    return end.code == BAD_INPUT or (end.code > 0 and TORCHRUN_BAD_INPUT in _output(session))
+
+
+def _output(session: Session) -> str:
+    return launch.log_of(session, session.history.attempt).read_text(errors="replace")
+
+
+def _taken_back(session: Session) -> bool:
     """Take back a cure that the trainer refuses; what a person wrote is told, with the trainer's words."""
-    log = next((path for path in logs if path.endswith(f"trainer_{session.history.attempt}.log")), None)
-    words = Path(log).read_text(errors="replace").strip() if log else "the trainer refused its configuration"
+    words = "\n".join(dict.fromkeys(TORCHRUN_LINES.split(_output(session), maxsplit=1)[0].splitlines()))
     if session.history.open_cure is None or session.before is None or session.failure is None:
+        if session.source is not None and session.config is not None and not session.history.changes:
+            words = words.replace(str(session.config.path), str(session.source))
         session.note("finished", status="refused", reason=words[-2000:])
         session.screen.tell(words[-8000:])
         return False
