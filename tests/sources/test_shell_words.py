@@ -64,6 +64,7 @@ def test_quotes_splitting_and_joining(script, words):
         ),
         ("prog -- d={a:1,b:2} 'd={a:1,b:2}' \"{a,b}\"", ["d=a:1", "d=b:2", "d={a:1,b:2}", "{a,b}"]),
         ("X={a,b}; prog -- $X", ["{a,b}"]),
+        ("N=3; prog -- [0]*1+[1]*${N}", ["[0]*1+[1]*3"]),
         ("prog -- bs=[1,2] 'c=[x, y]' data=/d/*.parquet", ["bs=[1,2]", "c=[x, y]", "data=/d/*.parquet"]),
     ],
 )
@@ -187,7 +188,8 @@ def test_control_flow(script, calls):
 
 
 def test_a_command_ends_with_its_line_where_the_parser_reads_on():
-    script = 'f() {\nprog -- a \\\n    $@\n}\nE=/x\nprog -- $E/b.json\n# note\nf c $@ 2>&1 | tee z\nprog -- d\n'
+    function = "f() {\nprog -- a \\\n    $@\n}\n"
+    script = function + "E=/x\nprog -- $E/b.json\n# note\nf c $@ 2>&1 | tee z\nprog -- d\n"
     assert argv(script) == [["/x/b.json"], ["a", "c"], ["d"]]
 
 

@@ -23,6 +23,8 @@ from rldoctor.sources.shell.text import (
 from rldoctor.sources.shell.tildes import tildes
 
 _SPECIAL = re.compile(r"[\\'\"$`<>{~*?\[]")
+# A Python list such as `[0]*3+[1]*58`, which no file is called.
+_LIST = re.compile(r"\[[\d,]+\][\d,*+\[\]()]*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 
 
@@ -233,6 +235,6 @@ def _globbed(word: Word) -> Word:
     if re.match(r"[-+~]|[^/]*=", raw(word.pieces)[: at.end()]):
         return word
     content = raw(word.pieces)
-    if "*" not in loose and "?" not in loose:
+    if ("*" not in loose and "?" not in loose) or _LIST.fullmatch(loose):
         return replace(word, pieces=assuming(word.pieces, (f"no file is called {content}",)))
     return Word((unknown(content, f"files like {content}"),), word.span, elastic=True)
