@@ -205,12 +205,14 @@ def split(name: str) -> tuple[str, Role]:
 
 @cache
 def spellings(name: str) -> tuple[str, ...]:
-    """Return the keys of a concept in all known systems, each once, in the systems' order."""
-    concept, role = split(name)
-    rows = (row for system in dialects.NAMES for row in dialects.load(system).rows)
-    return tuple(
-        dict.fromkeys(shorten(row.key) for row in rows if (row.concept, row.role) == (concept, role))
-    )
+    """Return a key of the concept for each known system that has one, each once, in the systems' order."""
+    said = (_first_row(system, *split(name)) for system in dialects.NAMES)
+    return tuple(dict.fromkeys(shorten(row.key) for row in said if row is not None))
+
+
+def _first_row(system: str, concept: str, role: Role) -> Row | None:
+    rows = dialects.load(system).rows
+    return next((row for row in rows if (row.concept, row.role) == (concept, role)), None)
 
 
 def _row(facts: Facts, name: str) -> Row | None:

@@ -112,7 +112,7 @@ def test_the_ladder_keeps_its_order_and_leaves_spent_rungs_out(tmp_path: Path) -
         rung({"train.ep": "1"}, title="in force"),
         rung({"train.ep": "2"}, title="not for this run", when="train.nodes == 7"),
         rung({"train.ep": "2"}, title="first"),
-        rung({"mem.groupgemm": "True"}, title="no word for it"),
+        rung({"mem.meta_init": "True"}, title="no word for it"),
         rung(safety="manual", title="by hand"),
     )
     assert [cure.title for cure in cures] == ["first", "by hand"]
