@@ -69,16 +69,18 @@ def _lock(folder: Path) -> IO[str]:
 
 
 def _run(live: LiveConfig, lock: IO[str]) -> int:
-    folder, control, start = live.path.parent, Control(), time.monotonic()
+    folder, control = live.path.parent, Control()
     events = EventLog(folder / "events.jsonl")
     with lock, Signals(control, folder / "dumps") as signals:
         run = None
         try:
+            events.write("phase_started", phase="start", step=0)
             run = _parts(live, events, control, signals)
+            run.begin(asdict(live.config))
             learn(run)
             stopped = run.ended if run.ended and run.ended.startswith("SIG") else None
             status = "stopped" if stopped else "done"
-            seconds = round(time.monotonic() - start, 3)
+            seconds = round(time.monotonic() - run.started, 3)
             events.write("run_finished", status=status, step=run.step, reason=run.ended, seconds=seconds)
             return INTERRUPTED if stopped == "SIGINT" else 0
         except RunFailed as failed:
@@ -91,8 +93,8 @@ def _run(live: LiveConfig, lock: IO[str]) -> int:
 
 
 def _parts(live: LiveConfig, events: EventLog, control: Control, signals: Signals) -> Run:
-    """Start everything that a run consists of, and go on from its newest checkpoint."""
-    config = live.config
+    """Start everything that a run consists of."""
+    config, started = live.config, time.monotonic()
     words = data.tokenizer(config)
     prompts = data.PromptStream(config.data, data.questions(config.data), words)
     scorer = reward.RewardProcesses(config.reward.function, config.reward.workers)
@@ -102,9 +104,7 @@ def _parts(live: LiveConfig, events: EventLog, control: Control, signals: Signal
         scorer.close()
         raise
     signals.forward(workers.dump)
-    run = Run(live, events, workers, prompts, scorer, words.decode, control)
-    run.begin(asdict(config))
-    return run
+    return Run(live, events, workers, prompts, scorer, words.decode, control, started=started)
 
 
 def _tell(failure: Failure, events: EventLog, run: Run | None) -> int:
@@ -113,7 +113,12 @@ def _tell(failure: Failure, events: EventLog, run: Run | None) -> int:
     if failure.kind == "user_error":
         return BAD_INPUT
     phase, step = (run.phase_now, run.step) if run else ("start", 0)
-    events.write(failure.kind, **{"phase": phase, "step": step, "rank": failure.rank} | dict(failure.fields))
+    try:
+        events.write(
+            failure.kind, **{"phase": phase, "step": step, "rank": failure.rank} | dict(failure.fields)
+        )
+    except OSError as error:
+        print(f"the last event could not be written: {error}", file=sys.stderr, flush=True)
     return FAILED
 
 

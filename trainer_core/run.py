@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from statistics import fmean, pstdev
 from typing import Any
@@ -17,7 +17,7 @@ from trainer_core.config.revision import LiveConfig
 from trainer_core.data import PromptStream
 from trainer_core.events import EventLog
 from trainer_core.protocols import Scorer, Workers
-from trainer_core.types import Failure, Memory, Phase, Rollout, RunFailed, Update
+from trainer_core.types import Failure, Memory, Phase, Rollout, RunFailed, Update, UserError
 
 PRINT_SECONDS = 1.0
 GIB = 1 << 30
@@ -44,6 +44,7 @@ class Run:
     step: int = 0
     phase_now: Phase = "start"
     ended: str | None = None
+    started: float = field(default_factory=time.monotonic)
     _recent: deque[float] = field(default_factory=deque)
     _step_peak: tuple[int, Memory] = (0, Memory())
     _seconds: dict[str, float] = field(default_factory=dict)
@@ -136,7 +137,7 @@ class Run:
     def save(self) -> None:
         """Save a checkpoint, and remove those that are too old."""
         root, start = checkpoint.folder(self.config), time.perf_counter()
-        state = {"position": self.prompts.position, "recent": list(self._recent)}
+        state = {"position": self.prompts.position, "recent": list(self._recent), "model": self._shape()}
         self.events.write(
             "checkpoint_started", phase="checkpoint", step=self.step, path=root / f"step_{self.step}"
         )
@@ -151,7 +152,14 @@ class Run:
         """Go on from the newest checkpoint, give the engines their weights, and tell of it."""
         self._resume()
         self.workers.each("sync", [(self.step,)] * self.workers.size)
-        self.workers.memory()
+        seconds = round(time.monotonic() - self.started, 6)
+        self.events.write(
+            "phase_finished",
+            phase="start",
+            step=self.step,
+            seconds=seconds,
+            **_memory(*self.workers.memory()),
+        )
         self.events.write(
             "run_started", phase="start", step=self.step, revision=self.config.revision,
             system="trainer_core", world_size=self.workers.size, resumed=self.step > 0, config=config,
@@ -170,6 +178,10 @@ class Run:
             self._say(f"{half} is half a checkpoint (no file `complete`): ignored")
         if saved is None:
             return
+        if saved.state["model"] != self._shape():
+            raise UserError(
+                f"{saved.path} holds another model than the configuration: choose another run.folder"
+            )
         start = time.perf_counter()
         self.workers.each("load", [(saved.path,)] * self.workers.size)
         self.step, self.prompts.position = saved.step, saved.state["position"]
@@ -177,6 +189,11 @@ class Run:
         seconds = round(time.perf_counter() - start, 6)
         about = {"path": saved.path, "seconds": seconds, "format": "torch_dcp"}
         self.events.write("checkpoint_loaded", phase="start", step=self.step, **about)
+
+    def _shape(self) -> dict[str, Any]:
+        """Return what a checkpoint and a configuration must have in common."""
+        about = asdict(self.config.model)
+        return {name: value for name, value in about.items() if name not in ("path", "meta_init")}
 
     def _end(self) -> str | None:
         """Return why the run is over, if it is."""

@@ -66,6 +66,8 @@ def test_a_run_tells_its_story_and_resumes_to_the_same_bits(trainer: Trainer, tm
     for name in ("reward_mean", "loss", "grad_norm", "entropy"):
         assert trainer.metrics(name, parts) == trainer.metrics(name)
     assert same(weights(parts, 5, tmp_path), weights(trainer.folder, 5, tmp_path))
+    code, _, err = trainer.run("model.hidden_size=32", "run.steps=6")
+    assert code == 2 and "holds another model" in err
     assert not same(weights(parts, 5, tmp_path), weights(parts, 4, tmp_path))
 
 

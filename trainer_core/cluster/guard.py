@@ -17,7 +17,7 @@ GRACE_SECONDS, ROUNDS = 2.0, 5
 
 
 def watch(folder: Path) -> subprocess.Popen[bytes]:
-    """Mark all processes started from now on, and have them ended soon after this one ends, however it does."""
+    """Mark processes started from now on, and have them ended after this one ends, however it does."""
     mark = secrets.token_hex(8)
     code = f"from trainer_core.cluster.guard import keep; keep({mark!r}, {str(folder)!r})"
     path = os.pathsep.join(part for part in [str(Path.cwd()), *sys.path] if part)

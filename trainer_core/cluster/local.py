@@ -76,7 +76,7 @@ class _Torchrun:
     """Rank 0 of torchrun's processes: it calls its own worker and has the others do the same."""
 
     def __init__(self, config: Config, size: int) -> None:
-        self.size = size
+        self.size, self._broken = size, False
         self._worker = worker_class()(config, 0, size, int(os.environ.get("LOCAL_RANK", "0")))
         self._worker.join(None)
         self._store, self._group = _meet(config)
@@ -91,6 +91,7 @@ class _Torchrun:
                 return replies
         except RuntimeError as error:
             mine = Reply(failure=describe(error, rank=0))
+        self._broken = True
         return [mine, *self._heard(mine)]
 
     def _tell(self, command: tuple[str, Any]) -> None:
@@ -109,7 +110,7 @@ class _Torchrun:
         self._worker.dump(folder)
 
     def close(self) -> None:
-        if dist.is_initialized():
+        if dist.is_initialized() and not self._broken:  # torchrun ends the others of a broken group
             self._tell(("close", ()))
             self._worker.close()
 
