@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from rldoctor import facts, remedies, sources
 from rldoctor.facts import Facts, ToldFacts, UnknownSystemError
-from rldoctor.matching import Silent, examine_config
+from rldoctor.matching import Outcome, Silent, examine_config
+from rldoctor.matching.keys import examine_keys
 from rldoctor.rules import Index, index
 from rldoctor.types import Fact, Finding, Match, Report, RLDoctorError, Severity, Verdict
 
@@ -70,7 +71,7 @@ def check(paths: Sequence[str], told: ToldFacts) -> Checked:
 def _of_file(path: str, told: ToldFacts, rules: Index) -> _Part:
     document = sources.read(path, sources.Told(told.env, told.args))
     worlds = facts.walk_known(document, told)
-    outcomes = [(world, examine_config(world, rules)) for world in worlds]
+    outcomes = [(world, _examined(world, rules)) for world in worlds]
     found = [
         (world, [_finding(match, world, rules) for match in outcome.matches]) for world, outcome in outcomes
     ]
@@ -83,6 +84,12 @@ def _of_file(path: str, told: ToldFacts, rules: Index) -> _Part:
         files=document.files,
         silent=tuple(dict.fromkeys(silent for _, outcome in outcomes for silent in outcome.silent)),
     )
+
+
+def _examined(world: Facts, rules: Index) -> Outcome:
+    """Return what the facts give, and what the system would not understand of the settings."""
+    facts, keys = examine_config(world, rules), examine_keys(world, rules)
+    return Outcome((*facts.matches, *keys.matches), facts.silent, (*facts.broken, *keys.broken))
 
 
 def _finding(match: Match, world: Facts, rules: Index) -> Finding:

@@ -121,7 +121,7 @@ def _class(node: ast.ClassDef) -> Class:
     fields = {
         name: said
         for name, said in fields.items()
-        if not name.startswith("_") and "ClassVar" not in said.classes and "InitVar" not in said.classes
+        if "ClassVar" not in said.classes and "InitVar" not in said.classes
     }
     words = tuple(_members(node)) if any("Enum" in base for base in bases) else ()
     return Class(node.name, bases, fields, words)

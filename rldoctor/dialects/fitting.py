@@ -29,6 +29,16 @@ def expected(known: Known, value: Any, manner: Manner) -> str | None:
     return None if test(known.kind, unquoted(value), known) else _WORDS[known.kind]
 
 
+def meant(known: Known, value: Any) -> str | None:
+    """Return the value that was most likely meant in the words of its type, None where nobody can tell."""
+    word = str(unquoted(value)).strip().lower()
+    if known.kind == "bool" and word in TRUE | FALSE:
+        return "true" if word in TRUE else "false"
+    if known.kind == "int" and _is_float(word) and float(word).is_integer():
+        return str(int(float(word)))
+    return None
+
+
 def choice(known: Known, value: Any, manner: Manner) -> bool:
     """Say whether a value is one of a key's choices, where it has any."""
     word = unquoted(value)

@@ -14,6 +14,7 @@ from rldoctor.types import Command, Setting
 Fate = Literal["refused", "ignored", "unclear"]
 Manner = Literal["hydra", "structured", "argparse"]
 _FREE: Final = ("any", "dict")
+_OLD_CHATLEARN: Final = ("runtime.", "runtime_env.", "includes")
 _HYDRA: Final = re.compile(r"hydra[./].*|.*[@/].*")
 
 
@@ -156,6 +157,8 @@ def _verl(release: str, command: Command, below: Sequence[Setting]) -> Grammar |
     if root is None:
         return None
     own = tuple(setting for setting in command.settings if setting.form in ("override", "append"))
+    if _last(own, "hydra.searchpath") is not None:  # another package's configurations
+        return None
     further = _with_above(setting.key for setting in below)
     roots, name = _variant(known, release, root, own)
     part = Part(known, release, roots)
@@ -261,6 +264,8 @@ def _server(system: str, root: str) -> Build:
 def _chatlearn(release: str, command: Command, below: Sequence[Setting]) -> Grammar | None:
     known = catalogue.load("chatlearn")
     own = tuple(setting for setting in command.settings if setting.form in ("override", "yaml"))
+    if any(setting.key.startswith(_OLD_CHATLEARN) for setting in (*below, *own)):
+        return None
     chosen = _last((*below, *own), "runtime_args.train_backend")
     root = f"grpo+{chosen.value}" if chosen is not None and chosen.state != "unknown" else "grpo+fsdp"
     roots = (root,) if root in known.roots and chosen is not None else known.roots

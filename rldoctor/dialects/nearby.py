@@ -15,6 +15,7 @@ from rldoctor.types import RLDoctorError
 UPWARDS: Final = 4
 MOST_FILES: Final = 30
 MOST_BYTES: Final = 1_000_000
+_LOADED: Final = re.compile(r"load_expr_config\([^,()]*,\s*(\w+)\s*\)")
 _SCRIPT: Final = re.compile(r"[\w./-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -30,8 +31,10 @@ def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
     """Return the fields of classes that extend one of the roots, in the entry script or beside the file."""
     entry = _entry(program, path) if program else None
     files = (entry, *_imports(entry)) if entry is not None else _beside(Path(path).parent)
-    known = {name: each for file in files for name, each in _classes(file).items()}
-    own = [name for name in known if _extends(name, known, roots)]
+    read = list(files)
+    known = {name: each for file in read for name, each in _classes(file).items()}
+    loaded = {name for file in read for name in _LOADED.findall(_text(file))}
+    own = [name for name in known if name in loaded or _extends(name, known, roots)]
     return frozenset(key for name in own for key in declared.Flattening(known).of(name))
 
 

@@ -47,8 +47,11 @@ def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: s
     found = installed(system) or (beside(system, str(Path(path).parent)) if path else None)
     if found is not None:
         return InUse(found[0], (f"{system} {found[0]} ({found[1]})",), True)
-    release = by_keys(system, command, below)
-    return InUse(release, (versions.says(dialect, release),)) if release else _by_rows(dialect, command)
+    by_rows = _by_rows(dialect, command)
+    fewest = by_keys(system, command, below)
+    if not fewest or (by_rows.version and set(catalogue.load(system).nearby(by_rows.version)) & set(fewest)):
+        return by_rows
+    return InUse(fewest[0], (versions.says(dialect, fewest[0]),))
 
 
 def _by_rows(dialect: Dialect, command: Command) -> InUse:
@@ -56,12 +59,12 @@ def _by_rows(dialect: Dialect, command: Command) -> InUse:
     return InUse(release, (versions.says(dialect, release),) if release else ())
 
 
-def by_keys(system: str, command: Command, below: Sequence[Setting] = ()) -> str | None:
-    """Return the newest of the releases that know most keys; a commit after it only if it knows more."""
+def by_keys(system: str, command: Command, below: Sequence[Setting] = ()) -> tuple[str, ...]:
+    """Return the releases that know most keys, newest first; a commit after the newest comes last."""
     known = catalogue.load(system)
     counted = [(_unknown(known, system, each, command, below), each) for each in _newest_first(known)]
     fewest = min((count for count, _ in counted if count is not None), default=None)
-    return next((each for count, each in counted if count is not None and count == fewest), None)
+    return tuple(each for count, each in counted if count is not None and count == fewest)
 
 
 def _newest_first(known: Catalogue) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from rldoctor.dialects import catalogue, fitting, grammar, nearby, suggest
+from rldoctor.dialects import catalogue, fitting, grammar, suggest
 from rldoctor.dialects.catalogue import Known, Rename
 from rldoctor.dialects.grammar import Grammar
 from rldoctor.types import UNKNOWN, Command, Document, Event, LogLine, Setting
@@ -78,7 +78,7 @@ class _Reading:
                 consequence="refused",
                 absent=True,
             )
-        elif setting.state != "unknown":
+        elif setting.state != "unknown" and self.grammar.fate != "unclear":
             yield from self._misvalued(setting, known)
 
     def _known(self, key: str) -> Known | None:
@@ -154,6 +154,8 @@ class _Reading:
     @cached_property
     def _nearby(self) -> frozenset[str]:
         """The keys that the user's own source adds; read when something is unknown."""
+        from rldoctor.dialects import nearby
+
         document, program = self.launch.document, self.launch.command.program
         if document is None or document.kind == "log":
             return frozenset()
@@ -175,6 +177,7 @@ class _Reading:
             yield self._event(
                 "duplicate_key",
                 setting,
+                written=f"+{setting.key}",
                 nearest=setting.key,
                 consequence="refused",
                 appended=True,
@@ -202,7 +205,8 @@ class _Reading:
             )
         elif wanted is not None:
             fate = "unclear" if manner == "hydra" else self.grammar.fate
-            yield self._event("wrong_type", setting, expected=wanted, consequence=fate)
+            meant = fitting.meant(known, setting.value)
+            yield self._event("wrong_type", setting, expected=wanted, nearest=meant, consequence=fate)
         elif not fitting.choice(known, setting.value, manner):
             words = [str(word) for word in known.choices if word is not None]
             near = suggest.nearest(_word(setting), words)
@@ -234,15 +238,15 @@ class _Reading:
                 continue
             if before.place is None or setting.place is None or "unknown" in (before.state, setting.state):
                 continue
-            differs = _word(before) != _word(setting)
-            yield self._event(
-                "duplicate_key",
-                before,
-                expected=_word(setting),
-                line=setting.place.line,
-                differs=differs and before.place.file == setting.place.file,
-                consequence="ignored",
-            )
+            if before.place.file == setting.place.file:  # a script may well override what it sources
+                yield self._event(
+                    "duplicate_key",
+                    before,
+                    expected=_word(setting),
+                    line=setting.place.line,
+                    differs=_word(before) != _word(setting),
+                    consequence="ignored",
+                )
 
     def _twice_in_yaml(self) -> Iterator[Event]:
         """Yield keys that a mapping holds twice: the loader of OmegaConf refuses the file."""
@@ -261,13 +265,14 @@ class _Reading:
     def _event(self, kind: str, setting: Setting, **about: Any) -> Event:
         place = setting.place or setting.defined_at
         lines = (LogLine(place.file, place.line, ""),) if place is not None else ()
-        return Event(kind, {**self._fields(setting.key, setting.value), **about}, lines=lines)
+        at = {"at": place.line} if place is not None else {}
+        return Event(kind, {**self._fields(setting.key, setting.value), **at, **about}, lines=lines)
 
     def _fields(self, key: str, value: Any) -> dict[str, Any]:
         """Return the fields that every kind has."""
         said = None if value is None or value is UNKNOWN else str(value)
         about = {"system": self.launch.system, "release": self.release, "root": self.grammar.name}
-        return {"key": key, "value": said, **about, "certain": True}
+        return {"key": key, "written": key, "value": said, **about, "certain": True}
 
     def _text(self, setting: Setting) -> str:
         place, document = setting.place, self.launch.document

@@ -46,7 +46,8 @@ class Table:
 
     A table that is not ``complete`` does not know the whole configuration: what is not written stays
     unknown. One that is not ``started`` knows no command at all. ``hidden`` says what a default takes for
-    granted: that words or files which could not be read leave it alone.
+    granted: that words or files which could not be read leave it alone. ``is_told``: the version is more than
+    a guess from the keys.
     """
 
     dialect: Dialect
@@ -59,6 +60,7 @@ class Table:
     complete: bool = True
     started: bool = True
     hidden: tuple[str, ...] = ()
+    is_told: bool = False
     facts: dict[Key, Fact] = field(default_factory=dict)
     rows: dict[Key, list[Row]] = field(default_factory=dict)
     active: dict[Key, Row | None] = field(default_factory=dict)

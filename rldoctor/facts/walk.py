@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rldoctor import dialects, vocabulary
-from rldoctor.dialects import Detection, Row, versions
+from rldoctor.dialects import Detection, Dialect, Row
+from rldoctor.dialects.release import InUse, in_use
 from rldoctor.facts import modelled
 from rldoctor.facts.basefile import below, reader_of
 from rldoctor.facts.derive import derive
@@ -43,6 +44,7 @@ class Start:
     complete: bool = True
     assumes: tuple[str, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
+    release: InUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
         for system, command in _trained(world, here, told.system):
             base = below(document, command, dialects.load(system))
             start = Start(told, command, base.settings, launchers, base.complete, base.assumes)
+            start = replace(start, release=_release(start, base.document, dialects.load(system)))
             walked.append(
                 _facts(system, tuple(dict.fromkeys((system, *systems))), base.document, world, start)
             )
@@ -229,16 +232,13 @@ def _facts(
 def _table(system: str, start: Start, document: Document | None) -> Table:
     dialect, told = dialects.load(system), start.told
     spoken = hear(start.command or Command(""), start.below)
-    version = told.versions.get(system)
-    assumes: tuple[str, ...] = ()
-    if version is None:
-        version = versions.newest(dialect, spoken.settings.keys())
-        assumes = (versions.says(dialect, version),) if version else ()
+    used = start.release or _release(start, document, dialect)
     table = Table(
         dialect,
         spoken,
-        version,
-        assumes,
+        used.version,
+        used.assumes,
+        is_told=used.sure,
         given=_given(start),
         env={**told.env, **_environment_of(start.changes)},
         told=frozenset(typed(told.set)) - {split(name) for name in start.changes},
@@ -252,6 +252,15 @@ def _table(system: str, start: Start, document: Document | None) -> Table:
     if table.started:
         _complete(table, start, document)
     return table
+
+
+def _release(start: Start, document: Document | None, dialect: Dialect) -> InUse:
+    """Return the release that a command is for: told, asked for beside the file, or read from the keys."""
+    told = start.told.versions.get(dialect.system)
+    if told is not None:
+        return InUse(told, sure=True)
+    path = document.path if document is not None and document.kind != "log" else None
+    return in_use(dialect, start.command or Command(""), start.below, path)
 
 
 def _hidden(command: Command | None) -> tuple[str, ...]:

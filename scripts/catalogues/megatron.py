@@ -50,7 +50,7 @@ def _made(call: ast.Call, module: ast.Module, known: Mapping[str, Class]) -> Ite
     excluded = next((word.value for word in call.keywords if word.arg == "exclude"), None)
     left_out = _words(excluded, module) if excluded is not None else ()
     for name, field in fields(ast.unparse(call.args[0]).rpartition(".")[2], known).items():
-        if name in left_out or not field.init:
+        if name in left_out or name.startswith("_") or not field.init:
             continue
         yield from _flags(name, field, known)
 
@@ -85,11 +85,14 @@ def _words(node: ast.expr, module: ast.Module) -> tuple[str, ...]:
 
 def _of_entry(path: Path, root: Path) -> Keys:
     """Return the flags of an entry script: its own, and those of what its provider is imported from."""
-    module = tree(path)
-    found = arguments(module)
-    for imported in _imported(module, root, "arg", beside=path.parent):
-        if imported != root / ARGUMENTS:
-            found |= arguments(tree(imported))
+    seen, left = {root / ARGUMENTS}, [path]
+    found: Keys = {}
+    while left:
+        file = left.pop()
+        seen.add(file)
+        module = tree(file)
+        found |= arguments(module)
+        left += [other for other in _imported(module, root, "arg", beside=file.parent) if other not in seen]
     return found
 
 

@@ -88,6 +88,4 @@ def _type(value: Any, field: Declared | None) -> str:
         return field.type
     if isinstance(value, bool):
         return "bool"
-    if isinstance(value, int | float):
-        return "float"  # a whole number as a default does not say that only those are allowed
     return "list" if isinstance(value, list) else "any"

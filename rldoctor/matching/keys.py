@@ -1,0 +1,79 @@
+"""Events of the configuration itself: settings that the system does not understand as they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from rldoctor import vocabulary, wording
+from rldoctor.dialects.strange import Launch, strange
+from rldoctor.facts import Facts
+from rldoctor.matching.config import Outcome
+from rldoctor.matching.evidence import LONGEST
+from rldoctor.matching.findings import Incident, build, fingerprint
+from rldoctor.matching.holding import ISOLATED, hold
+from rldoctor.matching.scope import Scope
+from rldoctor.rules import Entry, Index
+from rldoctor.types import Event, Evidence, Match
+
+
+def examine_keys(facts: Facts, index: Index) -> Outcome:
+    """Evaluate event triggers over what is strange in a configuration: one match a rule and setting."""
+    launch = _launch(facts)
+    events = strange(launch) if launch is not None else ()
+    matches: list[Match] = []
+    broken: list[str] = []
+    for event in events:
+        for entry in index.events.get(event.kind, ()):
+            try:
+                matches += _of_entry(entry, event, facts, index)
+            except ISOLATED as error:
+                broken.append(f"rule {entry.rule} could not be evaluated: {error}")
+    return Outcome(tuple(matches), broken=tuple(dict.fromkeys(broken)))
+
+
+def _launch(facts: Facts) -> Launch | None:
+    table, start = facts.table, facts.start
+    if table is None or table.version is None or start.command is None:
+        return None
+    return Launch(table.system, table.version, start.command, start.below, facts.document, table.is_told)
+
+
+def _of_entry(entry: Entry, event: Event, facts: Facts, index: Index) -> Iterator[Match]:
+    rule = index.rule(entry.rule)
+    scope = Scope(facts, "policy", _bindings(event))
+    held = hold(entry.conditions, scope)
+    if held is None:
+        return
+    certain = replace(held, certain=held.certain and event.fields["certain"] is True)
+    match = build(rule, rule.on[entry.position], scope, certain, Incident())
+    proof = (_evidence(event, facts), *match.finding.evidence)
+    assumed = facts.table.assumes if facts.table is not None else ()
+    finding = replace(
+        match.finding,
+        id=f"{rule.id}:{event.fields['written']}",
+        evidence=proof,
+        assumes=tuple(dict.fromkeys((*match.finding.assumes, *assumed))),
+        fingerprint=fingerprint(rule, facts, proof),
+    )
+    yield replace(match, finding=finding)
+
+
+def _bindings(event: Event) -> dict[str, Any]:
+    """Return the event's fields; what its detector says nothing of is a known None."""
+    kind = vocabulary.load().events[event.kind]
+    return {f"event.{name}": event.fields.get(name) for name in kind.fields}
+
+
+def _evidence(event: Event, facts: Facts) -> Evidence:
+    key, value = event.fields["written"], event.fields["value"]
+    yaml = facts.document is not None and facts.document.kind == "yaml"
+    line = event.lines[0] if event.lines else None
+    text = key if value is None else wording.pair(key, True if value == "True" else value, yaml=yaml)
+    return Evidence(
+        text=text[:LONGEST],
+        file=line.file if line is not None else None,
+        line=line.number if line is not None else None,
+        key=key,
+    )
