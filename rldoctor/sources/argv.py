@@ -33,7 +33,7 @@ _MOST_BETWEEN = 120
 _FORMS: dict[str, Form] = {"": "override", "+": "append", "++": "append", "~": "delete"}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Arguments:
     """What the arguments of a command say."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rldoctor.sources.shell.text import (
     Pieces,
@@ -28,8 +27,7 @@ _BARE = re.compile(r"[^,{}\[\]\s]+")
 _MOST_DEPTH = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One ``"key": value`` of an object, with offsets into the JSON text.
 
     ``inner`` is the value's text without the quotes of a string.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from rldoctor.sources import argv, embedded_json
 from rldoctor.sources.shell.state import Run, State, scalar
@@ -42,8 +43,7 @@ _VALUED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """A wrapper: its name, its options, and whether it says anything worth a command of its own."""
 
     program: str
@@ -52,7 +52,7 @@ class Layer:
     quiet: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Peeled:
     """A command without its wrappers; ``script`` where a wrapper names a shell script to run."""
 

@@ -111,7 +111,7 @@ def _tokens(text: str) -> list[str]:
     return found[:2000]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Parser:
     state: State
     tokens: list[str]

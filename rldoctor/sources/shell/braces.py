@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from itertools import pairwise
 
 from rldoctor.sources.shell.lexer import Part
@@ -26,7 +25,7 @@ def _exploded(parts: list[Part]) -> list[Part]:
     for part in parts:
         if part.kind == "literal" and not part.quoted:
             found += [
-                replace(part, text=char, start=part.start + i, end=part.start + i + 1)
+                part._replace(text=char, start=part.start + i, end=part.start + i + 1)
                 for i, char in enumerate(part.text)
             ]
         else:
@@ -39,7 +38,7 @@ def _joined(parts: list[Part]) -> list[Part]:
     for part in parts:
         last = found[-1] if found else None
         if last and _adjoins(last, part):
-            found[-1] = replace(last, text=last.text + part.text, end=part.end)
+            found[-1] = last._replace(text=last.text + part.text, end=part.end)
         else:
             found.append(part)
     return found

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 REDIRECTS = frozenset({"file_redirect", "herestring_redirect", "heredoc_redirect"})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Call:
     """A simple command. ``tail`` is where one more argument would go; ``raws`` are its words as written."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rldoctor.sources.shell import arithmetic, expansion, lexer
 from rldoctor.sources.shell.patterns import pattern
@@ -24,15 +25,14 @@ _ONE_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::?-[\w./-]*)?\}?", re.ASCII)
 _ONE_NAME = re.compile(r"\$\{?(\w+)(?::?-)?\}?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
+class _Operand(NamedTuple):
     """A word of a test as written, and what it comes to."""
 
     raw: str
     pieces: Pieces
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Test:
     state: State
     words: list[_Operand]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rldoctor.sources.shell.spelling import ancestor
 from rldoctor.types import Edit, Place
@@ -13,8 +12,7 @@ Holder = Literal["array", "string", "command"]
 Kind = Literal["insert", "delete", "replace"]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A physical line: from ``start`` to ``end``, its line break excluded and ``next`` after it."""
 
     start: int
@@ -48,8 +46,7 @@ def continued(data: bytes, line: Line) -> int | None:
     return line.start + match.start() if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What a setting stands in, and its bounds."""
 
     kind: Holder

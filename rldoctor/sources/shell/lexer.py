@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Mode = Literal["bare", "quoted", "heredoc"]
 Kind = Literal["literal", "parameter", "command", "backtick", "arithmetic", "process"]
@@ -26,8 +25,7 @@ _SPACE = " \t\r\n"
 _DULL = re.compile(r"[^\s\\'\"`$(){}<>;&|#]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A stretch of a word. Offsets are the raw ones.
 
     ``text`` is a literal's meaning or an expansion's inside; ``inner`` is where that begins.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from rldoctor.sources.shell import arithmetic
 from rldoctor.sources.shell.lexer import Mode, Part
@@ -38,8 +38,7 @@ _CASES: dict[str, Callable[[str], str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Expanded:
+class Expanded(NamedTuple):
     """What an expansion gives: one text, or the ``many`` words of an array (``star``: to be joined)."""
 
     words: tuple[Word, ...]
@@ -52,8 +51,7 @@ class Expanded:
         return self.words[0].pieces if self.words else (Piece(""),)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reference:
+class _Reference(NamedTuple):
     """A parsed ``${…}``; ``start:end`` is what follows the name and its subscript."""
 
     state: State
@@ -364,4 +362,4 @@ def _sliced(ref: _Reference, words: tuple[Word, ...]) -> tuple[Word, ...]:
             numbers[0] = max(numbers[0] - 1, 0) if numbers[0] >= 0 else numbers[0]
         bounds = _bounds(numbers, len(words))
         return (loose,) if bounds is None else words[bounds[0] : bounds[1]]
-    return tuple(replace(word, pieces=_operated(ref, word.pieces, ref.operator)) for word in words)
+    return tuple(word._replace(pieces=_operated(ref, word.pieces, ref.operator)) for word in words)

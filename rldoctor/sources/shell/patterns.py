@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rldoctor.sources.shell.text import Pieces, is_unknown
 
 _MOST_STARS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """A shell pattern: regular expressions for what stands between its stars."""
 
     fixed: tuple[str, ...]

@@ -77,7 +77,7 @@ def _spaced(words: list[Word]) -> Pieces:
     found: list[Word] = []
     for word in words:
         found += [Word(builtins.SPACE), word] if found else [word]
-    return tuple(replace(piece, quoted=False) for word in found for piece in word.pieces)
+    return tuple(piece._replace(quoted=False) for word in found for piece in word.pieces)
 
 
 def _eval(call: Call, state: State) -> list[State]:
@@ -101,7 +101,7 @@ def nested(text: Pieces, state: State) -> list[State]:
 def _external(call: Call, state: State) -> list[State]:
     name = decoded(raw(call.words[0].pieces))
     if not call.redirected:
-        state.emit((replace(builtins.SILENT, depends=(f"$({name} …)",)),))
+        state.emit((builtins.SILENT._replace(depends=(f"$({name} …)",)),))
     if "captured" in state.options:
         return state.ended("open")
     peeled = launch.peel(call.words)
@@ -208,7 +208,7 @@ def _script_text(call: Call, peeled: Peeled) -> tuple[Pieces | None, list[Word]]
     words = peeled.inner
     for at, word in enumerate(words[1:-1], 1):
         if re.fullmatch(r"-\w*c", word.text):
-            text = tuple(replace(piece, quoted=False) for piece in words[at + 1].pieces)
+            text = tuple(piece._replace(quoted=False) for piece in words[at + 1].pieces)
             return text, words[at + 3 :]
         if not word.text.startswith("-"):
             break

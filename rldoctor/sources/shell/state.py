@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rldoctor.sources.shell.text import Piece, Pieces, Source, Span, Word, merged, raw, unprotected
 from rldoctor.sources.told import Told
@@ -31,8 +31,7 @@ ALWAYS_SET = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """A shell variable: one word if scalar, words by position or key if not; ``span`` is ``NAME=value``."""
 
     kind: Literal["scalar", "array", "map", "unset"]
@@ -72,16 +71,14 @@ def scalar(pieces: Pieces, span: Span | None = None) -> Variable:
     return Variable("scalar", (Word(unprotected(pieces)),), span=span)
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """A function of the script: where its body stands."""
 
     source: Source
     body: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """What an open test compares: a variable with values, for equality or its opposite."""
 
     name: str
@@ -89,7 +86,7 @@ class Hint:
     equal: bool = True
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Run:
     """What all worlds of one reading share: files read, problems met, and the limits."""
 
@@ -133,7 +130,7 @@ class Run:
         return Place(span.file, line, span.start - starts[line - 1] + 1, span.start, span.end)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class State:
     """One world at one point of the script."""
 
@@ -200,8 +197,8 @@ class State:
     def assign(self, name: str, variable: Variable) -> None:
         """Set a variable; too long a value is kept as unknown."""
         if any(len(word.pieces) > MOST_PIECES for word in variable.words):
-            words = tuple(replace(word, pieces=merged(word.pieces)) for word in variable.words)
-            variable = replace(variable, words=words)
+            words = tuple(word._replace(pieces=merged(word.pieces)) for word in variable.words)
+            variable = variable._replace(words=words)
         if sum(len(piece.text) for word in variable.words for piece in word.pieces) > MOST_TEXT:
             self.run.problem(f"the value of {name} grows beyond {MOST_TEXT} bytes")
             variable = scalar((Piece(f"${name}", unknown=True, depends=(name,)),))

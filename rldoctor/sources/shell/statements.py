@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -205,7 +204,7 @@ def _negated(node: Node, state: State) -> list[State]:
     for each in found:
         each.status = _OPPOSITE[each.status]
         if each.hint is not None:
-            each.hint = replace(each.hint, equal=not each.hint.equal)
+            each.hint = each.hint._replace(equal=not each.hint.equal)
     return found
 
 

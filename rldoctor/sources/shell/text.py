@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
@@ -22,8 +22,7 @@ class Span(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A run of text with one history: one character a byte of UTF-8, so that offsets are bytes.
 
     ``span`` is where a literal was written, ``site`` where an expansion put it into another text;
@@ -46,14 +45,13 @@ class Piece:
         if span is not None:
             linear = span.end - span.start == len(self.text)
             span = Span(span.file, span.start + start, span.start + end) if linear else None
-        return replace(self, text=self.text[start:end], span=span)
+        return self._replace(text=self.text[start:end], span=span)
 
 
 Pieces = tuple[Piece, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """One word of a command or array, and where it stands.
 
     ``elastic`` marks an unknown that may be no word, one, or several once it is known.
@@ -128,20 +126,20 @@ def assuming(pieces: Pieces, assumes: tuple[str, ...]) -> Pieces:
     """Return the pieces with further assumptions."""
     if not assumes:
         return pieces
-    return tuple(replace(p, assumes=tuple(dict.fromkeys(p.assumes + assumes))) for p in pieces)
+    return tuple(p._replace(assumes=tuple(dict.fromkeys(p.assumes + assumes))) for p in pieces)
 
 
 def unprotected(pieces: Pieces) -> Pieces:
     """Return the pieces as a variable holds them: quoting is syntax, not value."""
     if not any(piece.quoted for piece in pieces):
         return pieces
-    return tuple(replace(piece, quoted=False) for piece in pieces)
+    return tuple(piece._replace(quoted=False) for piece in pieces)
 
 
 def held(word: Word) -> Word:
     """Return a word as a variable or an argument list holds it."""
     pieces = unprotected(word.pieces)
-    return word if pieces is word.pieces else replace(word, pieces=pieces)
+    return word if pieces is word.pieces else word._replace(pieces=pieces)
 
 
 def slice_pieces(pieces: Pieces, start: int, end: int) -> Pieces:
@@ -226,7 +224,7 @@ class Source:
             return (Piece(text, Span(self.file, start, end), quoted),)
         found = self.cut(start, end)
         if raw(found) == text:
-            return tuple(replace(piece, quoted=quoted) for piece in found)
+            return tuple(piece._replace(quoted=quoted) for piece in found)
         loose = any(piece.unknown for piece in found)
         return (Piece(text, self.span(start, end), quoted, loose, depends_of(found), assumes_of(found)),)
 

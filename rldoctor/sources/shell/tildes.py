@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from rldoctor.sources.shell.state import State
 from rldoctor.sources.shell.text import Piece, Pieces, unknown
@@ -25,5 +24,5 @@ def tildes(state: State, piece: Piece) -> Pieces:
 def _home(state: State, tilde: str) -> Pieces:
     home = state.variables.get("HOME")
     if tilde == "~" and home is not None and home.kind == "scalar":
-        return tuple(replace(piece, quoted=True) for piece in home.pieces)
+        return tuple(piece._replace(quoted=True) for piece in home.pieces)
     return (unknown(tilde, "HOME" if tilde == "~" else tilde),)
