@@ -54,10 +54,6 @@ def _true(call: Call, state: State) -> list[State]:
     return state.ended("yes")
 
 
-def _presumed(call: Call, state: State) -> list[State]:
-    return state.ended("presumed")
-
-
 def _false(call: Call, state: State) -> list[State]:
     return state.ended("no")
 
