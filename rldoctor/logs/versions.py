@@ -37,9 +37,11 @@ ROWS: Final = (
 )
 PATTERNS: Final = tuple(dict.fromkeys(key for _, key, _ in ROWS))
 LIMIT: Final = 4
-SYSTEM_PATHS: Final = tuple(
-    (system, re.compile(rf"(?:^|[/\s(\"'.]){system}[/.](?!yaml|json|log)"))
-    for system in ("verl", "slime", "areal", "chatlearn", "trainer_core")
+OWN_PATHS: Final = ("verl", "slime", "areal", "chatlearn", "trainer_core", "openrlhf", "nemo_rl", "prime_rl")
+SYSTEM_PATHS: Final = (
+    *((system, re.compile(rf"(?:^|[/\s(\"'.]){system}[/.](?!yaml|json|log)")) for system in OWN_PATHS),
+    ("swift", re.compile(r"/swift/(?:rlhf_trainers|trainers|llm|cli|megatron|arguments|pipelines)/")),
+    ("trl", re.compile(r"/trl/(?:trainer|scripts|extras|generation|experimental)/")),
 )
 BACKENDS: Final = (
     ("megatron", re.compile(r"megatron/(?:core|training)")),
