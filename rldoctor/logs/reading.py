@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 from rldoctor.logs import configs, detect, events_file, metrics, native, phases, shapes, versions
@@ -29,6 +31,7 @@ RAISED: Final = "/[A-Za-z](?:Error|Exception)(?:\\([A-Za-z]\\w*\\))?: /"
 AFTER_HEAD, BEFORE_RAISED, AFTER_RAISED = 150, 60, 12
 MOST_REGION_LINES: Final = 40_000
 MANY: Final = 4000
+TOLERATED: Final = 3  # times that a run survived an exception, until it counts as one that ends nothing
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,21 @@ class LogReading:
         return self.text.window(line, lines, same) if self.text is not None else (line,)
 
     def went_on(self, line: LogLine) -> bool:
-        """Say whether the run finished further steps after a line."""
-        return self.moves.went_on(line)
+        """Say whether the run finished further steps after a line, or survives what it says all the time."""
+        return self.moves.went_on(line) or (line.file, line.number) in self._tolerated
+
+    @cached_property
+    def _tolerated(self) -> frozenset[tuple[str, int]]:
+        """Return the lines of exceptions that the run survived several times, such as those of tools."""
+        survived: Counter[tuple[str, str]] = Counter()
+        for failure in self.failures:
+            survived[_kind(failure)] += failure.line.repeated * failure.recovered
+        return frozenset(
+            (link.line.file, link.line.number)
+            for failure in self.failures
+            if survived[_kind(failure)] >= TOLERATED
+            for link in failure.chain
+        )
 
     def config_for(self, line: LogLine) -> PrintedConfig | None:
         """Return the printed configuration nearest above a line, else the next best."""
@@ -139,6 +155,11 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
         text=text,
         moves=moves,
     )
+
+
+def _kind(failure: Failure) -> tuple[str, str]:
+    """Return what makes two exceptions the same to the run: type and first line of the message."""
+    return failure.exception, failure.message.partition("\n")[0]
 
 
 def _failures(text: Text, hits: Mapping[str, tuple[LogLine, ...]], moves: Progress) -> tuple[Failure, ...]:

@@ -1,0 +1,32 @@
+"""What a run survives again and again does not end it, also after the last step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rldoctor import logs
+
+TOOL = """Traceback (most recent call last):
+  File "<string>", line 1, in <module>
+ModuleNotFoundError: No module named 'numpyy'
+"""
+
+
+def step(number: int) -> str:
+    return f"step:{number} - actor/grad_norm:0.31 - critic/rewards/mean:0.2\n"
+
+
+def last_goes_on(tmp_path: Path, text: str) -> bool:
+    log = tmp_path / "train.log"
+    log.write_text(text)
+    reading = logs.read([str(log)], ["ModuleNotFoundError"])
+    return reading.went_on(reading.hits["ModuleNotFoundError"][-1])
+
+
+def test_an_exception_of_every_step_is_tolerated_after_the_last_one(tmp_path: Path) -> None:
+    text = "".join(step(2 * n) + TOOL + step(2 * n + 1) for n in range(1, 5))
+    assert last_goes_on(tmp_path, text + TOOL)
+
+
+def test_an_exception_that_was_survived_once_may_end_the_run(tmp_path: Path) -> None:
+    assert not last_goes_on(tmp_path, step(1) + TOOL + step(2) + step(3) + TOOL)
