@@ -15,8 +15,8 @@ from rldoctor.models import Shape, parameters
 
 
 def gib(size: float) -> float:
-    """Return bytes in GiB, as many digits as an estimate has."""
-    return round(size / GIB, 3)
+    """Return bytes in GiB, to a KiB."""
+    return round(size / GIB, 6)
 
 
 def term(one: Term) -> dict[str, Any]:
@@ -74,13 +74,14 @@ def summary(found: Sequence[dict[str, Any]]) -> str:
         return "Nothing could be estimated."
     first = found[0]
     widest = max(first["phases"], key=lambda row: float(row["device_gib"]))
-    low, high = widest["device_interval_gib"]
-    size = f"{widest['device_gib']:.1f} GiB of device memory ({low:.1f} to {high:.1f})"
+    unit, scale = ("GiB", 1.0) if widest["device_gib"] >= 1 else ("MiB", 1024.0)
+    low, high = (end * scale for end in widest["device_interval_gib"])
+    size = f"{widest['device_gib'] * scale:.1f} {unit} of device memory ({low:.1f} to {high:.1f})"
     text = f"{widest['phase']} holds most: {size}"
     if first["gpu_gib"] is None:
         return f"{text}; the GPU's size is not known."
     says = {True: "fits", False: "does not fit", None: "may not fit"}[first["fits"]]
-    return f"{text}; {says} in {first['gpu_gib']:.1f} GiB."
+    return f"{text}; {says} in {first['gpu_gib'] * scale:.1f} {unit}."
 
 
 def _count(facts: Facts, concept: str) -> int | None:

@@ -12,7 +12,8 @@ from rldoctor.memory.layout import GIB, Batch, Setup
 from rldoctor.memory.phases import NAMES, Phase, fullest, phases
 from rldoctor.types import UNKNOWN
 
-TOKEN_STEP: Final = 256
+TOKEN_STEPS: Final = ((16384, 1024), (2048, 256), (0, 16))
+"""Token budgets are given in round numbers: from so many tokens on, multiples of so many."""
 LARGEST: Final = {"rollout.mem_fraction": 0.95}
 LIMIT: Final = 1 << 24
 
@@ -131,7 +132,7 @@ def largest_that_fits(setup: Setup, concept: str, least: float = 0.0) -> Any:
         return UNKNOWN
     if concept == "rollout.mem_fraction":
         return _largest_fraction(setup)
-    step = _step(concept)
+    step = _step(setup, concept)
     low = max(1, -(-int(least) // step))
     if not _holds(setup, concept, low * step):
         return None
@@ -140,7 +141,7 @@ def largest_that_fits(setup: Setup, concept: str, least: float = 0.0) -> Any:
         low, high = high, high * 2
         if high * step > LIMIT * step:
             return None
-    while high - low > max(1, low // 64):
+    while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if _holds(setup, concept, middle * step) else (low, middle)
     return low * step
@@ -150,10 +151,13 @@ def _holds(setup: Setup, concept: str, value: float) -> bool:
     return room_of(with_value(setup, concept, value), PHASES[concept]) >= 0
 
 
-def _step(concept: str) -> int:
+def _step(setup: Setup, concept: str) -> int:
     if concept == "sync.bucket":
         return 64 * 2**20
-    return TOKEN_STEP if "tokens" in concept else 1
+    if "tokens" not in concept:
+        return 1
+    now = setup.batch.tokens if setup.batch else setup.logprob_tokens or 0
+    return next(step for least, step in TOKEN_STEPS if now >= least)
 
 
 def _largest_fraction(setup: Setup) -> float | None:

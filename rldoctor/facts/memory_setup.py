@@ -97,7 +97,10 @@ def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
         logprob_tokens=_logprob_tokens(reader, batch),
         recompute=recompute_of(reader),
         head=head_of(reader.facts, reader.role),
-        kernels=Kernels(stack="te" if megatron else "eager"),
+        kernels=Kernels(
+            stack="te" if megatron else "eager",
+            width=BYTES.get(reader.get("train.compute_dtype") or "bf16", 2.0),
+        ),
         lora=_lora(reader),
         rollout=_rollout(reader) if reader.role == "policy" else None,
         offload=Offload(
@@ -107,6 +110,7 @@ def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
         ),
         others=_others(reader) if reader.role == "policy" else Others(),
         sync_bucket=reader.count("sync.bucket", 0) or None,
+        on_cpu=reader.facts.system == "trainer_core" and reader.get("cluster.worker_memory_gib") is not None,
         gpu_gib=_gpu(reader),
         expandable=reader.is_on("mem.expandable_segments"),
         unknown=tuple(reader.missing),
@@ -221,16 +225,24 @@ def batch_of(reader: Reader) -> Batch | None:
     """Return the largest micro-batch: the token budget, never less than the longest sample."""
     longest = reader.count("batch.longest_sample", 0)
     split = ways(reader)
+    share = reader.count("batch.samples_per_rank", 0)
     if reader.is_on("batch.dynamic"):
         budget = reader.count("batch.max_tokens_per_gpu", 0) * split
         if not budget:
             return None
-        return Batch(max(budget, longest), longest or budget, MICRO_BATCHES)
+        whole = share * longest or None
+        tokens = max(min(budget, whole or budget), longest)
+        return Batch(tokens, longest or budget, _steps(whole, tokens))
     micro = reader.count("batch.micro", 0)
     if not micro or not longest:
         return None
-    share = reader.count("batch.samples_per_rank", 0)
+    micro = min(micro, share or micro)
     return Batch(micro * longest, longest, max(1, share // micro) if share else MICRO_BATCHES)
+
+
+def _steps(whole: int | None, tokens: int) -> int:
+    """Return the micro-batches of a step with so many tokens on a rank."""
+    return MICRO_BATCHES if whole is None else max(1, math.ceil(whole / tokens))
 
 
 def _logprob_tokens(reader: Reader, batch: Batch | None) -> int | None:

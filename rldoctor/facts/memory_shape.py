@@ -8,6 +8,7 @@ from typing import Any, Final
 from rldoctor.facts.modelled import named_shape
 from rldoctor.facts.walk import Facts
 from rldoctor.models import Shape
+from rldoctor.models.shapes import from_config
 from rldoctor.types import Role
 
 SIZES: Final = {
@@ -22,6 +23,19 @@ SIZES: Final = {
     "model.moe_ffn": "moe_ffn",
     "model.moe_topk": "moe_topk",
     "model.moe_shared_ffn": "shared_ffn",
+}
+NAMES: Final = {
+    "num_layers": "num_hidden_layers",
+    "hidden_size": "hidden_size",
+    "ffn_hidden_size": "intermediate_size",
+    "num_heads": "num_attention_heads",
+    "num_kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "vocab_size": "vocab_size",
+    "num_experts": "num_experts",
+    "moe_ffn": "moe_intermediate_size",
+    "moe_topk": "num_experts_per_tok",
+    "shared_ffn": "shared_expert_intermediate_size",
 }
 NEEDED: Final = ("num_layers", "hidden_size", "num_heads", "vocab_size")
 
@@ -56,5 +70,7 @@ def _from_sizes(told: dict[str, Any], facts: Facts, role: Role) -> Shape | None:
         "head_dim": told["hidden_size"] // heads,
         **told,
     }
+    config = {theirs: sizes[ours] for ours, theirs in NAMES.items() if ours in sizes}
+    ties = sizes.get("tie_embeddings", False)
     name = kind if isinstance(kind, str) else "transformer"
-    return Shape(architecture=name, source="the run's own sizes", exact=False, **sizes)
+    return from_config({**config, "model_type": name, "tie_word_embeddings": ties}, "the run's own sizes", "")

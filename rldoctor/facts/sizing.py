@@ -40,6 +40,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
             "raise_rollout_tp",
             "whole_node_engine",
         ),
+        "memory_sizes": ("over_gib", "memory_line", "lower_micro"),
     }.items()
     for name in names
 }
@@ -82,12 +83,18 @@ def call(
 
 
 def halve(ask: Ask) -> Any:
-    """Return half of a value, not below ``floor`` (1 for whole numbers); None below it."""
+    """Return half of a value, not below ``floor`` (1 for whole numbers); None below it.
+
+    Where memory follows from it and the GPU's size is known: the largest that the model says fits.
+    """
     value, floor = _value(ask), ask.options.get("floor")
     if not _is_number(value):
         return value if value is UNKNOWN else None
     half = value // 2 if isinstance(value, int) else value / 2
     least = (1 if isinstance(value, int) else 0) if floor is None else floor
+    fits = _fitting(ask, least)
+    if fits is not UNKNOWN:
+        return fits
     return half if half >= least and half < value else None
 
 
@@ -100,18 +107,25 @@ def double(ask: Ask) -> Any:
 
 
 def lower_fraction(ask: Ask) -> Any:
-    """Return a memory fraction lowered by ``step`` (0.1), None below ``floor`` (0.2)."""
+    """Return a memory fraction lowered by ``step`` (0.1), None below ``floor`` (0.2).
+
+    Where the GPU's size is known: what the model says fits, if that is lower still.
+    """
     value = _value(ask)
     if not _is_number(value):
         return value if value is UNKNOWN else None
+    fits = _fitting(ask, ask.options.get("floor", 0.2))
+    if fits is not UNKNOWN and fits is not None and fits < value - ask.options.get("step", 0.1):
+        return fits
     lowered = round(value - ask.options.get("step", 0.1), 4)
     return lowered if lowered >= ask.options.get("floor", 0.2) else None
 
 
 def lower_tokens(ask: Ask) -> Any:
-    """Return a smaller token budget: what the system's guide starts from, half once that is in force.
+    """Return a smaller token budget, never below what the longest sample needs.
 
-    It never falls below what the longest sample needs.
+    The largest that the memory model says fits; where it cannot tell, or holds the one in force for
+    good, what the system's guide starts from, and half once that is in force.
     """
     value, least = _value(ask), ask.get("batch.min_tokens_per_gpu")
     start = ask.get("batch.start_tokens_per_gpu")
@@ -120,10 +134,20 @@ def lower_tokens(ask: Ask) -> Any:
     if not _is_number(value):
         return None
     floor = max(least or 0, 1)
+    fits = _fitting(ask, floor)
+    if fits is not UNKNOWN:
+        return None if fits is None else max(int(fits), floor)
     if start and max(start, floor) < value:
         return max(start, floor)
     half = max(value // 2, floor)
     return half if half < value else None
+
+
+def _fitting(ask: Ask, floor: float) -> Any:
+    """Return what the memory model says fits below the value in force, UNKNOWN where it cannot tell."""
+    from rldoctor.facts.memory_sizes import fitting
+
+    return fitting(ask, floor)
 
 
 def raise_tokens(ask: Ask) -> Any:

@@ -1,7 +1,8 @@
 """Activations: what a layer keeps for the backward pass, and what it needs for a moment there.
 
-All sizes are bytes for each token that a rank sees, after context and Ulysses parallelism.
-bf16 takes 2 bytes. Korthikanti et al., arXiv:2205.05198 §4 counts the same tensors for GPT-3.
+All sizes are bytes for each token that a rank sees, after context and Ulysses parallelism. They are
+counted in bf16, 2 bytes, and scaled where a run computes in fp32. Korthikanti et al.,
+arXiv:2205.05198 §4 counts the same tensors for GPT-3.
 """
 
 from __future__ import annotations
@@ -44,20 +45,24 @@ def tokens(setup: Setup) -> float:
 
 def stream(setup: Setup) -> float:
     """Return bytes a token of the residual stream: whole, or split by sequence parallelism."""
-    whole = BF16 * setup.shape.hidden_size
+    whole = setup.kernels.width * setup.shape.hidden_size
     return whole / setup.parallel.tp if setup.parallel.sequence_parallel else whole
 
 
 def parts(setup: Setup, index: int) -> list[Part]:
     """Return what a layer's forward pass computes and its backward pass wants, without recomputation."""
     shape = setup.shape
-    found = list(_around(setup))
+    found: list[Part] = []
     gated = shape.gated
     if gated is not None and shape.is_linear(index):
         found += _linear(setup, gated)
     else:
         found += _attention(setup)
     found += _experts(setup) if shape.is_moe(index) else _dense(setup)
+    if setup.kernels.width != BF16:
+        scale = setup.kernels.width / BF16
+        return [*_around(setup), *(Part(part.group, part.bytes * scale) for part in found)]
+    found = [*_around(setup), *found]
     return [_in_fp8(part) for part in found] if setup.kernels.fp8 and setup.kernels.stack == "te" else found
 
 
@@ -74,7 +79,8 @@ def _around(setup: Setup) -> Iterator[Part]:
     yield Part("residual", each)
     yield Part("norm", 2 * each)
     if setup.kernels.stack == "eager":
-        yield Part("norm", 2 * (2 * each + each))  # fp32 copy and the normalised bf16 of each norm
+        # the fp32 copy and the normalised input of each norm; in fp32 there is no copy
+        yield Part("norm", 2 * (3 if setup.kernels.width == BF16 else 1) * each)
     if setup.kernels.dropout:
         yield Part("mask", each)
 
@@ -182,7 +188,7 @@ def _alternate(setup: Setup, every: list[Part]) -> float:
     if setup.kernels.fp8:  # its products are not on the list of what is saved
         return stream(setup) + core
     products = queries + keys + shape.ffn_hidden_size
-    return stream(setup) + core + BF16 * products / tp + stream(setup)
+    return stream(setup) + core + setup.kernels.width * products / tp + stream(setup)
 
 
 def gradients(setup: Setup, index: int) -> float:
@@ -194,7 +200,8 @@ def gradients(setup: Setup, index: int) -> float:
         inner = _expert_gradients(setup, up)
     else:
         inner = BF16 * (up + 1) * shape.ffn_hidden_size / tp
-    return max(inner, _attention_gradients(setup)) + 2 * stream(setup)
+    scale = setup.kernels.width / BF16
+    return max(inner, _attention_gradients(setup)) * scale + 2 * stream(setup)
 
 
 def _expert_gradients(setup: Setup, up: int) -> float:

@@ -12,6 +12,8 @@ MOVING = {"allocated": 0.16, "reserved": 0.12, "device": 0.12}
 family left out in turn (benchmarks/memory_points.py prints it)."""
 FIXED_GIB = {"allocated": 0.6, "reserved": 0.6, "device": 1.0}
 """What every peak may be off by: workspaces, and for the device contexts and NCCL's buffers."""
+ON_CPU_GIB = 0.02
+"""The same for the data segment of a process on CPU: buffers of BLAS and of the C library."""
 ENGINE = 0.12
 """Share of an engine in the trainer's own process by which it may be off: its buffers are not counted."""
 WIDEST = 0.15
@@ -41,6 +43,7 @@ def around(setup: Setup, phase: Phase, target: Target) -> Interval:
     else:
         moving = max(0.0, phase.allocated - phase.resident)
         inside = sum(term.bytes for term in phase.terms if term.name in ("KV cache", "engine weights"))
-        half = MOVING[target] * moving + ENGINE * inside + FIXED_GIB[target] * GIB
-        half = min(half, max(WIDEST * middle, 0.5 * GIB))
+        fixed = ON_CPU_GIB if setup.on_cpu else FIXED_GIB[target]
+        half = MOVING[target] * moving + ENGINE * inside + fixed * GIB
+        half = min(half, max(WIDEST * middle, fixed * GIB))
     return Interval(max(phase.resident if half else middle, middle - half), middle, middle + half)

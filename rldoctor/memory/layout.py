@@ -123,9 +123,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """What the layers are made of, as far as memory notices."""
+    """What the layers are made of, as far as memory notices. ``width`` is bytes of an activation."""
 
     stack: Stack = "eager"
+    width: float = 2.0
     flash: bool = True
     dropout: bool = False
     fp8: bool = False
@@ -218,7 +219,10 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Everything that a rank's memory follows from. ``stage`` picks a pipeline stage; None is the fullest."""
+    """Everything that a rank's memory follows from. ``stage`` picks a pipeline stage; None is the fullest.
+
+    ``on_cpu``: a limit on the process's data stands in for the GPU, and there is no CUDA.
+    """
 
     shape: Shape
     parallel: Parallel = Parallel()
@@ -234,6 +238,7 @@ class Setup:
     others: Others = field(default_factory=Others)
     sync_bucket: int | None = None
     gpu: str = ""
+    on_cpu: bool = False
     gpu_gib: float | None = None
     expandable: bool = False
     stage: int | None = None

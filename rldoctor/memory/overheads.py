@@ -12,6 +12,8 @@ ALLOCATOR = "pytorch/c10/cuda/CUDACachingAllocator.cpp"
 
 def workspace(setup: Setup) -> Term:
     """Return the workspaces that torch's allocator counts."""
+    if setup.on_cpu:
+        return Term("workspaces", 0.0)
     return Term("workspaces", setup.free.workspace * GIB, "three of 32 MiB and small ones", CUBLAS)
 
 
@@ -22,6 +24,8 @@ def reserved(setup: Setup, peak: float, resident: float, at: str) -> float:
     bytes stop there (CUDACachingAllocator: release_cached_blocks).
     """
     free = setup.free
+    if setup.on_cpu:
+        return peak
     excess = (free.head if at.startswith("head") else free.layers) - 1
     excess *= free.expandable if setup.expandable else 1.0
     whole = peak + excess * max(0.0, peak - resident)
@@ -44,6 +48,8 @@ def context(setup: Setup) -> Term:
     NCCL keeps some hundred MiB for each communicator that is used; a rank is in one for every axis
     along which the model is split.
     """
+    if setup.on_cpu:
+        return Term("CUDA context and NCCL", 0.0)
     split = setup.parallel
     axes = (split.dp * split.cp * split.ulysses, split.tp, split.pp, split.ep)
     used = sum(1 for size in axes if size > 1)

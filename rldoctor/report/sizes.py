@@ -39,17 +39,25 @@ def _estimate(each: Mapping[str, Any]) -> Iterator[str]:
         yield f"not known: {one['concept']}; it would change {one['changes']}"
 
 
+def _unit(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float]:
+    """Return GiB, or MiB where all is small."""
+    return ("GiB", 1.0) if any(row["device_gib"] >= 1 for row in rows) else ("MiB", 1024.0)
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the table of GiB: a column a phase, a row a term."""
-    yield "GiB".ljust(NAME) + "".join(_title(row).rjust(COLUMN) for row in rows)
-    for kind, title in (("terms", ""), ("beside", "beside the trainer: ")):
+    """Yield the table: a column a phase, a row a term."""
+    unit, scale = _unit(rows)
+    yield unit.ljust(NAME) + "".join(_title(row).rjust(COLUMN) for row in rows)
+    for kind, title in (("terms", ""), ("beside", "beside: ")):
         names = dict.fromkeys(term["name"] for row in rows for term in row[kind])
         for name in names:
-            yield (title + name)[:NAME].ljust(NAME) + "".join(_cell(row[kind], name) for row in rows)
+            cells = (_cell(row[kind], name, scale) for row in rows)
+            yield (title + name)[: NAME - 1].ljust(NAME) + "".join(cells)
     for name in ("allocated_gib", "reserved_gib", "device_gib"):
         label = {"device_gib": "device total"}.get(name, name.removesuffix("_gib"))
-        yield f"= {label}".ljust(NAME) + "".join(f"{row[name]:.2f}".rjust(COLUMN) for row in rows)
-    spans = (f"{low:.1f} to {high:.1f}" for low, high in (row["device_interval_gib"] for row in rows))
+        yield f"= {label}".ljust(NAME) + "".join(f"{row[name] * scale:.2f}".rjust(COLUMN) for row in rows)
+    ends = (row["device_interval_gib"] for row in rows)
+    spans = (f"{low * scale:.1f} to {high * scale:.1f}" for low, high in ends)
     yield "  in nine of ten cases".ljust(NAME) + "".join(span.rjust(COLUMN) for span in spans)
 
 
@@ -58,9 +66,9 @@ def _title(row: Mapping[str, Any]) -> str:
     return f"{name} @{row['stage']}" if row["stage"] else str(name)
 
 
-def _cell(terms: Sequence[Mapping[str, Any]], name: str) -> str:
-    size = sum(term["gib"] for term in terms if term["name"] == name)
-    return (f"{size:.2f}" if size else "·").rjust(COLUMN)
+def _cell(terms: Sequence[Mapping[str, Any]], name: str, scale: float) -> str:
+    size = scale * sum(term["gib"] for term in terms if term["name"] == name)
+    return (f"{size:.2f}" if size >= 0.005 else "·").rjust(COLUMN)
 
 
 def bar(row: Mapping[str, Any], gpu: float | None) -> str:
@@ -70,7 +78,9 @@ def bar(row: Mapping[str, Any], gpu: float | None) -> str:
         return f"{name} {row['device_gib']:.1f} GiB"
     filled = min(BAR, round(BAR * row["device_gib"] / gpu))
     drawn = "█" * filled + "░" * (BAR - filled)
-    sizes = f"{row['device_gib']:.1f} of {gpu:.1f} GiB, {row['margin_gib']:+.1f}"
+    unit, scale = _unit([row])
+    own, whole, left = (size * scale for size in (row["device_gib"], gpu, row["margin_gib"]))
+    sizes = f"{own:.1f} of {whole:.1f} {unit}, {left:+.1f}"
     return f"{name} {drawn} {sizes}: {SAYS[row['fits']]}"
 
 

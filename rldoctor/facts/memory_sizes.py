@@ -1,0 +1,95 @@
+"""What remedies and rules ask of the memory model: values that fit, and what does not, in one line."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rldoctor.facts.memory_fit import VARIED, acting, largest_that_fits, worst
+from rldoctor.facts.memory_setup import sized
+from rldoctor.facts.sizing import Ask, Name
+from rldoctor.facts.told import split
+from rldoctor.facts.walk import Facts
+from rldoctor.memory.layout import GIB, Setup
+from rldoctor.memory.phases import Phase
+from rldoctor.types import UNKNOWN
+
+SHOWN: Final = 4
+
+
+def over_gib(ask: Ask) -> Any:
+    """Return by how many GiB a phase of the fullest rank exceeds its GPU; 0 where it fits."""
+    found = _phase(ask)
+    if found is None:
+        return UNKNOWN
+    setup, phase = found
+    return round(max(0.0, phase.device / GIB - (setup.gpu_gib or 0.0)), 2)
+
+
+def memory_line(ask: Ask) -> Any:
+    """Return the arithmetic of a phase in one line: its largest terms, their sum, and the GPU's size."""
+    found = _phase(ask)
+    if found is None:
+        return UNKNOWN
+    setup, phase = found
+    terms = sorted((*phase.terms, *phase.beside), key=lambda term: -term.bytes)
+    parts = [f"{term.name} {_size(term.bytes)}" for term in terms[:SHOWN]]
+    rest = phase.device - sum(term.bytes for term in terms[:SHOWN])
+    parts += [f"rest {_size(rest)}"] if rest > 0.01 * phase.device else []
+    return f"{' + '.join(parts)} = {_size(phase.device)} of {_size((setup.gpu_gib or 0.0) * GIB)}"
+
+
+def _size(count: float) -> str:
+    return f"{count / GIB:.1f} GiB" if count >= GIB / 2 else f"{count / 2**20:.0f} MiB"
+
+
+def _phase(ask: Ask) -> tuple[Setup, Phase] | None:
+    """Return setup and phase that a call is about; None where something is not known."""
+    setup = _setup(ask.facts)
+    if setup is None or not ask.args or not isinstance(ask.args[0], str):
+        return None
+    found = worst(setup, ask.args[0])
+    return None if found is None else (setup, found)
+
+
+def _setup(facts: Facts) -> Setup | None:
+    """Return the setup of facts that say how large a GPU is; None before anything is worked out."""
+    room = (facts.value("cluster.gpu_memory_gib"), facts.value("cluster.worker_memory_gib"))
+    if not any(isinstance(size, int | float) for size in room):
+        return None
+    return sized(facts).setup
+
+
+def fitting(ask: Ask, floor: float = 0.0) -> Any:
+    """Return the largest value of the first argument that fits and is below the one in force.
+
+    Not below ``floor``, which counts where nothing fits surely. UNKNOWN where the model has nothing to
+    say: no GPU's size, a concept that does not act on memory alone, or a value in force that it holds
+    for good although it was not.
+    """
+    argument = ask.args[0] if ask.args else None
+    if not isinstance(argument, Name) or ask.role != "policy" or argument.name not in VARIED:
+        return UNKNOWN
+    value, setup = ask.get(argument.name), _setup(ask.facts)
+    if setup is None or not isinstance(value, int | float) or isinstance(value, bool):
+        return UNKNOWN
+    key = split(argument.name)
+    found: Any = (
+        UNKNOWN if key is None else largest_that_fits(setup, acting(ask.facts, argument.name, setup), floor)
+    )
+    if found is None:
+        return floor if 0 < floor < value else None
+    return found if found is not UNKNOWN and found < value else UNKNOWN
+
+
+def lower_micro(ask: Ask) -> Any:
+    """Return a smaller micro-batch: the largest that fits and divides a rank's samples, else half."""
+    value, samples = ask.get("batch.micro"), ask.get("batch.samples_per_rank")
+    if value is UNKNOWN:
+        return UNKNOWN
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 1:
+        return None
+    found = fitting(Ask(ask.facts, ask.role, (Name("batch.micro"),)), 1)
+    most = value // 2 if found is UNKNOWN or found is None else int(found)
+    if not isinstance(samples, int) or samples < 1:
+        return max(1, most)
+    return next(size for size in range(max(1, most), 0, -1) if samples % size == 0)
