@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from rldoctor import edits
 from rldoctor.run.config_file import Text, parse, with_values
@@ -18,11 +19,21 @@ OUT_OF_MEMORY: Final = "out-of-memory-in-training"
 IN_A_ROW: Final = 12
 RESTARTS_IN_A_ROW: Final = 3
 IN_ALL: Final = 30
+FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "out_of_memory": ("oom",),
+    "nan": ("numeric",),
+    "worker_died": ("process_death",),
+    "process_death": ("process_death",),
+    "hang": ("stall",),
+    "collective_timeout": ("stall", "collective_timeout"),
+    "connection_lost": ("connection_lost",),
+    "disk_full": ("storage",),
+    "exception": ("code",),
+}
 STUCK_SECONDS: Final = 2 * 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Cure:
+class Cure(Struct, frozen=True):
     """What to do about a finding: a new text of the configuration, or nothing but a new start."""
 
     finding: Finding
@@ -33,16 +44,27 @@ class Cure:
     edits: tuple[Edit, ...] = ()
 
 
-def root(report: Report) -> Finding | None:
-    """Return the finding that the others follow from."""
-    return next((finding for finding in report.findings if finding.part == "root"), None)
+def root(report: Report, ended_by: str | None) -> Finding | None:
+    """Return the root of what ended the run; an illness that it had lived with is another root."""
+    roots = {finding.id: finding for finding in report.findings if finding.part == "root"}
+    families = FAMILIES.get(ended_by or "", ())
+    for finding in report.findings:
+        if finding.family in families or _shows(finding, ended_by):
+            found = roots.get(finding.explained_by or finding.id)
+            if found is not None:
+                return found
+    return next(iter(roots.values()), None)
+
+
+def _shows(finding: Finding, kind: str | None) -> bool:
+    """Say whether a finding's proof is an event of that kind."""
+    return any(f'"kind": "{kind}"' in piece.text for piece in finding.evidence)
 
 
 def choose(
-    report: Report, history: History, options: Options, config: Text | None
+    finding: Finding | None, history: History, options: Options, config: Text | None
 ) -> tuple[Cure | None, str]:
-    """Return the next cure, or None and why there is none."""
-    finding = root(report)
+    """Return the next cure of a finding, or None and why there is none."""
     if finding is None:
         return None, "nothing that is known explains this end"
     spent = _spent(finding, history)

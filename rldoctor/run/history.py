@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.run.journal import Entry
 from rldoctor.run.tune import Point
@@ -14,8 +16,7 @@ from rldoctor.run.tune import Point
 GIB: Final = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One setting that was changed: by whom, why, and what it did."""
 
     key: str
@@ -25,8 +26,7 @@ class Change:
     by: str
 
 
-@dataclass(slots=True)
-class History:
+class History(Struct):
     """All that healing and tuning must remember."""
 
     options: Mapping[str, Any] = field(default_factory=dict)

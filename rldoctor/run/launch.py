@@ -18,6 +18,8 @@ from rldoctor.run.watch import End, Heart, Watch
 EVENTS: Final = "events.jsonl"
 LOGS: Final = "logs"
 
+Attempt = tuple[End, list[str], str | None]
+
 
 def command(session: Session) -> list[str]:
     """Return the words that start the run: a foreign launch as given, else the trainer."""
@@ -44,8 +46,8 @@ def log_of(session: Session, number: int) -> Path:
     return session.folder / LOGS / f"trainer_{number}.log"
 
 
-def attempt(session: Session, hear: Sequence[Any], pulse: Any) -> tuple[End, list[str]]:
-    """Run once, until the end; return how it ended, and the logs that belong to it."""
+def attempt(session: Session, hear: Sequence[Any], pulse: Any) -> Attempt:
+    """Run once, until the end; return how it ended, the logs of it, and the kind of event that ended it."""
     number = session.history.attempt + 1
     logs = session.folder / LOGS
     _put_away(logs, number - 1)
@@ -76,7 +78,9 @@ def attempt(session: Session, hear: Sequence[Any], pulse: Any) -> tuple[End, lis
     sightings.free_reserve(session.folder)
     if any(event.get("kind") == "disk_full" for event in (*seen, end.last)) and session.config is not None:
         checkpoints.drop_halves(checkpoints.folder(session.folder, session.config.known.settings))
-    return end, [*sightings.write(session.folder, seen), *_written(logs, log, events)]
+    told = [*seen, *([end.last] if end.spoke else [])]
+    ended_by = str(told[0]["kind"]) if told else None
+    return end, [*sightings.write(session.folder, seen), *_written(logs, log, events)], ended_by
 
 
 def _note_launch(

@@ -6,9 +6,10 @@ import fcntl
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
+
+from msgspec import Struct
 
 import rldoctor
 from rldoctor import dialects, sources
@@ -25,8 +26,7 @@ PATHS: Final = ("model.path", "data.path", "checkpoint.folder")
 RUNS: Final = "runs"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where the configuration comes from, and how that is said."""
 
     path: Path

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -112,20 +112,13 @@ def _send(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
 
 def reap(child: Child | None) -> None:
     """Collect orphans that ended as children of this process; the child itself keeps its exit code."""
-    if child is not None:
-        child.poll()
-    for process in _dead_children():
-        if child is not None and process.pid == child.pid:
-            continue
-        with suppress(ChildProcessError):  # somebody waited for it meanwhile
-            os.waitpid(process.pid, os.WNOHANG)
-
-
-def _dead_children() -> Iterator[psutil.Process]:
-    for process in psutil.Process().children():
-        with suppress(psutil.Error):  # gone
-            if process.status() == psutil.STATUS_ZOMBIE:
-                yield process
+    with suppress(ChildProcessError):  # nobody is left
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if child is not None and ended.si_pid == child.pid:
+                if child.poll() is None:
+                    return
+            else:
+                os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 def driver(folder: Path, fallback: int) -> int:

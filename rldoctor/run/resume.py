@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from rldoctor.run import config_file, journal, plan, processes
 from rldoctor.run.config_file import ConfigFile, parse

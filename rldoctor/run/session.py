@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+from msgspec import Struct, field, to_builtins
 
 from rldoctor import facts
 from rldoctor.facts import Facts, ToldFacts
@@ -18,8 +19,7 @@ from rldoctor.run.watch import End, Interrupt
 from rldoctor.types import RLDoctorError
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """How the user wants the run supervised."""
 
     autotune: bool = False
@@ -30,20 +30,20 @@ class Options:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options as the journal keeps them."""
-        return asdict(self)
+        plain: dict[str, Any] = to_builtins(self)
+        return plain
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """An attempt that failed: its end, its logs, and when it began, in seconds since the epoch."""
+class Failed(Struct, frozen=True):
+    """An attempt that failed: its end, its logs, when it began (seconds since the epoch), what ended it."""
 
     end: End
     logs: tuple[str, ...]
     since: float
+    ended_by: str | None = None
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """What every part of the supervision works with. ``command`` is a foreign launch, else empty."""
 
     folder: Path

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from rldoctor import edits, sources
 from rldoctor.check import check
@@ -18,7 +19,7 @@ from rldoctor.run.session import Failed, Session
 from rldoctor.run.tail import LiveEvent
 from rldoctor.run.terminal import Relay
 from rldoctor.run.watch import End
-from rldoctor.types import Report
+from rldoctor.types import Finding, Report
 
 DONE: Final = 0
 FOUND: Final = 1
@@ -34,7 +35,7 @@ def supervise(session: Session) -> int:
     """Run until it is finished, cannot go on, or is to end; return the exit code."""
     story.note_batch(session, "before")
     while True:
-        end, logs = _attempt(session)
+        end, logs, ended_by = _attempt(session)
         if end.asked or end.was_stopped:
             return _interrupted(session, end)
         if end.is_done or (session.config is None and end.code == 0):
@@ -44,7 +45,7 @@ def supervise(session: Session) -> int:
             if not _taken_back(session):
                 return BAD_INPUT
         else:
-            session.failure = Failed(end, tuple(logs), session.history.launched)
+            session.failure = Failed(end, tuple(logs), session.history.launched, ended_by)
         if not _cured(session):
             return FOUND
 
@@ -95,8 +96,7 @@ def _apply(session: Session, wanted: tuple[Any, ...], **why: Any) -> bool:
     return True
 
 
-@dataclass(slots=True)
-class Verifier:
+class Verifier(Struct):
     """Listens whether the steps after a cure go well."""
 
     session: Session
@@ -118,7 +118,7 @@ def _verify(session: Session, step: int) -> None:
         session.screen.say(f"healed: {cure['title']}; step {step} is finished")
 
 
-def _attempt(session: Session) -> tuple[End, list[str]]:
+def _attempt(session: Session) -> launch.Attempt:
     tuning = tuner.start(session)
     ears = [session.screen.hear, Verifier(session).hear, *([tuning.hear] if tuning else [])]
 
@@ -154,9 +154,10 @@ def _cured(session: Session) -> bool:
     """Carry out the next cure of the last failure; without one print the diagnosis and say so."""
     assert session.failure is not None
     end, report = session.failure.end, _diagnosis(session, session.failure)
-    _note_failure(session, end, report)
+    found = heal.root(report, session.failure.ended_by)
+    _note_failure(session, end, report, found)
     config = session.config.known if session.config else None
-    cure, why = heal.choose(report, session.history, session.options, config)
+    cure, why = heal.choose(found, session.history, session.options, config)
     if not session.options.autotune:
         cure, why = None, _offer(cure)
     if cure is None or not _carry_out(session, cure, end):
@@ -172,8 +173,8 @@ def _offer(cure: heal.Cure | None) -> str:
     return f"nothing was changed; --autotune would do this: {cure.title}"
 
 
-def _note_failure(session: Session, end: End, report: Report) -> None:
-    found, open_cure = heal.root(report), session.history.open_cure
+def _note_failure(session: Session, end: End, report: Report, found: Finding | None) -> None:
+    open_cure = session.history.open_cure
     if open_cure is not None:
         session.note("verified", finding=open_cure["finding"], title=open_cure["title"], helped=False)
     saved = 0
@@ -195,7 +196,8 @@ def _note_failure(session: Session, end: End, report: Report) -> None:
         lost_steps=max(0, end.finished - saved) or None,
         micro_batch_tokens=story.micro_batch_tokens(session) if out_of_memory else None,
     )
-    session.screen.say(f"failed in step {end.step} ({end.phase}): {report.summary}")
+    title = found.title if found else report.summary
+    session.screen.say(f"failed in step {end.step} ({end.phase}): {title} [{rule}]")
 
 
 def _carry_out(session: Session, cure: heal.Cure, end: End) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 LiveEvent = Mapping[str, Any]
 
 
-@dataclass(slots=True)
-class Tail:
+class Tail(Struct):
     """Reads what was appended since the last look; half a line waits for its rest."""
 
     path: Path

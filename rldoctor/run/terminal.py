@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from rldoctor.report.redact import redact
 from rldoctor.run.tail import LiveEvent
@@ -17,8 +18,7 @@ PLAIN_SECONDS: Final = 10.0
 CLEAR: Final = "\r\x1b[K"
 
 
-@dataclass(slots=True)
-class Screen:
+class Screen(Struct):
     """Where progress is shown: a moving line on a terminal, plain lines now and then elsewhere."""
 
     quiet: bool = False
@@ -87,8 +87,7 @@ class Screen:
         return "  ".join([*parts, *([self.change] if self.change else [])])
 
 
-@dataclass(slots=True)
-class Relay:
+class Relay(Struct):
     """Shows what a foreign run prints, as it prints it."""
 
     screen: Screen

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
+
+from msgspec import Struct, field
 
 MARGIN: Final = 0.1
 GROWTH, FIRST_GROWTH = 4.0, 2.0
@@ -15,16 +16,14 @@ LEAST_GROWTH: Final = 1.05
 FAILED_SHARE: Final = 0.9
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """The tokens of the largest micro-batch, and the peak of memory that it took, in bytes."""
 
     tokens: int
     peak: int
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """Peak over tokens, in bytes; ``above`` is how far a measurement has lain above it."""
 
     start: float
@@ -62,8 +61,7 @@ def fit(points: Sequence[Point], held: int) -> Line | None:
     return Line(start, slope, above)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What one finished step tells of its training phase."""
 
     tokens: int
@@ -75,8 +73,7 @@ class Step:
     step_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """A few steps with one budget, together."""
 
     tokens: int
@@ -101,8 +98,7 @@ def together(steps: Sequence[Step]) -> Window:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """A budget to try, and the peak that the line predicts for it, in bytes."""
 
     budget: int
@@ -110,8 +106,7 @@ class Proposal:
     why: str
 
 
-@dataclass(slots=True)
-class Climb:
+class Climb(Struct):
     """The way of the budget towards the limit: what was measured, and what is known to be too much."""
 
     ranks: int = 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from rldoctor.run.config_file import with_values
 from rldoctor.run.session import Session
@@ -25,8 +26,7 @@ KEY: Final = "train.max_token_in_packing"
 GIB: Final = 1 << 30
 
 
-@dataclass(slots=True)
-class Tuner:
+class Tuner(Struct):
     """Listens to the events of one attempt and raises the budget while that pays."""
 
     session: Session

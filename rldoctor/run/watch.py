@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from rldoctor.run import processes
 from rldoctor.run.tail import LiveEvent, Tail
@@ -36,8 +37,7 @@ ENDS: Final = frozenset(
 )
 
 
-@dataclass(slots=True)
-class Interrupt:
+class Interrupt(Struct):
     """How often the user (or the machine) asked for the end; twice means at once."""
 
     asked: int = 0
@@ -52,8 +52,7 @@ class Interrupt:
         self.asked, self.name = self.asked + 1, signal.Signals(number).name
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """How an attempt ended: ``code`` below 0 names a signal; ``hung`` counts silent seconds.
 
     ``step`` is the one under way, ``finished`` the last one that was finished, with its mean reward.
@@ -89,8 +88,7 @@ class End:
         return self.last.get("kind") in ENDS
 
 
-@dataclass(slots=True)
-class Heart:
+class Heart(Struct):
     """When something last moved, and how long silence may last before it is a hang."""
 
     told: float | None = None
@@ -122,8 +120,7 @@ class Heart:
         return max(usual, self.floors.get(self.phase, 0.0), SLOWER * self.longest)
 
 
-@dataclass(slots=True)
-class Watch:
+class Watch(Struct):
     """One attempt under supervision."""
 
     folder: Path
@@ -168,6 +165,7 @@ class Watch:
         now = time.monotonic()
         if now - self._pulsed >= PULSE_SECONDS:
             self._pulsed = now
+            processes.reap(self.child)
             self.pulse()
 
     def _end(self, code: int, hung: float | None = None, asked: bool = False) -> End:

@@ -109,6 +109,13 @@ def test_run_a_collective_that_timed_out_is_started_again(driven: Driven) -> Non
     assert driven.journal("diagnosed")[0]["finding"] == "run-hangs"
 
 
+def test_run_an_illness_it_lived_with_is_not_what_ended_it(driven: Driven) -> None:
+    driven.fake = {"kill_at": 9, "phase": "train", "metrics": {"response_clip_ratio": 1.0}}
+    code, out = driven.run("--autotune")
+    assert code == 0, out
+    assert driven.journal("diagnosed")[0]["finding"] == "process-killed"
+
+
 def test_run_broken_code_is_reported_and_not_repeated(driven: Driven) -> None:
     driven.fake = {"broken_at": 5, "phase": "reward"}
     code, out = driven.run("--autotune")

@@ -185,7 +185,9 @@ def test_run_a_budget_set_by_hand_is_not_tuned_any_more(driven: Driven) -> None:
     process = driven.begin("--autotune")
     wait_for(lambda: driven.journal("settled"))
     path = driven.folder / "config.yaml"
-    path.write_text(path.read_text().replace("max_token_in_packing: ", "max_token_in_packing: 2222  # was "))
+    edited = path.read_text().replace("max_token_in_packing: ", "max_token_in_packing: 2222  # was ")
+    path.with_suffix(".mine").write_text(edited)
+    path.with_suffix(".mine").replace(path)
     wait_for(lambda: driven.journal("hand_edit"))
     process.send_signal(signal.SIGINT)
     driven.result(process)

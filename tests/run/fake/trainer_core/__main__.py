@@ -135,6 +135,7 @@ def main():
         memory = phase("train", config)
         tokens, _ = peak(config)
         metrics = {"reward_mean": NOW["step"] / 100, "micro_batch_tokens_max": tokens}
+        metrics |= FAKE.get("metrics", {})
         event("step_finished", step=NOW["step"], seconds=0.05, tokens=STEP_TOKENS, metrics=metrics, **memory)
         if NOW["step"] % config["checkpoint"]["every"] == 0 or NOW["stop"]:
             phase("checkpoint", config)
