@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from rldoctor import dialects, expr, sources, wording
 from rldoctor.dialects import Row
@@ -18,13 +19,18 @@ NULL: Final = ["const", "null"]
 SAFETIES: Final[tuple[Safety, ...]] = ("safe", "unsafe", "manual")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a rung would change: expression names with their new values, None writing the system's null."""
+class Plan(Struct, frozen=True):
+    """What a rung would change: expression names with their new values, None writing the system's null.
+
+    ``keys``, ``drop`` and ``rename`` are about settings by their own key, those of line ``at`` if it is told.
+    """
 
     set: Mapping[str, Any]
     unset: tuple[str, ...] = ()
     rename: Mapping[str, str] | None = None
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    drop: tuple[str, ...] = ()
+    at: int | None = None
 
     @property
     def is_known(self) -> bool:
@@ -77,17 +83,23 @@ def _safety(rung: Rung, scope: Scope) -> Safety:
 def _plan(rung: Rung, scope: Scope) -> Plan | None:
     """Return what is to be changed, None where nothing is left or the system has no word for it."""
     values: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
     for concept, node in rung.set.items():
+        if concept.startswith("event."):
+            keys[str(_bound(concept, scope))] = expr.evaluate(node, scope)
+            continue
         name = _target(concept, scope)
         value = None if node == NULL else expr.evaluate(node, scope)
         if (value is None and node != NULL) or not _can_say(name, value, scope.facts):
             return None
         if value is UNKNOWN or scope.facts.value(name) != value:
             values[name] = value
-    unset = tuple(name for name in (_target(c, scope) for c in rung.unset) if _is_set(name, scope.facts))
+    drop = tuple(str(_bound(name, scope)) for name in rung.unset if name.startswith("event."))
+    concepts = [name for name in rung.unset if not name.startswith("event.")]
+    unset = tuple(name for name in (_target(c, scope) for c in concepts) if _is_set(name, scope.facts))
     rename = {str(_bound(old, scope)): str(_bound(new, scope)) for old, new in rung.rename.items()}
-    spent = (rung.set or rung.unset) and not (values or unset)
-    return None if spent else Plan(values, unset, rename)
+    spent = (rung.set or rung.unset) and not (values or unset or keys or drop)
+    return None if spent else Plan(values, unset, rename, keys, drop, scope.bindings.get("event.at"))
 
 
 def _target(concept: str, scope: Scope) -> str:
@@ -147,7 +159,13 @@ def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
     for name in plan.unset:
         yield from _removal(name, facts)
     for old, new in (plan.rename or {}).items():
-        yield from _renaming(old, new, facts)
+        yield from _renaming(old, new, facts, plan.at)
+    for key, value in plan.keys.items():
+        for setting in _named(key, facts, plan.at):
+            yield from sources.replace(document, setting, value) if sources.can_edit(setting) else ()
+    for key in plan.drop:
+        for setting in _named(key, facts, plan.at):
+            yield from sources.delete(document, setting)
 
 
 def _edit(name: str, value: Any, facts: Facts, keys: Sequence[str]) -> tuple[Edit, ...]:
@@ -196,22 +214,32 @@ def _removal(name: str, facts: Facts) -> tuple[Edit, ...]:
     return sources.delete(document, found[1]) if found is not None else ()
 
 
-def _renaming(old: str, new: str, facts: Facts) -> Iterator[Edit]:
-    """Yield the edit that gives a misspelt setting its right key, its value and all else left alone."""
-    for setting in _settings(facts):
+def _renaming(old: str, new: str, facts: Facts, at: int | None) -> Iterator[Edit]:
+    """Yield the edits that give a misspelt setting its right key, its value and all else left alone."""
+    document, command = facts.document, facts.start.command
+    parents = [name.rpartition(".")[0] for name in (old, new)]
+    for setting in _named(old.lstrip("+"), facts, at):
         place = setting.place
-        if setting.key != old or place is None or facts.document is None:
+        if place is None or document is None:
             continue
-        text = facts.document.files[place.file][place.start : place.end].decode()
-        ends = (old, new) if old in text else (old.rsplit(".", 1)[-1], new.rsplit(".", 1)[-1])
-        if ends[0] in text:
+        text = document.files[place.file][place.start : place.end].decode()
+        whole = old in text
+        ends = (old, new) if whole else (old.rpartition(".")[2], new.rpartition(".")[2])
+        if ends[0] in text and (whole or parents[0] == parents[1]):
             renamed = text.replace(*ends, 1)
             yield Edit(place.file, place.line, place.start, place.end, "replace", text, renamed)
+        elif setting.form == "yaml" and place.file == document.path and command is not None:
+            yield from sources.delete(document, setting)  # it belongs into another section
+            yield from sources.insert(document, command, new, setting.value, "yaml")
 
 
-def _settings(facts: Facts) -> Iterator[Setting]:
-    for command in facts.world:
-        yield from command.settings
+def _named(key: str, facts: Facts, at: int | None) -> Iterator[Setting]:
+    """Yield the settings of a key that stand in a file, those of a line if it is told."""
+    command, files = facts.start.command, facts.document.files if facts.document is not None else {}
+    for setting in (*facts.start.below, *(command.settings if command is not None else ())):
+        place = setting.place
+        if setting.key == key and place is not None and place.file in files and at in (None, place.line):
+            yield setting
 
 
 def _theirs(row: Row, name: str, value: Any, facts: Facts) -> Any:
@@ -230,6 +258,10 @@ def _words(plan: Plan, facts: Facts) -> Iterator[str]:
         yield f"unset {name[4:]}" if name.startswith("env.") else f"remove {wording.key(facts, name)}"
     for old, new in (plan.rename or {}).items():
         yield f"rename {old} to {new}"
+    for key, value in plan.keys.items():
+        yield wording.pair(key, value)
+    for key in plan.drop:
+        yield f"remove {key}"
 
 
 def _word(name: str, value: Any, facts: Facts) -> Iterator[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from rldoctor.dialects import catalogue, grammar, versions
 from rldoctor.dialects.catalogue import Catalogue
@@ -30,8 +31,7 @@ _OWN: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class InUse:
+class InUse(Struct, frozen=True):
     """A release, how anybody knows, and whether it is more than a guess from the keys."""
 
     version: str | None
@@ -47,10 +47,11 @@ def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: s
     found = installed(system) or (beside(system, str(Path(path).parent)) if path else None)
     if found is not None:
         return InUse(found[0], (f"{system} {found[0]} ({found[1]})",), True)
-    by_rows = _by_rows(dialect, command)
-    fewest = by_keys(system, command, below)
-    if not fewest or (by_rows.version and set(catalogue.load(system).nearby(by_rows.version)) & set(fewest)):
-        return by_rows
+    table = _by_rows(dialect, command)
+    unknown, fewest = by_keys(system, command, below)
+    agreed = set(catalogue.load(system).nearby(table.version)) & set(fewest) if table.version else set()
+    if not fewest or fewest[0] in agreed or (agreed and not unknown):
+        return table  # it knows releases in between, and what a key means
     return InUse(fewest[0], (versions.says(dialect, fewest[0]),))
 
 
@@ -59,12 +60,15 @@ def _by_rows(dialect: Dialect, command: Command) -> InUse:
     return InUse(release, (versions.says(dialect, release),) if release else ())
 
 
-def by_keys(system: str, command: Command, below: Sequence[Setting] = ()) -> tuple[str, ...]:
-    """Return the releases that know most keys, newest first; a commit after the newest comes last."""
+def by_keys(system: str, command: Command, below: Sequence[Setting] = ()) -> tuple[int, tuple[str, ...]]:
+    """Return how many keys even the best releases do not know, and those releases, newest first.
+
+    A commit after the newest release comes last.
+    """
     known = catalogue.load(system)
     counted = [(_unknown(known, system, each, command, below), each) for each in _newest_first(known)]
-    fewest = min((count for count, _ in counted if count is not None), default=None)
-    return tuple(each for count, each in counted if count is not None and count == fewest)
+    fewest = min((count for count, _ in counted if count is not None), default=0)
+    return fewest, tuple(each for count, each in counted if count == fewest)
 
 
 def _newest_first(known: Catalogue) -> Iterator[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rldoctor.dialects import catalogue, fitting, grammar, suggest
 from rldoctor.dialects.catalogue import Known, Rename
@@ -25,8 +26,7 @@ _TWICE: Final = re.compile(r"(?P<key>.+) stands at (?P<line>\d+):\d+ already")
 _SWITCHES: Final = ("flag", "list", "any")
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Struct, frozen=True):
     """A command of a system, the settings of a config file below it, and the release it is for."""
 
     system: str
@@ -95,7 +95,8 @@ class _Reading:
         if key in self._nearby or any(key.startswith(f"{each}.") for each in self._nearby):
             return
         row = suggest.renamed(key, self.catalogue.renames)
-        new = next((name for name in row.new if self._known(name)), None) if row is not None else None
+        offered = row.new if row is not None else ()
+        new = next((name for name in offered if self._known(name) and name not in self.written), None)
         since, until = self._lifetime(key)
         near = suggest.Suggestion(new) if new is not None else self._nearest(key)
         kind = (
@@ -209,11 +210,10 @@ class _Reading:
             yield self._event("wrong_type", setting, expected=wanted, nearest=meant, consequence=fate)
         elif not fitting.choice(known, setting.value, manner):
             words = [str(word) for word in known.choices if word is not None]
-            near = suggest.nearest(_word(setting), words)
             yield self._event(
                 "unknown_choice",
                 setting,
-                nearest=near.key if near is not None else None,
+                nearest=suggest.word(_word(setting), words),
                 choices=words,
                 consequence="refused" if manner == "argparse" else "unclear",
             )

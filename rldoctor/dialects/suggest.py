@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rldoctor.dialects.catalogue import Rename
 
@@ -14,8 +15,7 @@ SAME_END: Final = 0.55
 TYPO: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
+class Suggestion(Struct, frozen=True):
     """A key, and whether no more than a slip of the fingers lies between."""
 
     key: str
@@ -50,6 +50,12 @@ def nearest(key: str, known: Sequence[str], taken: Collection[str] = ()) -> Sugg
     if moved is not None:
         return Suggestion(moved)
     return Suggestion(found[0]) if found and _same_parent(key, found[0]) else None
+
+
+def word(said: str, choices: Sequence[str]) -> str | None:
+    """Return the one of some words that a misspelt one is most like, None where none is."""
+    same = next((choice for choice in choices if _flat(choice) == _flat(said)), None)
+    return same or next(iter(difflib.get_close_matches(said, choices, n=1)), None)
 
 
 def _moved(key: str, known: Sequence[str]) -> str | None:

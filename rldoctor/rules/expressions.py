@@ -59,6 +59,10 @@ def changeable(reader: Reader, name: str, node: marked.Node, words: Words) -> Co
     """Note a name that no remedy can change; return its concept, None for an environment variable."""
     if name.startswith("env.") and name != "env.":
         return None
+    if name.startswith("event."):  # a setting by its own key
+        for problem in name_problems(name, words):
+            reader.note(problem.message, node)
+        return None
     found = words.vocabulary.concepts.get(words.concept(name))
     if found is None:
         known = [concept for concept, row in words.vocabulary.concepts.items() if not row.derived]
