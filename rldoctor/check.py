@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor import facts, remedies, sources
 from rldoctor.facts import Facts, ToldFacts, UnknownSystemError
@@ -17,8 +19,7 @@ from rldoctor.types import Fact, Finding, Match, Report, RLDoctorError, Severity
 SHOWN: tuple[Severity, ...] = ("error", "warning", "hint")
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """A report, what could not be read, and the bytes of every file as they were read."""
 
     report: Report
@@ -27,8 +28,7 @@ class Checked:
     silent: tuple[Silent, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """What one file gave."""
 
     findings: tuple[Finding, ...]

@@ -12,10 +12,11 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 PACKAGE: Final = Path(__file__).parent
 SHIPPED: Final = PACKAGE / "_index"
@@ -23,13 +24,12 @@ FORMAT: Final = 1
 WHOLE: Final = "all"
 
 
-@dataclass(frozen=True, slots=True)
-class Twin:
+class Twin(Struct, frozen=True):
     """Named parts of JSON in one piece of bytes."""
 
     stamp: str
     places: Mapping[str, tuple[int, int]]
-    data: bytes | mmap = field(repr=False)
+    data: bytes | mmap
     begin: int = 0
 
     def __contains__(self, name: object) -> bool:

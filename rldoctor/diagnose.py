@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from rldoctor import causes, dialects, facts, logs, remedies, sources
 from rldoctor.facts import Facts, ToldFacts

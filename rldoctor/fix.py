@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rldoctor import edits
 from rldoctor.check import Checked, check
@@ -15,8 +16,7 @@ from rldoctor.types import Edit, Finding, Remedy, Safety
 MOST_ROUNDS: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """The report on what is left, the files that were changed, and why the rest was left alone."""
 
     checked: Checked

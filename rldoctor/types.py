@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+from msgspec import Struct, field
 
 Severity = Literal["error", "warning", "hint", "harmless"]
 Safety = Literal["safe", "unsafe", "manual"]
@@ -55,8 +56,7 @@ class RLDoctorError(Exception):
         return f"{text}\n  {self.hint}" if self.hint else text
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A span of bytes in a file as read; ``line`` and ``column`` count from 1."""
 
     file: str
@@ -66,8 +66,7 @@ class Place:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One key and its value, spelled as in the file.
 
     ``place`` spans the whole setting (override word, flag with value, YAML pair, ``EP=1``);
@@ -87,8 +86,7 @@ class Setting:
     assumes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One command that a file gives: a program, its settings, and the environment it sees.
 
     ``program`` is the entry as written (``verl.trainer.main_ppo``, ``train.py``, ``ray start``,
@@ -107,8 +105,7 @@ class Command:
     assumes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """What a source read: the commands, and the bytes of every file they came from.
 
     ``worlds`` holds one tuple of commands for each outcome of an undecidable branch; most files
@@ -122,8 +119,7 @@ class Document:
     problems: tuple[RLDoctorError, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a fact's value comes from. ``text`` is what a person would quote (``EP=1``)."""
 
     kind: OriginKind
@@ -133,8 +129,7 @@ class Origin:
     inputs: tuple[tuple[Role, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True):
     """One truth about a run in system-neutral words: the value of a concept for a role."""
 
     role: Role
@@ -147,8 +142,7 @@ class Fact:
     assumes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Whose line it is, as far as a log tells."""
 
     node: str | None = None
@@ -157,8 +151,7 @@ class Identity:
     actor: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """One line of a log with its wrapping taken off; ``number`` counts from 1."""
 
     file: str
@@ -169,8 +162,7 @@ class LogLine:
     repeated: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Something seen in a log, a dump or a live run. ``fields`` are those of the vocabulary."""
 
     kind: str
@@ -182,8 +174,7 @@ class Event:
     spread: tuple[Identity, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One value of a metric at a step; NaN and infinities are kept."""
 
     metric: str
@@ -192,8 +183,7 @@ class Sample:
     line: LogLine
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """One change in the user's own words: bytes ``start:end`` of ``file`` from ``old`` to ``new``."""
 
     file: str
@@ -205,8 +195,7 @@ class Edit:
     new: str
 
 
-@dataclass(frozen=True, slots=True)
-class Remedy:
+class Remedy(Struct, frozen=True):
     """A cure in concepts; ``safe`` leaves what is learned the same."""
 
     title: str
@@ -216,8 +205,7 @@ class Remedy:
     command: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """One line of proof: a setting in the user's spelling, or a line of a log."""
 
     text: str
@@ -228,8 +216,7 @@ class Evidence:
     time: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """A rule that holds for a subject, with its proof and its cures, best first."""
 
     id: str
@@ -251,8 +238,7 @@ class Finding:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """A finding as the evidence gives it, with what weighs it against others: not judged yet.
 
     ``lines`` are the log lines that it claims, the decisive one first; ``bindings`` the values of
@@ -269,8 +255,7 @@ class Match:
     spread: tuple[Identity, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What one command found, in order of importance, the root first."""
 
     command: str

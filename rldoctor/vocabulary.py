@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field, to_builtins
 
 from rldoctor import compiled
 from rldoctor.types import ROLES, RLDoctorError
@@ -27,8 +28,7 @@ class VocabularyErrors(RLDoctorError):
     """All mistakes of the vocabulary file at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Concept:
+class Concept(Struct, frozen=True):
     """A system-neutral setting; ``present`` marks what exists against what a config asks for."""
 
     id: str
@@ -40,8 +40,7 @@ class Concept:
     present: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """A named series over steps."""
 
     id: str
@@ -49,8 +48,7 @@ class Metric:
     unit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EventField:
+class EventField(Struct, frozen=True):
     """A field of an event: ``type`` is a concept's type or ``phase``."""
 
     type: str
@@ -58,8 +56,7 @@ class EventField:
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class EventKind:
+class EventKind(Struct, frozen=True):
     """Something that can be seen in a log, a dump or a live run."""
 
     id: str
@@ -67,8 +64,7 @@ class EventKind:
     fields: Mapping[str, EventField]
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """A function of expressions: ``sizing`` computes for remedies, ``fact`` and ``series`` ask."""
 
     id: str
@@ -78,8 +74,7 @@ class Function:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
+class Vocabulary(Struct, frozen=True):
     """All words, each kind by its id; ``families``, ``phases`` and ``roles`` map to their meaning."""
 
     concepts: Mapping[str, Concept]
@@ -127,7 +122,7 @@ def from_json(raw: Mapping[str, Any]) -> Vocabulary:
 
 def as_json(vocabulary: Vocabulary) -> dict[str, Any]:
     """Return the plain dict that ``from_json`` reads."""
-    plain = asdict(vocabulary)
+    plain: dict[str, Any] = to_builtins(vocabulary)
     for part in ("concepts", "metrics", "events", "functions"):
         plain[part] = {
             i: {key: value for key, value in row.items() if key != "id"} for i, row in plain[part].items()

@@ -1,7 +1,8 @@
 from collections.abc import Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rldoctor import causes
 from rldoctor.logs.failures import Failure, Frame, Link

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from rldoctor.causes.unrecognised import UNRECOGNISED, unrecognised
 from rldoctor.types import Finding, LogLine, Match, Part, Severity

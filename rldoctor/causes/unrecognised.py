@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from rldoctor import vocabulary
 from rldoctor.types import Event, Evidence, Finding, Identity, LogLine, Match, Remedy, Verdict
@@ -59,8 +60,7 @@ _FOLLOWS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """Something that ended a run or a part of it; the lower its rank, the likelier it began it."""
 
     rank: int

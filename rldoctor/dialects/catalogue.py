@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rldoctor.dialects.versions import version_key
 from rldoctor.types import UNKNOWN
@@ -22,8 +23,7 @@ SECTION: Final = "section"
 _FOLDER: Final = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What a release says of a key. ``default`` is UNKNOWN where code computes it."""
 
     type: str
@@ -41,8 +41,7 @@ class Known:
         return self.type.endswith("?") or self.default is None or self.kind == "any"
 
 
-@dataclass(frozen=True, slots=True)
-class Rename:
+class Rename(Struct, frozen=True):
     """What people wrote down of a key that has another name, or none.
 
     With ``value`` it is about that value of the key, refused since the release ``until``.

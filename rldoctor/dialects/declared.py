@@ -9,8 +9,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.types import RLDoctorError
 
@@ -23,15 +25,13 @@ _MAPPINGS: Final = ("dict", "Dict", "Mapping", "DictConfig", "MutableMapping", "
 _SEQUENCES: Final = ("list", "List", "Sequence", "tuple", "Tuple", "set", "Set", "ListConfig")
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(Struct, frozen=True):
     """A default that is no literal: the text of what computes it."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """A setting: ``type`` is int, float, bool, str, list, dict, flag or any, with ``?`` where None is one.
 
     ``classes`` names what its annotation speaks of: a dataclass among them holds further settings.
@@ -45,8 +45,7 @@ class Declared:
     init: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Class:
+class Class(Struct, frozen=True):
     """A class with annotated fields; ``words`` are the members of an enumeration."""
 
     name: str
@@ -253,8 +252,7 @@ def fields(name: str, known: Mapping[str, Class], depth: int = 0) -> dict[str, D
     return found | dict(known[name].fields)
 
 
-@dataclass(slots=True)
-class Flattening:
+class Flattening(Struct):
     """Settings of a class by dotted key; a field whose class is known goes on below it."""
 
     known: Mapping[str, Class]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
+
+from msgspec import Struct
 
 from rldoctor.types import Command, Document
 
 Certainty = Literal["certain", "possible"]
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """What gives a system away: programs (regular expressions) and beginnings of keys."""
 
     system: str
@@ -25,8 +25,7 @@ class Mark:
     config_flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
+class Detection(Struct, frozen=True):
     """A system and its commands in one world of a document; ``possible`` is a candidate to be named."""
 
     system: str

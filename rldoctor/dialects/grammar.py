@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from rldoctor.dialects import catalogue
 from rldoctor.dialects.catalogue import SECTION, Catalogue, Known
@@ -18,8 +19,7 @@ _OLD_CHATLEARN: Final = ("runtime.", "runtime_env.", "includes")
 _HYDRA: Final = re.compile(r"hydra[./].*|.*[@/].*")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """Keys of one catalogue: those of some roots in one release, or in any, spelled behind a prefix."""
 
     catalogue: Catalogue
@@ -54,8 +54,7 @@ class Part:
         return f"--{key.removeprefix(self.prefix)}" if key.startswith(self.prefix) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
+class Grammar(Struct, frozen=True):
     """What may be said. ``fate`` is what happens to an unknown key; at an ``open_top`` subclasses add keys.
 
     ``abbreviated`` is the prefix of flags that may be cut short, None where none may. ``settings`` are those

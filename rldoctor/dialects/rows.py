@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import replace
 
 from rldoctor import expr
 from rldoctor.types import Form, Role
@@ -30,8 +32,7 @@ ROW_KEYS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """How a system spells one concept for one role; ``enum`` holds pairs (theirs, ours).
 
     ``append`` marks a key that the system's own config does not have: a new override is ``+key=value``.
@@ -63,16 +64,14 @@ class Row:
         return (self.key, *self.aliases)
 
 
-@dataclass(frozen=True, slots=True)
-class Embed:
+class Embed(Struct, frozen=True):
     """Another system's table that is spoken in the same command, its keys behind a prefix."""
 
     system: str
     prefix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """One system's table. ``launcher`` marks programs that start others and train nothing themselves.
 
     ``closed_config``: an override of a key that the config file lacks is ``+key=value``.
@@ -116,7 +115,7 @@ def as_json(dialect: Dialect) -> dict[str, Any]:
     plain = {key: getattr(dialect, key) for key in _PLAIN}
     words = {key: list(getattr(dialect, key)) for key in _WORDS}
     rows = [_row_as_json(row) for row in dialect.rows]
-    return {**plain, **words, "embeds": [asdict(embed) for embed in dialect.embeds], "rows": rows}
+    return {**plain, **words, "embeds": [to_builtins(embed) for embed in dialect.embeds], "rows": rows}
 
 
 def embedded(dialect: Dialect, others: Mapping[str, Dialect]) -> Dialect:

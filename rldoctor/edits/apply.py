@@ -7,8 +7,9 @@ import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from rldoctor.edits.splice import by_file, splice
 from rldoctor.types import Edit, RLDoctorError
@@ -16,8 +17,7 @@ from rldoctor.types import Edit, RLDoctorError
 BACKUP_SUFFIX = ".rldoctor-backup"
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """A file that was changed, and where its former text is kept."""
 
     file: str
@@ -25,8 +25,7 @@ class Applied:
     backup: str | None = None
 
 
-@dataclass(slots=True)
-class _Plan:
+class _Plan(Struct):
     """One real file with its old and new bytes; ``names`` are those it was read under."""
 
     target: Path

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from rldoctor.memory.fit import Calibration, Measured, calibrate
 from rldoctor.memory.layout import GIB, Setup
@@ -58,7 +60,7 @@ def store(folder: Path, found: Calibration, says: dict[str, Any]) -> None:
     """Write what a fit found beside the run, whole or not at all."""
     path = folder / STORED
     draft = path.with_suffix(".json.new")
-    draft.write_text(json.dumps({"free": asdict(found.free), **says}, indent=2) + "\n", "utf-8")
+    draft.write_text(json.dumps({"free": to_builtins(found.free), **says}, indent=2) + "\n", "utf-8")
     draft.replace(path)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from rldoctor.facts import Facts
 from rldoctor.facts.memory_fit import LARGEST, VARIED, acting, largest_that_fits, room_of, with_value

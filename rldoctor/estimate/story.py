@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor import facts, sources
 from rldoctor.estimate import described, measured, solving
@@ -28,8 +30,7 @@ CHANGES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """What a person wants beside the table: the largest that fits, other values, all ranks, a run's peaks."""
 
     solve: tuple[str, ...] = ()

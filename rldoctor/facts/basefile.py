@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor import dialects
 from rldoctor.dialects import Dialect
@@ -18,8 +20,7 @@ UPWARDS: Final = 8
 _UNRESOLVED: Final = re.compile(r"^.*[$`}][^/]*/?")
 
 
-@dataclass(frozen=True, slots=True)
-class Below:
+class Below(Struct, frozen=True):
     """Settings of the config file that a command names; without ``complete`` it could not be read."""
 
     document: Document

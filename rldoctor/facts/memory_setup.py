@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.facts.heads import head_of
 from rldoctor.facts.memory_shape import shape_of
@@ -32,8 +34,7 @@ MICRO_BATCHES: Final = 2
 """Micro-batches of a step where nobody tells: gradients are then there when the second one starts."""
 
 
-@dataclass(slots=True)
-class Reader:
+class Reader(Struct):
     """Reads facts of a role and remembers what nobody knows."""
 
     facts: Facts
@@ -61,8 +62,7 @@ class Reader:
         return self.get(concept) is True
 
 
-@dataclass(frozen=True, slots=True)
-class Sized:
+class Sized(Struct, frozen=True):
     """A setup, or what it lacks: ``lacks`` stops an estimate, ``unknown`` only leaves parts out."""
 
     setup: Setup | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from rldoctor.facts.modelled import named_shape
 from rldoctor.facts.walk import Facts

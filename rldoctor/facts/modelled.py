@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from rldoctor import models as files
 from rldoctor.facts.table import Table
@@ -42,8 +43,7 @@ FOLDERS: Final = (
 _UNRESOLVED: Final = re.compile(r"^.*[$`}][^/]*")
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(Struct, frozen=True):
     """Where several facts come from, and what they take for granted."""
 
     table: Table

@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from rldoctor import expr
 from rldoctor.facts.told import split
@@ -47,8 +48,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
 LONGER: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """A call: the facts, whose role, the names of its arguments (or their values) and its options."""
 
     facts: Facts
@@ -225,8 +225,7 @@ def missing(ask: Ask) -> Any:
     return [item for item in wanted if item not in present]
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """An argument that names a concept."""
 
     name: str

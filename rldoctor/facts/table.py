@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor import dialects, expr
 from rldoctor.dialects import Dialect, Row
@@ -18,8 +20,7 @@ NO_ARGUMENTS: Final = "adds no arguments"
 _REFERENCE: Final = re.compile(r"\$\{(?:oc\.select:)?([\w./+-]+)(?:,([^${}]*))?\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(Struct, frozen=True):
     """A command as a dialect hears it: its settings by key, the last of a key counting."""
 
     command: Command
@@ -40,8 +41,7 @@ def _positional(key: str, word: str) -> Setting:
     return Setting(key, word, "flag", state=state, depends=(word,) if state == "unknown" else ())
 
 
-@dataclass(slots=True)
-class Table:
+class Table(Struct):
     """Facts by role and concept. ``given`` stands above all: what a person told, what a remedy would set.
 
     A table that is not ``complete`` does not know the whole configuration: what is not written stays

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from rldoctor.types import ROLES, UNKNOWN, RLDoctorError, Role
 from rldoctor.vocabulary import Concept, load, unknown_word
@@ -19,8 +20,7 @@ BOOLS: Final[Mapping[str, bool]] = {"true": True, "yes": True, "on": True, "1": 
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ToldFacts:
+class ToldFacts(Struct, frozen=True):
     """``set`` maps ``concept`` or ``role.concept`` to a text, ``versions`` a system to its release."""
 
     set: Mapping[str, str] = field(default_factory=dict)

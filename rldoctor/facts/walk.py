@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor import dialects, vocabulary
 from rldoctor.dialects import Detection, Dialect, Row
@@ -33,8 +35,7 @@ class UnknownSystemError(RLDoctorError):
     """A document that may be anything: nobody can tell which system it is for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """What a walk starts from; a change of facts walks again from here."""
 
     told: ToldFacts
@@ -47,8 +48,7 @@ class Start:
     release: InUse | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """The facts of one launched system in one world of a document. ``system`` None: nobody knows which."""
 
     system: str | None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.logs.clock import read_time
 from rldoctor.types import Identity
@@ -46,8 +48,7 @@ PID_TAG: Final = re.compile(r"\((?P<actor>[A-Z]\w{0,60}(?: \w{1,20})?) pid=(?P<p
 INSIDE_RANK: Final = re.compile(r"\[(?:[Gg]lobal )?[Rr]ank[ _:]?\s?(\d{1,6})\]|\bRank (\d{1,6})\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Anatomy:
+class Anatomy(Struct, frozen=True):
     """A line taken apart: ``text`` is the message, a piece of the line as it was."""
 
     text: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.logs.printed import COMMAND, FORMS, Found
 from rldoctor.logs.seen import Seen
@@ -18,8 +20,7 @@ ENGINES: Final = {"server_args": 1, "engine_args": 1, "engine_config": 2}  # the
 GENERIC: Final = ((OVERRIDES, "hydra_overrides"), (COMMAND, "command"))
 
 
-@dataclass(frozen=True, slots=True)
-class PrintedConfig:
+class PrintedConfig(Struct, frozen=True):
     """A configuration that a log shows: its settings, the line where it starts, and in which form."""
 
     document: Document

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rldoctor.types import Identity, LogLine
 
@@ -19,8 +20,7 @@ LIBRARY: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """One frame of a stack: file, line number, function, and the source line where the log shows it."""
 
     file: str
@@ -37,8 +37,7 @@ class Frame:
         return f"{self.function} ({self.file}:{self.line})"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """One exception of a chain; ``inner`` is the type that a wrapper names: RayTaskError(KeyError)."""
 
     name: str
@@ -48,8 +47,7 @@ class Link:
     inner: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """An exception that ended something, told by its innermost link; ``chain`` starts with that one."""
 
     chain: tuple[Link, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rldoctor.logs.shapes import Shape, number
 from rldoctor.types import LogLine, Sample
@@ -14,8 +15,7 @@ MOST_PAIRS: Final = 400
 LONGEST_WORD: Final = 24  # characters before a step that tell one counter from another
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(Struct, frozen=True):
     """What the step lines say: samples, and for each line a count of steps with its series."""
 
     samples: tuple[Sample, ...]

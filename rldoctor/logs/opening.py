@@ -6,9 +6,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
+
+from msgspec import Struct, field
 
 from rldoctor.logs.decoding import MAGIC, Binary, decode, is_plain
 from rldoctor.types import RLDoctorError
@@ -67,8 +68,7 @@ OTHER_SUFFIXES: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LogFile:
+class LogFile(Struct, frozen=True, eq=False):
     """A log as found: ``name`` is what reports show; standard input has been put into ``spool``."""
 
     name: str

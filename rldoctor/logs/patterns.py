@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rldoctor.types import RLDoctorError
 
@@ -15,8 +16,7 @@ SPANNING: Final = re.compile(r"\\[sWDnxpP]|\[\^|\[\[|\(\?[a-z]*s")  # may match 
 END: Final = re.compile(r"(?<!\\)(?:\\\\)*\$\Z")
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(Struct, frozen=True, dict=True):
     """One key: what the matcher looks for, and whether a line really has it."""
 
     key: str

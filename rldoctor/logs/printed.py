@@ -6,8 +6,9 @@ import ast
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from rldoctor.logs.seen import Seen
 from rldoctor.types import LogLine
@@ -47,8 +48,7 @@ MOST_LINES: Final = 2000
 SCRIPT_LINES: Final = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A configuration's text, how to read it, and for each of its lines the line of the log."""
 
     text: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from rldoctor.types import LogLine, Sample
 
@@ -17,8 +18,7 @@ SKEW: Final = 5.0  # seconds that clocks of two files may differ
 Series = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(Struct, frozen=True, dict=True):
     """For each counter of steps the samples at which it moved on."""
 
     moves: dict[Series, tuple[Sample, ...]] = field(default_factory=dict)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.logs import configs, detect, events_file, metrics, native, phases, shapes, versions
 from rldoctor.logs.anatomy import NOBODY
@@ -34,8 +36,7 @@ MANY: Final = 4000
 TOLERATED: Final = 3  # times that a run survived an exception, until it counts as one that ends nothing
 
 
-@dataclass(frozen=True)
-class LogReading:
+class LogReading(Struct, frozen=True, dict=True):
     """All that logs say, in the words of the vocabulary; lines can be looked at again."""
 
     subjects: tuple[str, ...]
@@ -52,8 +53,8 @@ class LogReading:
     notes: tuple[str, ...] = ()
     total_lines: int = 0
     total_bytes: int = 0
-    text: Text | None = field(default=None, repr=False)
-    moves: Progress = field(default_factory=Progress, repr=False)
+    text: Text | None = None
+    moves: Progress = field(default_factory=Progress)
 
     def window(self, line: LogLine, lines: int, same: str) -> tuple[LogLine, ...]:
         """Return up to ``lines`` lines before and after, of the same process, rank, node or run."""

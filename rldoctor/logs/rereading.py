@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rldoctor.logs.anatomy import merge, read_line
 from rldoctor.logs.names import writer
@@ -18,8 +19,7 @@ BLOCKS: Final = 6  # pieces of about 1 MiB that are kept
 FARTHEST: Final = 4000  # lines looked at on each side for lines of the same process
 
 
-@dataclass(slots=True)
-class _Block:
+class _Block(Struct):
     first: int
     raw: list[bytes]
     lines: dict[int, LogLine]

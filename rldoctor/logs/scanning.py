@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 from rldoctor.logs.anatomy import LONGEST, read_line
 from rldoctor.logs.clock import find_year
@@ -49,8 +50,7 @@ class Kept:
         return [*self.first, *self.last]
 
 
-@dataclass(slots=True)
-class Scan:
+class Scan(Struct):
     """What the pass over all logs found."""
 
     kept: dict[str, Kept]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct, field
 
 from rldoctor.logs import phases
 from rldoctor.logs.failures import Failure, Frame
@@ -18,8 +19,7 @@ from rldoctor.types import LogLine, Sample
 NEAR: Final = 2000  # lines within which an exception tells the phase of something else
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True, dict=True):
     """All that one reading has found so far."""
 
     text: Text

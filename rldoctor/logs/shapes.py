@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from rldoctor import dialects
 from rldoctor.logs.phases import Table, expression
@@ -52,8 +53,7 @@ GENERIC_KEYS: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(Struct, frozen=True, dict=True):
     """How one system prints its steps."""
 
     system: str
@@ -62,7 +62,7 @@ class Shape:
     keys: Mapping[str, tuple[str, float]]
     phases: Table = ()
     configs: tuple[tuple[str, str], ...] = ()
-    counter: re.Pattern[str] | None = field(default=None, compare=False)
+    counter: re.Pattern[str] | None = None
     line_phases: Mapping[str, str] = field(default_factory=dict)
 
     @property

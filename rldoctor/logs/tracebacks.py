@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.logs.anatomy import NOBODY, merge
 from rldoctor.logs.failures import Failure, Frame, Link
@@ -45,8 +47,7 @@ BARE_LINES: Final = 2
 PATIENCE: Final = 120  # lines of its stream after which a traceback without an end is given up
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A traceback that is being read."""
 
     start: LogLine

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rldoctor.expr import compare
 from rldoctor.facts import Facts
@@ -17,8 +18,7 @@ from rldoctor.types import UNKNOWN, Match, Role
 Known = dict[str, tuple[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Silent:
+class Silent(Struct, frozen=True):
     """A rule that says nothing because facts are unknown."""
 
     rule: str
@@ -26,8 +26,7 @@ class Silent:
     unknown: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What triggers gave: matches, silences, and rules that could not be evaluated."""
 
     matches: tuple[Match, ...] = ()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor import wording
 from rldoctor.facts import Facts
@@ -16,8 +18,7 @@ from rldoctor.rules import Rule, Trigger
 from rldoctor.types import Evidence, Finding, Identity, LogLine, Match
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(Struct, frozen=True):
     """What a trigger saw: its lines, the decisive one first, what it binds, and whether the run went on."""
 
     lines: tuple[LogLine, ...] = ()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rldoctor import expr
 from rldoctor.expr import Node
@@ -27,8 +28,7 @@ ISOLATED: Final = (
 """What one broken rule may raise without harm to the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """Conditions that hold: certainly, or as far as is known; ``decided`` names the facts read."""
 
     certain: bool

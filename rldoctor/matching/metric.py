@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from rldoctor import expr
 from rldoctor.expr import Node, names
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from rldoctor.logs import LogReading
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """The values of all metrics at one step, and the line that printed the one asked for."""
 
     values: Mapping[str, float | None]

@@ -8,7 +8,8 @@ arXiv:2205.05198 §4 counts the same tensors for GPT-3.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rldoctor.memory.layout import Setup
 from rldoctor.models import MLA, Gated
@@ -17,8 +18,7 @@ BF16 = 2
 FP32 = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A tensor of a layer: bytes a token, and the group by which recomputation drops it."""
 
     group: str

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import combinations
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.memory.layout import GIB, Batch, Free, Setup
 from rldoctor.memory.phases import Target, fullest, train
@@ -14,8 +16,7 @@ SCALES = (0.5, 2.0)
 """Beyond these a measured peak does not belong to the setup."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """A peak that was seen: bytes of a target, and the tokens of the largest micro-batch then."""
 
     target: Target
@@ -23,8 +24,7 @@ class Measured:
     tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(Struct, frozen=True):
     """What a fit found: the free terms, and each point's relative error before and after."""
 
     free: Free

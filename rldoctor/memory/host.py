@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rldoctor.memory import states
 from rldoctor.memory.layout import GIB, Setup, Term
@@ -17,8 +18,7 @@ PROCESS_GIB = 3.0
 WORKER_GIB = 0.6
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A host: its ranks, how many whole copies of the weights they load, and what else lives there."""
 
     ranks: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rldoctor.memory.layout import GIB, Setup
 from rldoctor.memory.phases import Phase, Target
@@ -21,8 +21,7 @@ CALIBRATED = 1.5
 """Times the spread that a calibration left: few points say little about their own spread."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Struct, frozen=True):
     """A peak in bytes with the ends that hold in nine of ten cases."""
 
     low: float

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from msgspec import Struct, field
 
 from rldoctor.models import Shape
 
@@ -15,8 +16,7 @@ HeadKind = Literal["full", "fused", "chunked_tokens", "chunked_vocab", "value", 
 Stack = Literal["te", "eager", "compiled"]
 
 
-@dataclass(frozen=True, slots=True)
-class Parallel:
+class Parallel(Struct, frozen=True):
     """How the ranks share a model. ``pieces`` are the layers of each virtual stage where they are uneven."""
 
     world: int = 1
@@ -54,8 +54,7 @@ class Parallel:
         return min(self.edp, self.shard) if self.shard else self.edp
 
 
-@dataclass(frozen=True, slots=True)
-class States:
+class States(Struct, frozen=True):
     """How parameters, gradients and optimizer state are kept; bytes a parameter.
 
     ``weight`` is a copy to compute with that is held beside the master copy (Megatron); 0 where
@@ -82,8 +81,7 @@ class States:
     on_host: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """One micro-batch of a data parallel rank, before context and Ulysses parallelism split it."""
 
     tokens: int
@@ -91,8 +89,7 @@ class Batch:
     micro_batches: int = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Recompute:
+class Recompute(Struct, frozen=True):
     """What is computed again in the backward pass. ``layers`` None: all that ``kind`` reaches."""
 
     kind: Granularity = "none"
@@ -102,8 +99,7 @@ class Recompute:
     alternate_matmuls: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """How logits become a loss. ``kept``: the full-precision logits stay referenced in the backward pass.
 
     ``per_entry`` and ``reading`` are bytes a logit with and without gradients where a system's own
@@ -121,8 +117,7 @@ class Head:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Kernels:
+class Kernels(Struct, frozen=True):
     """What the layers are made of, as far as memory notices. ``width`` is bytes of an activation."""
 
     stack: Stack = "eager"
@@ -132,8 +127,7 @@ class Kernels:
     fp8: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lora:
+class Lora(Struct, frozen=True):
     """Adapters on the linear layers. ``slots`` are held at once, one has optimizer state.
 
     ``experts``: they are on experts too. ``base`` is bytes of a frozen parameter.
@@ -146,8 +140,7 @@ class Lora:
     base: float = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(Struct, frozen=True):
     """An engine on a rank's GPU. ``fraction`` is the share of the GPU that it is given.
 
     ``etp`` 0: experts go over ``ep`` ranks, or are cut over ``tp``, as vLLM and SGLang do.
@@ -175,8 +168,7 @@ class Rollout:
     graphs: int = 35
 
 
-@dataclass(frozen=True, slots=True)
-class Offload:
+class Offload(Struct, frozen=True):
     """What the trainer moves to the host while others work, phase by phase."""
 
     params: bool = False
@@ -184,8 +176,7 @@ class Offload:
     optimizer: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Others:
+class Others(Struct, frozen=True):
     """The models beside the policy: a frozen reference (its bytes a parameter), and a critic."""
 
     ref: bool = False
@@ -194,8 +185,7 @@ class Others:
     critic: Setup | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Free:
+class Free(Struct, frozen=True):
     """What counting cannot give, few terms, each with its reason; a run's own peaks calibrate them.
 
     ``workspace``: GiB of cuBLAS and Transformer Engine workspaces. ``layers``, ``head``: reserved over
@@ -217,8 +207,7 @@ class Free:
     spread: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(Struct, frozen=True):
     """Everything that a rank's memory follows from. ``stage`` picks a pipeline stage; None is the fullest.
 
     ``on_cpu``: a limit on the process's data stands in for the GPU, and there is no CUDA.
@@ -246,8 +235,7 @@ class Setup:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """One part of a phase's memory: bytes on one rank, the arithmetic, and where the formula is from."""
 
     name: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.memory import activations, engine, fsdp, logits, overheads, states, sync, training
 from rldoctor.memory.layout import GIB, Setup, Term
@@ -16,8 +18,7 @@ INSIDE = ("megatron", "builtin", "hf")
 """Engines that live in the trainer's own process, so that its allocator counts them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(Struct, frozen=True):
     """A phase at its fullest moment: what the trainer's process holds, and what others hold beside it.
 
     ``resident`` bytes of the terms never move. ``allocated`` and ``reserved`` are the process's own;

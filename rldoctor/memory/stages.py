@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rldoctor.memory.layout import Setup
 from rldoctor.models import parameters
@@ -12,8 +13,7 @@ ROUNDS = 3
 """Rounds of an interleaved schedule that are walked: the peak repeats from the second on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A virtual stage: its layers, and whether embedding, head and multi-token prediction are on it.
 
     ``groups`` are layers of one kind: one of them, and how many there are.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rldoctor.memory.layout import Lora, Setup, Term
 from rldoctor.memory.stages import Piece, of_stage
@@ -19,8 +20,7 @@ QUANTIZED = "torchao/optim/adam.py:single_param_adam"
 SOURCES = {"fsdp": FSDP, "megatron": MEGATRON, "megatron_fsdp": "Megatron-LM core/distributed/fsdp"}
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """Parameters that one rank computes with, before data parallel ranks share them: dense, and experts'."""
 
     dense: float

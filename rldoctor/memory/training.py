@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rldoctor.memory import activations, fsdp, logits, overheads, states
 from rldoctor.memory.layout import Setup, Term
@@ -13,8 +14,7 @@ from rldoctor.models import parameters
 KORTHIKANTI = "arXiv:2205.05198 §4, counted tensor by tensor"
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """A point in a phase: what a rank holds then."""
 
     name: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.models.json_files import read_object
 from rldoctor.types import RLDoctorError
@@ -24,8 +26,7 @@ _INNER: Final = (".", "actor", "actor/model/dist_ckpt", "actor/dist_ckpt", "mode
 _INNER_HF: Final = ("actor/model/huggingface", "actor/huggingface", "model/huggingface", "huggingface")
 
 
-@dataclass(frozen=True, slots=True)
-class Markers:
+class Markers(Struct, frozen=True):
     """What a checkpoint folder is and whether a loader would find its weights.
 
     ``iteration`` is what the tracker says (0 for a release), ``iterations`` what is there;

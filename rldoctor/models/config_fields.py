@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rldoctor.types import RLDoctorError
 
 LARGEST: Final = 10**8  # no layer count, width or vocabulary comes near
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """The facts of a config.json, read with checks; ``file`` is named in errors."""
 
     config: Mapping[str, Any]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class MLA:
+class MLA(Struct, frozen=True):
     """Widths of multi-head latent attention; ``q_lora_rank`` is None where queries are not compressed."""
 
     q_lora_rank: int | None
@@ -16,8 +15,7 @@ class MLA:
     v_head_dim: int
 
 
-@dataclass(frozen=True, slots=True)
-class Gated:
+class Gated(Struct, frozen=True):
     """A gated delta net (linear attention): heads and their widths, and which layers are softmax instead."""
 
     key_heads: int
@@ -38,8 +36,7 @@ class Gated:
         return self.value_heads * self.value_dim
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """The sizes of a model; what a dense model has not is None."""
 
     architecture: str

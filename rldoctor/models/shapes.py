@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from rldoctor.models import vision
+from rldoctor.models.architectures import KNOWN, PLAIN, Traits
 from rldoctor.models.config_fields import Fields
 from rldoctor.models.json_files import read_object
 from rldoctor.models.names import bundled
-from rldoctor.models.nouns import MLA, Shape
+from rldoctor.models.nouns import MLA, Gated, Shape
 
 
 def shape(name_or_path: str, base: Path | None = None) -> Shape | None:
@@ -32,38 +34,31 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-_ATTENTION: Final[Mapping[str, Mapping[str, Any]]] = {
-    # attention_bias means: all four projections · q, k and v · always q, k and v
-    "llama": {"bias": "all"},
-    "mistral": {"bias": "none"},
-    "mixtral": {"bias": "none"},
-    "qwen2": {"bias": "always"},
-    "qwen3": {"bias": "all", "qk_norm": True},
-    "qwen3_moe": {"bias": "all", "qk_norm": True},
-    "glm": {"bias": "qkv"},
-    "glm4": {"bias": "qkv", "norms": 4},
-    "glm4_moe": {"bias": "qkv"},
-    "deepseek_v2": {"bias": "all"},
-    "deepseek_v3": {"bias": "all"},
-    "kimi_k2": {"bias": "all"},
-}
-
-
 def from_config(config: Mapping[str, Any], source: str, file: str) -> Shape:
     """Return the shape that a config.json tells; ``file`` is named in errors."""
     text = config.get("text_config")
     inner = text if isinstance(text, dict) and "hidden_size" in text else config
     fields = Fields({**inner, "tie_word_embeddings": _tied(config, inner)}, file)
     kind = str(inner.get("model_type") or config.get("model_type") or "unknown")
-    told = _ATTENTION.get(kind, {}) if inner is config else {}
+    traits = KNOWN.get(kind)
+    fields.count("num_attention_heads")
+    sees = vision.parameters(config, fields.count("hidden_size"), file)
+    known = traits is not None and sees is not None and not inner.get("mlp_only_layers")
+    return _shape(fields, kind, source, traits or PLAIN, (sees or 0, known))
+
+
+def _shape(fields: Fields, kind: str, source: str, traits: Traits, seen: tuple[int, bool]) -> Shape:
     heads, hidden = fields.count("num_attention_heads"), fields.count("hidden_size")
     experts = fields.first_count("num_experts", "n_routed_experts", "num_local_experts")
-    bias = told.get("bias", "none")
-    has_bias = bias == "always" or (bias != "none" and fields.flag("attention_bias"))
+    layers = fields.count("num_hidden_layers")
+    asked = fields.flag("attention_bias")
+    qkv = traits.bias.startswith("always") or (traits.bias in ("all", "qkv") and asked)
+    window = fields.first_count("sliding_window")
+    every = traits.window_every or fields.first_count("sliding_window_pattern") or 0
     return Shape(
         architecture=kind,
         source=source,
-        num_layers=fields.count("num_hidden_layers"),
+        num_layers=layers,
         hidden_size=hidden,
         ffn_hidden_size=fields.first_count("intermediate_size", "ffn_hidden_size", "moe_intermediate_size")
         or 0,
@@ -74,18 +69,39 @@ def from_config(config: Mapping[str, Any], source: str, file: str) -> Shape:
         tie_embeddings=fields.flag("tie_word_embeddings"),
         max_positions=fields.first_count("max_position_embeddings", "seq_length"),
         num_experts=experts,
-        moe_ffn=_expert_width(fields, kind) if experts else None,
+        moe_ffn=fields.first_count(*traits.expert_width) if experts else None,
         moe_topk=fields.first_count("num_experts_per_tok", "moe_topk") if experts else None,
         shared_ffn=_shared_width(fields) if experts else 0,
         first_dense_layers=fields.amount("first_k_dense_replace"),
         moe_layer_freq=fields.first_count("decoder_sparse_step", "moe_layer_freq") or 1,
-        qkv_bias=has_bias,
-        out_bias=has_bias and bias == "all",
+        qkv_bias=qkv,
+        out_bias=traits.bias == "always" or (traits.bias == "all" and asked),
         mlp_bias=fields.flag("mlp_bias"),
-        qk_norm=bool(told.get("qk_norm")) or fields.flag("use_qk_norm"),
-        norms_per_layer=int(told.get("norms", 2)),
+        qk_norm=traits.qk_norm or fields.flag("use_qk_norm"),
+        norms_per_layer=traits.norms,
         mla=_mla(fields),
-        exact=bool(told) and not inner.get("mlp_only_layers"),
+        exact=seen[1],
+        gated_attention=traits.gated_attention,
+        sinks=traits.sinks,
+        router_bias=traits.router_bias,
+        expert_bias=traits.expert_bias,
+        shared_gate=traits.shared_gate,
+        window=window if every else None,
+        window_layers=layers - layers // every if every and window else 0,
+        gated=_gated(fields) if traits.linear else None,
+        mtp_layers=0,
+        vision_params=seen[0],
+    )
+
+
+def _gated(fields: Fields) -> Gated:
+    return Gated(
+        key_heads=fields.count("linear_num_key_heads"),
+        value_heads=fields.count("linear_num_value_heads"),
+        key_dim=fields.count("linear_key_head_dim"),
+        value_dim=fields.count("linear_value_head_dim"),
+        kernel=fields.count("linear_conv_kernel_dim"),
+        softmax_every=fields.first_count("full_attention_interval") or 4,
     )
 
 
@@ -95,11 +111,6 @@ def _tied(config: Mapping[str, Any], inner: Mapping[str, Any]) -> Any:
 
 def _kv_heads(fields: Fields, heads: int) -> int:
     return fields.first_count("num_key_value_heads", "multi_query_group_num") or heads
-
-
-def _expert_width(fields: Fields, kind: str) -> int | None:
-    names = ("intermediate_size",) if kind == "mixtral" else ("moe_intermediate_size", "intermediate_size")
-    return fields.first_count(*names)
 
 
 def _shared_width(fields: Fields) -> int:

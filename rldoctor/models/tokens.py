@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rldoctor.models.json_files import read_object
 from rldoctor.types import RLDoctorError
@@ -27,8 +28,7 @@ _TURN_ENDS: Final = (
 _USES_EOS = re.compile(r"\beos_token\b")
 
 
-@dataclass(frozen=True, slots=True)
-class StopTokens:
+class StopTokens(Struct, frozen=True):
     """``ids`` end an answer as the checkpoint says, in the file ``source``; ``chat_end_ids`` end a turn.
 
     ``missing`` are turn ends that would not stop generation. ``notes`` name files that are broken.

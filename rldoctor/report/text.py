@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from rldoctor.report.redact import redact
 from rldoctor.types import Edit, Evidence, Finding, Remedy, Report
@@ -18,8 +19,7 @@ LONGEST_SOURCE: Final = 16 * 2**20
 Style = Literal["plain", "error", "warning", "hint", "dim", "old", "new", "strong"]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line of output and how a terminal may colour it."""
 
     text: str

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor import dialects
 from rldoctor.expr import BUILTIN_NAMES, Node
@@ -31,8 +33,7 @@ class Typed(NamedTuple):
     choices: Collection[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """The names that a condition may read: those of the vocabulary, and what its triggers bind."""
 
     vocabulary: Vocabulary

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
+
+from msgspec import Struct, field
 
 from rldoctor import dialects
 from rldoctor.rules import marked
@@ -31,8 +32,7 @@ Expect = Literal["certain", "possible", "none"]
 EXPECTATIONS: Final[tuple[Expect, ...]] = get_args(Expect)
 
 
-@dataclass(frozen=True, slots=True)
-class RuleTest:
+class RuleTest(Struct, frozen=True):
     """One example of a rule file: what is given, and what the rule makes of it.
 
     ``config`` is a launch script or YAML, ``files`` texts by name of which ``entry`` is checked, ``log``

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct, to_builtins
 
 from rldoctor import compiled, vocabulary
 from rldoctor.compiled import Twin
@@ -24,8 +25,7 @@ from rldoctor.vocabulary import unknown_word
 Guard: TypeAlias = list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A trigger without the rest of its rule: the ``position``-th of its ``on``, counted from 0.
 
     ``guards`` are simple parts of its conditions (name, comparison, constant): where one is false, all is.
@@ -205,11 +205,11 @@ def _by_key(rows: Mapping[str, Sequence[Any]], conditions: bytes) -> dict[str, t
 
 
 def _body(rule: Rule) -> dict[str, Any]:
-    plain = {item.name: getattr(rule, item.name) for item in fields(rule) if item.name not in _NESTED}
+    plain = {name: getattr(rule, name) for name in rule.__struct_fields__ if name not in _NESTED}
     return plain | {
         "path": _relative(rule.path),
-        "on": [asdict(trigger) for trigger in rule.on],
-        "remedies": [asdict(rung) for rung in rule.remedies],
+        "on": [to_builtins(trigger) for trigger in rule.on],
+        "remedies": [to_builtins(rung) for rung in rule.remedies],
     }
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
+
+from msgspec import Struct
 
 from rldoctor import dialects, vocabulary
 from rldoctor.rules import marked, places
@@ -51,8 +52,7 @@ class RuleFileErrors(RLDoctorError):
         super().__init__("\n".join(str(mistake) for mistake in mistakes))
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     """A rule as far as it could be read, and where it says what it explains."""
 
     rule: Rule | None

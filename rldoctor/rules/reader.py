@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from rldoctor.rules import marked
 from rldoctor.types import RLDoctorError
@@ -22,8 +23,7 @@ def unknown(what: str, word: str, known: Collection[str]) -> str:
     return f"unknown {what} {word}" + (f", known: {', '.join(known)}" if len(known) <= 12 else "")
 
 
-@dataclass(slots=True)
-class Reader:
+class Reader(Struct):
     """Notes the mistakes of one file; ``lines`` is its text."""
 
     file: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
 
 from rldoctor.expr import Node
 from rldoctor.types import Role, Safety, Severity, Verdict
@@ -16,8 +17,7 @@ TriggerKind = Literal["config", "log", "event", "metric"]
 Same = Literal["process", "rank", "node", "run"]
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(Struct, frozen=True):
     """One way in which a rule is noticed. Patterns are literals, or RE2 between slashes.
 
     ``match`` is a regular expression with named groups, searched on the found line. ``event`` is the
@@ -38,8 +38,7 @@ class Trigger:
     metric: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(Struct, frozen=True):
     """One remedy of a ladder. The values of ``set`` are conditions: a literal is ``["const", value]``.
 
     A value of the constant ``"null"`` writes the system's null, a None that was computed means spent.
@@ -55,8 +54,7 @@ class Rung:
     command: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One piece of knowledge. ``phase`` is the folder it lies in, ``path`` its file."""
 
     id: str

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.sources.shell.text import (
     Piece,
@@ -33,8 +35,7 @@ _MOST_BETWEEN = 120
 _FORMS: dict[str, Form] = {"": "override", "+": "append", "++": "append", "~": "delete"}
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Arguments:
+class Arguments(Struct, eq=False):
     """What the arguments of a command say."""
 
     settings: list[Setting] = field(default_factory=list)

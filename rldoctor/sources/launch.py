@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from rldoctor.sources import argv, embedded_json
 from rldoctor.sources.shell.state import Run, State, scalar
@@ -52,8 +53,7 @@ class Layer(NamedTuple):
     quiet: bool
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Peeled:
+class Peeled(Struct, eq=False):
     """A command without its wrappers; ``script`` where a wrapper names a shell script to run."""
 
     layers: list[Layer] = field(default_factory=list)

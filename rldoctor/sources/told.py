@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """The environment a script is started in, and the arguments it is given (``"$@"``)."""
 
     env: Mapping[str, str] = field(default_factory=dict)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rldoctor.sources.yaml_tree import compose
 from rldoctor.sources.yaml_values import implicit_tag
@@ -17,8 +18,7 @@ _OCTAL_OF_YAML_1_2 = re.compile(r"[-+]?0o[0-7]+")
 _WIDE_BOOL = re.compile(rb":[ \t]+(?:(True|False)|(true|false))\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(Struct, frozen=True):
     """How a value is to look: the old text, whether inside ``{}`` or ``[]``, ``True`` or ``true``."""
 
     like: str = ""

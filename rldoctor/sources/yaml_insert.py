@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from rldoctor.sources.yaml_format import Style, spell, text, writes_capitals
 from rldoctor.sources.yaml_proof import Claim, prove
@@ -19,8 +20,7 @@ class _Missing(dict[str, Any]):
     """A parent that has to be made, unlike a mapping that is itself a value."""
 
 
-@dataclass(slots=True)
-class _Slot:
+class _Slot(Struct):
     """A place where keys can be added: a mapping, an empty value, an alias, or an empty file."""
 
     path: tuple[str, ...]

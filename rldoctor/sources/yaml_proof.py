@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rldoctor.sources.yaml_tree import Node, Tree, compose, real
 from rldoctor.sources.yaml_values import evaluate, find
 from rldoctor.types import Edit, Form, RLDoctorError
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What an edit is said to do; ``also`` names further paths that may change on the way."""
 
     path: tuple[str, ...]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.sources.yaml_tree import Entry, Node, Tree, compose, entries, place, real
 from rldoctor.sources.yaml_values import Value, evaluate
@@ -25,8 +27,7 @@ def read(name: str, data: bytes) -> Document:
     return Document(name, "yaml", (world,), {name: data}, tuple(problems))
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     """What one document of the file gives while it is walked."""
 
     tree: Tree
@@ -36,8 +37,7 @@ class _Walk:
     checked: set[int] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class _Spot:
+class _Spot(Struct, frozen=True):
     """Where a node stands: its path, its key, and whether its text belongs to this path alone."""
 
     path: tuple[str, ...]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rldoctor.sources.yaml_reader import ENVIRONMENT, FLAGS
 from rldoctor.sources.yaml_tree import Node, Tree, real
 from rldoctor.types import Form, RLDoctorError, Setting
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A pair of a mapping, or an item of a list, with the way that leads to it."""
 
     parent: Node

@@ -5,11 +5,11 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Final, Literal
 
 import yaml
+from msgspec import Struct, field
 
 from rldoctor.types import Place, RLDoctorError
 
@@ -21,8 +21,7 @@ _LONG_LINE: Final = 10_000
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s*(?:#.*\s*)*)*")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class Node(Struct, frozen=True, eq=False):
     """A node and its span in bytes; ``outer`` is where its anchor or tag begins, ``start`` its content."""
 
     kind: Literal["scalar", "list", "mapping", "alias"]
@@ -37,8 +36,7 @@ class Node:
     target: Node | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A key of a mapping as a loader sees it; ``merged`` tells that it came through ``<<``."""
 
     key: Node
@@ -46,8 +44,7 @@ class Entry:
     merged: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Tree:
+class Tree(Struct, eq=False):
     """The documents of one file, with a budget of node visits that bounds the work on hostile input."""
 
     name: str
@@ -129,8 +126,7 @@ def _offsets(text: str, shift: int) -> list[int] | range:
     return list(accumulate((len(char.encode("utf-8")) for char in text), initial=shift))
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A collection whose end has not come yet."""
 
     event: Any

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import yaml
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.sources.yaml_tree import Node, Tree, compose, entries, real
 from rldoctor.types import RLDoctorError, State
@@ -27,8 +28,7 @@ _MISSING: Final = "???"  # OmegaConf: someone else has to give it
 _RESOLVER_CALL = re.compile(r"\s*([A-Za-z_][\w.]*)\s*:(.*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True):
     """A node's value; ``source`` is the literal it was taken from when it is not the node's own text."""
 
     value: Any

@@ -1,4 +1,5 @@
 from hand_made import index_of, nobody, rule, trigger, verl
+from msgspec.structs import replace
 
 from rldoctor.matching import examine_config, match_config
 
@@ -88,7 +89,7 @@ def test_a_trigger_may_say_another_severity_and_title() -> None:
 
 def test_a_broken_rule_does_not_break_the_others() -> None:
     broken = rule("broken", when="train.ep == 2")
-    object.__setattr__(broken, "when", ["no such node", 1])
+    broken = replace(broken, when=["no such node", 1])
     outcome = examine_config(verl({EP: "2"}), index_of(broken, rule("whole", when="train.ep == 2")))
     assert [match.finding.rule for match in outcome.matches] == ["whole"]
     assert "broken" in outcome.broken[0]

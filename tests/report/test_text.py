@@ -1,7 +1,7 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from rldoctor.report import as_text
 from rldoctor.types import Edit, Evidence, Finding, Remedy, Report

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from rldoctor.expr import compile
 from rldoctor.rules import Index, index, indexing, load_all
@@ -39,7 +39,7 @@ def test_a_body_comes_back_as_it_was_loaded() -> None:
     rules = load_all(RULES)
     built = Index.of(rules)
     for rule in rules:
-        assert built.rule(rule.id) == dataclasses.replace(rule, tests=())
+        assert built.rule(rule.id) == structs.replace(rule, tests=())
 
 
 def test_guards_are_the_simple_parts_that_must_hold() -> None:

@@ -241,6 +241,7 @@ def test_a_port_that_is_taken(trainer: Trainer) -> None:
         (["data.path=empty.jsonl"], "empty.jsonl: no prompts"),
         (["trian.ulysses=1"], "unknown setting trian.ulysses; did you mean train.ulysses?"),
         (["reward.function=mach"], "known are match, exact"),
+        (["cluster.kind=ray", "cluster.workers=1", "cluster.address=127.0.0.1:9"], "no Ray answers there"),
         (["cluster.workers=2"], "torchrun --nproc-per-node 2"),
     ],
 )

@@ -45,6 +45,10 @@ def test_a_rank_that_goes_wrong_ends_the_run_with_the_reason(
     process = trainer.start("run.steps=1000000", "cluster.process_group_timeout_seconds=4", ranks=2)
     trainer.wait(lambda: len(trainer.events("checkpoint_saved")) > 1)
     other = rank_one(trainer)
+    driver = next(p for p in psutil.Process(process.pid).children() if p.environ().get("RANK") == "0")
+    driver.send_signal(signal.SIGUSR1)
+    stacks = trainer.folder / "dumps" / "stacks_rank_1.txt"
+    trainer.wait(lambda: stacks.exists() and "in serve" in stacks.read_text())
     os.kill(other.pid, number)
     trainer.wait(lambda: trainer.events()[-1]["kind"] in kinds, 40)
     if number == signal.SIGSTOP:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from rldoctor.types import RLDoctorError
 
@@ -25,8 +26,7 @@ _COMPONENT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Component(Struct, frozen=True):
     """One model's share: where its letters stand in the text, and whether it shares the one before's GPUs.
 
     ``ffn`` holds the experts' own letters of a hybrid, None where there is one set for both.

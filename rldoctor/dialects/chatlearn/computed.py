@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from rldoctor.dialects.formulas import FactTable, derived, product, quotient
 from rldoctor.types import UNKNOWN, Fact, Role

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.failures import Frame
@@ -38,8 +40,7 @@ FAILED_FRAME: Final = re.compile(
 MOST_FRAMES: Final = 80
 
 
-@dataclass
-class _Waiting:
+class _Waiting(Struct):
     """What one rank told about the collective it waits in."""
 
     line: LogLine

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.logs.anatomy import NOBODY, merge
 from rldoctor.types import Event, Identity, LogLine
@@ -12,8 +14,7 @@ from rldoctor.types import Event, Identity, LogLine
 MOST_LINES: Final = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """An event as one process told it; sightings of one kind with the same key are one happening."""
 
     event: Event

@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rldoctor.sources.shell.state import State, scalar
 from rldoctor.sources.shell.text import Piece, Pieces, assumes_of, blurred, is_unknown, raw
@@ -111,8 +112,7 @@ def _tokens(text: str) -> list[str]:
     return found[:2000]
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class _Parser:
+class _Parser(Struct, eq=False):
     state: State
     tokens: list[str]
     at: int = 0

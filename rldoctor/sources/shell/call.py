@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from rldoctor.sources.shell import expansion, lexer
 from rldoctor.sources.shell.state import State, Variable, scalar
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 REDIRECTS = frozenset({"file_redirect", "herestring_redirect", "heredoc_redirect"})
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Call:
+class Call(Struct, eq=False):
     """A simple command. ``tail`` is where one more argument would go; ``raws`` are its words as written."""
 
     words: list[Word]

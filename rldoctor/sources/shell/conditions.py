@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from rldoctor.sources.shell import arithmetic, expansion, lexer
 from rldoctor.sources.shell.patterns import pattern
@@ -32,8 +33,7 @@ class _Operand(NamedTuple):
     pieces: Pieces
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class _Test:
+class _Test(Struct, eq=False):
     state: State
     words: list[_Operand]
     double: bool

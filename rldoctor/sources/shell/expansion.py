@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rldoctor.sources.shell import arithmetic, braces, lexer, parameters, substitution
 from rldoctor.sources.shell.lexer import Mode, Part
@@ -113,8 +114,7 @@ def _separators(state: State) -> str:
     return raw(variable.pieces)
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class _Fields:
+class _Fields(Struct, eq=False):
     """Fields under construction: the pieces of the current one, and whether it stands though empty."""
 
     done: list[Word] = field(default_factory=list)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import PurePosixPath
+
+from msgspec.structs import replace
 
 from rldoctor.sources import launch
 from rldoctor.sources.launch import Layer, Peeled

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.sources.shell.text import Piece, Pieces, Source, Span, Word, merged, raw, unprotected
 from rldoctor.sources.told import Told
@@ -86,8 +88,7 @@ class Hint(NamedTuple):
     equal: bool = True
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Run:
+class Run(Struct, eq=False):
     """What all worlds of one reading share: files read, problems met, and the limits."""
 
     told: Told
@@ -130,8 +131,7 @@ class Run:
         return Place(span.file, line, span.start - starts[line - 1] + 1, span.start, span.end)
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class State:
+class State(Struct, eq=False):
     """One world at one point of the script."""
 
     run: Run

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 # What stands for the brackets of `<PATH>`, which a person is to fill in, while the script is read.
 PLACEHOLDER = "\x01\x02"
@@ -179,8 +180,7 @@ def extent_of(pieces: Pieces) -> Span | None:
     return Span(first.file, first.start, at.end) if first and at else None
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True, dict=True):
     """A text to read as shell: a file, or a text made of pieces (``bash -c``, here-documents).
 
     ``path`` is the script's own path, for ``$0``; ``None`` where there is none.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rldoctor.sources.shell.state import State, Variable
 from rldoctor.sources.shell.text import Piece, Word, assuming, raw
