@@ -27,6 +27,18 @@ TOTALS = {
     "deepseek-ai/DeepSeek-V2-Lite-Chat": 15_706_484_224,
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B": 1_777_088_000,
     "zai-org/GLM-Z1-9B-0414": 9_400_279_040,
+    "zai-org/GLM-4.5-Air": 106_852_245_504,
+    "Qwen/Qwen3-VL-8B-Instruct": 8_767_123_696,
+    "Qwen/Qwen2.5-VL-3B-Instruct": 3_754_622_976,
+    "openai/gpt-oss-20b": 20_914_757_184,
+    "openai/gpt-oss-120b": 116_829_156_672,
+    "google/gemma-3-4b-it": 4_300_079_472,
+    "google/gemma-3-27b-it": 27_432_406_640,
+    "mistralai/Mistral-Nemo-Instruct-2407": 12_247_782_400,
+    "mistralai/Mixtral-8x22B-v0.1": 140_620_634_112,
+    "microsoft/phi-4": 14_659_507_200,
+    "microsoft/Phi-4-mini-instruct": 3_836_021_760,
+    "internlm/internlm3-8b-instruct": 8_804_241_408,
 }
 
 
@@ -94,11 +106,11 @@ def test_an_unknown_name_is_never_guessed(name: str) -> None:
     assert shape(name) is None
 
 
-def test_vision_models_have_sizes_of_their_text_part_but_no_total() -> None:
+def test_a_vision_model_counts_its_tower() -> None:
     found = shape("Qwen/Qwen2.5-VL-7B-Instruct")
     assert found is not None
     assert (found.num_heads, found.num_kv_heads, found.max_positions) == (28, 4, 128000)
-    assert found.num_params() is None
+    assert (found.num_params(), found.vision_params) == (8_292_166_656, 676_550_144)
 
 
 TINY: dict[str, Any] = {
