@@ -85,7 +85,7 @@ def _is_dotted(command: Command, mark: Mark) -> bool:
 
 def _starts(command: Command, mark: Mark) -> bool:
     names = [command.program, *(() if mark.launcher else command.wrapped_by)]
-    return any(name and _pattern(each).fullmatch(name) for each in mark.programs for name in names)
+    return bool(mark.programs) and any(name and _pattern(mark.programs).fullmatch(name) for name in names)
 
 
 def _hits(command: Command, mark: Mark) -> int:
@@ -99,5 +99,5 @@ def _own_hits(command: Command, mark: Mark, marks: Sequence[Mark]) -> int:
 
 
 @cache
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
+def _pattern(programs: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{program})" for program in programs))
