@@ -89,12 +89,18 @@ def _losers(ranked: Sequence[Match]) -> list[tuple[Match, Match]]:
     for match in ranked:
         mine = {_at(line) for line in match.lines}
         better = next((w for w in winners if mine & {_at(line) for line in w.lines}), None)
-        related = better is not None and (_lists(better, match) or _lists(match, better))
+        related = better is not None and (_lists(better, match) or _is_told_by(match, better))
         if better is None or (related and not (_is_vacuous(match) or _is_vacuous(better))):
             winners.append(match)
         else:
             lost.append((match, better))
     return lost
+
+
+def _is_told_by(cause: Match, effect: Match) -> bool:
+    """Say whether one may explain what claims its line: a mere possibility explains no certain cause."""
+    doubtful = cause.finding.confidence == "possible" and effect.finding.confidence == "certain"
+    return _lists(cause, effect) and (effect.symptom or not doubtful)
 
 
 def _is_vacuous(match: Match) -> bool:

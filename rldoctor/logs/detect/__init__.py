@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from rldoctor.logs.detect import collective, hosts, memory, numbers, process, told
+from rldoctor.logs.detect import collective, gloo, hosts, memory, numbers, process, told
 from rldoctor.logs.detect.sightings import Sighting
 from rldoctor.logs.seen import Seen
 
@@ -14,6 +14,7 @@ Detect = Callable[[Seen], Iterable[Sighting]]
 DETECTORS: Final[Mapping[str, tuple[tuple[str, ...], Detect]]] = {
     "memory": (memory.PATTERNS, memory.detect),
     "collective": (collective.PATTERNS, collective.detect),
+    "gloo": (gloo.PATTERNS, gloo.detect),
     "process": (process.PATTERNS, process.detect),
     "hosts": (hosts.PATTERNS, hosts.detect),
     "told": (told.PATTERNS, told.detect),

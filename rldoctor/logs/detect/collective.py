@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from rldoctor.logs.detect import late
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.failures import Frame
 from rldoctor.logs.seen import Seen
@@ -18,7 +19,7 @@ TIMEOUT: Final = "/WorkNCCL\\(.{0,300}\\) (?:ran for \\d+ milliseconds|timed out
 ENQUEUED: Final = "/last enqueued (?:NCCL )?work: ?-?\\d+/"
 STACK: Final = "Stack trace of the failed collective"
 NO_RECORDER: Final = "because FlightRecorder is disabled"
-PATTERNS: Final = (TIMEOUT, ENQUEUED, STACK, NO_RECORDER)
+PATTERNS: Final = (TIMEOUT, ENQUEUED, STACK, NO_RECORDER, *late.PATTERNS)
 
 WORK: Final = re.compile(
     r"WorkNCCL\((?:SeqNum=(?P<seq>\d{1,12}), )?OpType=(?P<op>\w{1,40})(?:, NumelIn=(?P<elements>\d{1,15}))?"
@@ -59,6 +60,7 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     without = {line.who.rank for line in seen.lines(NO_RECORDER)}
     _add_others(waiting)
     _add_missing(waiting, seen)
+    _add_progress(waiting, seen)
     for one in waiting:
         rank = one.line.who.rank
         fields = {**one.fields, "op": one.op, "seq": one.seq, "group": one.group}
@@ -181,6 +183,21 @@ def _add_missing(waiting: Collection[_Waiting], seen: Seen) -> None:
         if missing:
             for one in members:
                 one.fields["ranks_missing"] = missing
+
+
+def _add_progress(waiting: Collection[_Waiting], seen: Seen) -> None:
+    """Say of the first that waits whether the others were at work meanwhile: they are late, not missing."""
+    ranks = {one.line.who.rank for one in waiting}
+    first = min(waiting, key=lambda one: one.line.number, default=None)
+    if first is None or any("other_op" in one.fields for one in waiting):
+        return
+    busy = late.workers(seen, first.line, first.fields.get("elapsed_ms"), ranks)
+    proof = [*busy.values(), *late.slow_saves(seen, first.line, first.fields.get("timeout_ms"))]
+    missing = set(first.fields.get("ranks_missing") or ())
+    if proof and not missing - busy.keys():
+        first.others[:0] = proof[:2]
+        for one in waiting:
+            one.fields |= {"progress": True, "ranks_missing": []}
 
 
 def _with_lines(told: Sighting, others: list[LogLine]) -> Sighting:

@@ -1,0 +1,75 @@
+"""Gloo collectives that were waited for in vain: which one by each rank's stack, and who did less."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from rldoctor.logs.detect.sightings import Sighting, sighting
+from rldoctor.logs.failures import Failure
+from rldoctor.logs.seen import Seen
+from rldoctor.types import LogLine
+
+WAITED: Final = "/Timed out waiting \\d+ms for (?:recv|send) operation/"
+LOADED: Final = "/[Ll]oaded \\d+ (?:rows|samples|examples|records|prompts|batches)/"
+PATTERNS: Final = (WAITED, LOADED)
+
+TIMEOUT: Final = re.compile(r"Timed out waiting (\d{1,12})ms")
+NUMBER: Final = re.compile(r"[Ll]oaded (\d{1,12}) ")
+COLLECTIVES: Final = "torch/distributed/distributed_c10d.py"
+
+
+def detect(seen: Seen) -> Iterator[Sighting]:
+    """Yield a sighting for each rank whose exception says that Gloo waited too long."""
+    waiting = {line: seen.failure_at(line) for line in seen.lines(WAITED)}
+    ops = {line: _op(failure) for line, failure in waiting.items() if failure is not None}
+    odd = _odd_ones(ops)
+    for line, op in ops.items():
+        failure = waiting[line]
+        assert failure is not None
+        rank, found = failure.who.rank, TIMEOUT.search(line.text)
+        fields = {
+            "op": op,
+            "other_op": next((other for other in ops.values() if op and other and other != op), None),
+            "timeout_ms": int(found[1]) if found else None,
+            "ranks_waiting": [rank] if rank is not None else None,
+            "frames": [str(frame) for frame in failure.frames] or None,
+            "frame": str(failure.user_frame) if failure.user_frame else None,
+            "phase": seen.phase(line, failure.frames),
+            "step": seen.step(line),
+        }
+        told = sighting("collective_timeout", line, fields, ("gloo",), failure.who)
+        yield _with(told, _uneven(seen, rank) if line in odd else ())
+
+
+def _op(failure: Failure) -> str | None:
+    """Return the collective that a stack waits in, as torch names it."""
+    inner = (frame.function for frame in reversed(failure.frames) if COLLECTIVES in frame.file)
+    return next((name for name in inner if name != "wrapper"), None)
+
+
+def _odd_ones(ops: Mapping[LogLine, str | None]) -> set[LogLine]:
+    """Return the lines of those who wait in something else than most do."""
+    counted = Counter(op for op in ops.values() if op)
+    if len(counted) < 2:
+        return set()
+    usual = counted.most_common(1)[0][0]
+    return {line for line, op in ops.items() if op and op != usual}
+
+
+def _uneven(seen: Seen, rank: int | None) -> Iterable[LogLine]:
+    """Return the line in which a rank tells that it loaded another number of items than most."""
+    lines = {line.who.rank: line for line in seen.lines(LOADED)}
+    counts = {who: int(found[1]) for who, line in lines.items() if (found := NUMBER.search(line.text))}
+    usual = Counter(counts.values()).most_common(1)
+    if rank in counts and len(counts) > 2 and counts[rank] != usual[0][0]:
+        return (lines[rank],)
+    return ()
+
+
+def _with(told: Sighting, others: Iterable[LogLine]) -> Sighting:
+    return replace(told, event=replace(told.event, lines=(*told.event.lines, *others)))
