@@ -59,10 +59,14 @@ def _sizes(table: Table, role: Role) -> Iterator[Fact]:
     split = [name for name in ("tp", "pp", "cp", "ulysses_sp") if _size(table, name, role) != 1]
     parts = [_size(table, name, role) for name in split]
     yield derived("train.dp", quotient(world, *parts), (gpus, *(f"train.{name}" for name in split)), role)
+    copy = [name for name in ("tp", "pp", "cp") if _size(table, name, role) != 1]
+    shared = product(*(_size(table, name, role) for name in copy))
+    yield derived("train.model_parallel", shared, tuple(f"train.{name}" for name in copy), role)
     if table.get("train.backend") in MEGATRON and _experts_of(table, role) is not None:
         inner = [_size(table, name, role) for name in ("etp", "ep", "pp")]
         inputs = (gpus, "train.etp", "train.ep", "train.pp")
         yield derived("train.edp", quotient(world, *inner), inputs, role)
+        yield derived("train.expert_parallel", product(*inner), inputs[1:], role)
 
 
 def _experts(table: Table, role: Role) -> Iterator[Fact]:

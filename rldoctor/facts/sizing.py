@@ -32,6 +32,8 @@ FUNCTIONS: Final[Mapping[str, str]] = {
             "micro_for",
             "gpus_for",
             "missing",
+            "largest_divisor",
+            "multiple_of",
         ),
         "parallel": (
             "ep_for",
@@ -41,11 +43,13 @@ FUNCTIONS: Final[Mapping[str, str]] = {
             "raise_rollout_tp",
             "whole_node_engine",
         ),
+        "mismatch": ("shape_mismatch",),
         "memory_sizes": ("over_gib", "memory_line", "lower_micro"),
     }.items()
     for name in names
 }
 LONGER: Final = 2
+LARGEST: Final = 1 << 16  # no batch or parallel size is searched above it
 
 
 class Ask(Struct, frozen=True):
@@ -200,6 +204,28 @@ def micro_for(ask: Ask) -> Any:
     if not micro or not samples or samples % micro == 0:
         return None
     return next((size for size in range(min(micro, samples), 0, -1) if samples % size == 0), None)
+
+
+def largest_divisor(ask: Ask) -> Any:
+    """Return the largest size below the one in force that divides ``of`` (and ``also``); None if none does."""
+    value, wholes = _value(ask), [ask.options[name] for name in ("of", "also") if name in ask.options]
+    if value is UNKNOWN:
+        return UNKNOWN
+    if not all(_is_number(number) and number > 0 for number in (value, *wholes)):
+        return None
+    sizes = range(min(int(value) - 1, LARGEST), 0, -1)
+    return next((size for size in sizes if all(whole % size == 0 for whole in wholes)), None)
+
+
+def multiple_of(ask: Ask) -> Any:
+    """Return the nearest multiple of ``of`` above the value, with ``down`` the one below; None if it is one."""
+    value, part = _value(ask), ask.options.get("of")
+    if value is UNKNOWN:
+        return UNKNOWN
+    if not (_is_number(value) and _is_number(part)) or part <= 0 or value % part == 0:
+        return None
+    below = value // part * part
+    return (below or None) if ask.options.get("down") else below + part
 
 
 def gpus_for(ask: Ask) -> Any:
