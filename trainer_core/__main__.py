@@ -20,7 +20,7 @@ from trainer_core.events import EventLog
 from trainer_core.failures import describe
 from trainer_core.loop import learn
 from trainer_core.run import Control, Run
-from trainer_core.signals import Signals, ignore
+from trainer_core.signals import Signals, follow
 from trainer_core.types import Failure, RunFailed, UserError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     try:
         config, _ = read(options.config, options.set)
-        if world()[0] > 0:
-            ignore()
+        rank, _ = world()
+        if rank > 0:
+            follow(Path(config.run.folder, "dumps"), f"rank_{rank}")
             return serve(config)
         lock = _lock(Path(config.run.folder))
         config, path = settle(options.config, options.set)

@@ -9,17 +9,24 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import IO, Self
 
 from trainer_core.run import Control
 
 INTERRUPTED = 130
+_kept: list[IO[str]] = []
 
 
-def ignore() -> None:
-    """Leave the signals to the driver: this process ends when it says so."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+def follow(dumps: Path, name: str) -> None:
+    """Leave the end to the driver, in a process that only follows it; SIGUSR1 writes its stacks."""
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    dumps.mkdir(parents=True, exist_ok=True)
+    stacks = (dumps / f"stacks_{name}.txt").open(
+        "a", encoding="utf-8"
+    )  # open for as long as the process lives
+    faulthandler.register(signal.SIGUSR1, stacks, all_threads=True)
+    _kept.append(stacks)
 
 
 class Signals:

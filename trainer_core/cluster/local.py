@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import pickle
+import signal
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -80,6 +83,7 @@ class _Torchrun:
         self._worker = worker_class()(config, 0, size, int(os.environ.get("LOCAL_RANK", "0")))
         self._worker.join(None)
         self._store, self._group = _meet(config)
+        self._others = [self._store.get(f"process_{rank}").decode() for rank in range(1, size)]
 
     def send(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Reply]:
         try:
@@ -108,6 +112,10 @@ class _Torchrun:
 
     def dump(self, folder: Path) -> None:
         self._worker.dump(folder)
+        for host, _, pid in (other.rpartition(":") for other in self._others):
+            if host == socket.gethostname():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGUSR1)
 
     def close(self) -> None:
         if dist.is_initialized() and not self._broken:  # torchrun ends the others of a broken group
@@ -121,6 +129,7 @@ def serve(config: Config) -> int:
     worker = worker_class()(config, rank, size, int(os.environ.get("LOCAL_RANK", "0")))
     worker.join(None)
     store, group = _meet(config)
+    store.set(f"process_{rank}", f"{socket.gethostname()}:{os.getpid()}")
     while True:
         heard: list[Any] = [None]
         dist.broadcast_object_list(heard, group=group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from trainer_core.failures import describe
 from trainer_core.types import Failure, Reply, RunFailed, UserError
 
 START_SECONDS, LAST_WORDS_SECONDS, DUMP_SECONDS = 300.0, 3.0, 10.0
+REACH_SECONDS = 5.0
 MEMORY_WORDS = ("memory pressure", "running low on memory", "OutOfMemory", "OOM")
 
 
@@ -92,6 +94,7 @@ def _connect(config: Config, size: int) -> subprocess.Popen[bytes] | None:
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)])}}
     shared: dict[str, Any] = {"runtime_env": environment, "log_to_driver": False, "logging_level": "warning"}
     if config.cluster.address:
+        _reach(config.cluster.address)
         try:
             ray.init(address=config.cluster.address, **shared)
         except (ConnectionError, RayError, RuntimeError, ValueError) as error:
@@ -109,6 +112,16 @@ def _connect(config: Config, size: int) -> subprocess.Popen[bytes] | None:
         **shared,
     )
     return guard
+
+
+def _reach(address: str) -> None:
+    """Raise UserError where nobody answers at ``host:port``; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
+        except OSError as error:
+            raise UserError(f"cluster.address={address}: no Ray answers there: {error}") from error
 
 
 def _store(host: str, port: int) -> TCPStore:
