@@ -267,3 +267,4 @@ class Report(Struct, frozen=True):
     memory: Mapping[str, Any] | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    timeline: tuple[str, ...] = ()

@@ -206,4 +206,4 @@ def _words(title: str) -> str:
 
 
 def _quote(line: LogLine) -> Evidence:
-    return Evidence(line.text.strip()[:LONGEST_TEXT], line.file, line.number, None, line.who.rank, line.time)
+    return Evidence(line.text.strip()[:LONGEST_TEXT], line.file, line.number or None, None, line.who.rank, line.time)

@@ -19,7 +19,7 @@ def of_line(line: LogLine) -> Evidence:
     return Evidence(
         text=line.text.strip()[:LONGEST],
         file=line.file,
-        line=line.number,
+        line=line.number or None,
         rank=line.who.rank,
         time=line.time,
     )
