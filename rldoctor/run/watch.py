@@ -18,6 +18,7 @@ PULSE_SECONDS: Final = 0.5
 DUMP_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 180.0
 AT_ONCE: Final = 2
+LAST_WORDS_SECONDS: Final = 1.5
 SLOWER: Final = 20.0
 PATIENCE: Final[Mapping[str, float]] = {"start": 900.0, "checkpoint": 600.0, "first": 300.0, "": 60.0}
 ENDS: Final = frozenset(
@@ -146,6 +147,9 @@ class Watch(Struct):
                 return self._end(code)
             if self.interrupt.asked:
                 return self._stop()
+            if self._has_failed() and self.heart.silent() > LAST_WORDS_SECONDS:
+                processes.end_all(self.folder, self.child)
+                return self._end(self.child.wait())
             if self.has_events and self.heart.silent() > self.heart.limit():
                 return self._hang()
             self._beat()
@@ -160,6 +164,10 @@ class Watch(Struct):
             step = event.get("step")
             self._step = step if isinstance(step, int) else self._step
             self.hear(event)
+
+    def _has_failed(self) -> bool:
+        """Say whether the trainer has told why it ends; what it tidies up then is not worth the wait."""
+        return self._last.get("kind") in ENDS - {"run_finished"}
 
     def _beat(self) -> None:
         now = time.monotonic()
