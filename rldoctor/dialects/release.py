@@ -47,12 +47,18 @@ def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: s
     found = installed(system) or (beside(system, str(Path(path).parent)) if path else None)
     if found is not None:
         return InUse(found[0], (f"{system} {found[0]} ({found[1]})",), True)
-    table = _by_rows(dialect, command)
-    unknown, fewest = by_keys(system, command, below)
-    agreed = set(catalogue.load(system).nearby(table.version)) & set(fewest) if table.version else set()
-    if not fewest or fewest[0] in agreed or (agreed and not unknown):
+    table, likely = _by_rows(dialect, command), by_keys(system, command, below)
+    agreed = set(catalogue.load(system).nearby(table.version)) & set(likely.best) if table.version else set()
+    if not likely.best or likely.best[0] in agreed or (agreed and not likely.unknown):
         return table  # it knows releases in between, and what a key means
-    return InUse(fewest[0], (versions.says(dialect, fewest[0]),))
+    return InUse(likely.best[0], (versions.says(dialect, likely.best[0]),))
+
+
+class Likely(Struct, frozen=True):
+    """The releases that know most keys, newest first, and how many keys even those do not know."""
+
+    best: tuple[str, ...] = ()
+    unknown: int = 0
 
 
 def _by_rows(dialect: Dialect, command: Command) -> InUse:
@@ -60,15 +66,27 @@ def _by_rows(dialect: Dialect, command: Command) -> InUse:
     return InUse(release, (versions.says(dialect, release),) if release else ())
 
 
-def by_keys(system: str, command: Command, below: Sequence[Setting] = ()) -> tuple[int, tuple[str, ...]]:
-    """Return how many keys even the best releases do not know, and those releases, newest first.
-
-    A commit after the newest release comes last.
-    """
+def by_keys(system: str, command: Command, below: Sequence[Setting] = ()) -> Likely:
+    """Return the releases that know most keys; a commit after the newest release comes last."""
     known = catalogue.load(system)
     counted = [(_unknown(known, system, each, command, below), each) for each in _newest_first(known)]
     fewest = min((count for count, _ in counted if count is not None), default=0)
-    return fewest, tuple(each for count, each in counted if count == fewest)
+    return Likely(tuple(each for count, each in counted if count == fewest), fewest)
+
+
+def leftover(system: str, version: str, command: Command, below: Sequence[Setting] = ()) -> str | None:
+    """Return the newest release where all that speaks for an older one is a single key that may be stale."""
+    known = catalogue.load(system)
+    newest = next((each for each in _newest_first(known)), version)
+    if versions.version_key(version) >= versions.version_key(newest):
+        return None
+    return newest if _unknown(known, system, newest, command, below) == 1 else None
+
+
+def is_patch(release: str, other: str) -> bool:
+    """Say whether a release is a later patch of the same series: 1.0.4 for 1.0.3."""
+    one, two = versions.version_key(release)[0], versions.version_key(other)[0]
+    return release.count(".") == 2 and (*one, 0, 0)[:2] == (*two, 0, 0)[:2]
 
 
 def _newest_first(known: Catalogue) -> Iterator[str]:

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from rldoctor.dialects import catalogue, fitting, grammar, suggest
+from rldoctor.dialects import catalogue, fitting, grammar, release, suggest
 from rldoctor.dialects.catalogue import Known, Rename
 from rldoctor.dialects.grammar import Grammar
 from rldoctor.types import UNKNOWN, Command, Document, Event, LogLine, Setting
@@ -41,10 +42,29 @@ def strange(launch: Launch) -> tuple[Event, ...]:
     """Return what a system would not understand of a command; nothing where nobody can tell."""
     if not catalogue.has(launch.system):
         return ()
-    releases = catalogue.load(launch.system).nearby(launch.version)
+    found = _in_releases(launch, catalogue.load(launch.system).nearby(launch.version))
+    return (*found, *_leftovers(launch, found))
+
+
+def _in_releases(launch: Launch, releases: Sequence[str]) -> tuple[Event, ...]:
     built = [grammar.of(launch.system, each, launch.command, launch.below) for each in releases]
     grammars = [(each, one) for each, one in zip(releases, built, strict=True) if one is not None]
     return tuple(_Reading(launch, *grammars[-1], [one for _, one in grammars]).events()) if grammars else ()
+
+
+def _leftovers(launch: Launch, found: Sequence[Event]) -> Iterator[Event]:
+    """Yield the one key that the newest release does not have, where it alone speaks for an older one."""
+    if launch.sure:
+        return
+    newest = release.leftover(launch.system, launch.version, launch.command, launch.below)
+    seen = {event.fields["written"] for event in found}
+    for event in _in_releases(launch, (newest,)) if newest is not None else ():
+        fields = event.fields
+        if event.kind not in ("renamed_key", "removed_key") or fields["written"] in seen:
+            continue
+        same = release.is_patch(str(newest), launch.version) or fields["consequence"] == "ignored"
+        fate = fields["consequence"] if same else "unclear"
+        yield replace(event, fields={**fields, "certain": False, "guessed": True, "consequence": fate})
 
 
 class _Reading:
@@ -53,7 +73,7 @@ class _Reading:
     def __init__(self, launch: Launch, release: str, own: Grammar, every: Sequence[Grammar]) -> None:
         self.launch, self.release, self.grammar, self.every = launch, release, own, every
         self.catalogue = catalogue.load(launch.system)
-        self.written = {setting.key for setting in (*own.base, *own.settings)}
+        self.given = {setting.key for setting in own.settings}
 
     def events(self) -> Iterator[Event]:
         """Yield what is strange, in the order of the file."""
@@ -95,8 +115,8 @@ class _Reading:
         if key in self._nearby or any(key.startswith(f"{each}.") for each in self._nearby):
             return
         row = suggest.renamed(key, self.catalogue.renames)
-        offered = row.new if row is not None else ()
-        new = next((name for name in offered if self._known(name) and name not in self.written), None)
+        offered = [name for name in (row.new if row is not None else ()) if self._known(name)]
+        new = next((name for name in offered if name not in self.given), next(iter(offered), None))
         since, until = self._lifetime(key)
         near = suggest.Suggestion(new) if new is not None else self._nearest(key)
         kind = (
@@ -110,6 +130,7 @@ class _Reading:
             setting,
             nearest=near.key if near is not None else None,
             typo=near.typo if near is not None else False,
+            taken=near is not None and near.key in self.given,
             since=since,
             until=until,
             why=row.why or None if row is not None else None,
@@ -146,7 +167,7 @@ class _Reading:
         return names[0].rpartition("/")[2].replace("+", " with ") if names else None
 
     def _nearest(self, key: str) -> suggest.Suggestion | None:
-        return suggest.nearest(key, self._keys, self.written)
+        return suggest.nearest(key, self._keys, self.given)
 
     @cached_property
     def _keys(self) -> tuple[str, ...]:

@@ -50,7 +50,10 @@ def _of_entry(entry: Entry, event: Event, facts: Facts, index: Index) -> Iterato
     certain = replace(held, certain=held.certain and event.fields["certain"] is True)
     match = build(rule, rule.on[entry.position], scope, certain, Incident())
     proof = (_evidence(event, facts), *match.finding.evidence)
+    about = event.fields
     assumed = facts.table.assumes if facts.table is not None else ()
+    if about.get("guessed"):
+        assumed = (f"{about['system']} {about['release']} (all other keys fit it)",)
     finding = replace(
         match.finding,
         id=f"{rule.id}:{event.fields['written']}",
