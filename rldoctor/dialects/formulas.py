@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -58,3 +59,12 @@ def quotient(whole: Any, *parts: Any) -> Any:
     if whole is None or not divisor:
         return None
     return whole // divisor if whole % divisor == 0 else None
+
+
+def multiple_of_group(divisor: Any, group: Any) -> Any:
+    """Return what prompts must be a multiple of, so that prompts × group is a multiple of the divisor."""
+    if UNKNOWN in (divisor, group):
+        return UNKNOWN
+    if not divisor or not group:
+        return None
+    return divisor // math.gcd(divisor, group)

@@ -207,7 +207,7 @@ def micro_for(ask: Ask) -> Any:
 
 
 def largest_divisor(ask: Ask) -> Any:
-    """Return the largest size below the one in force that divides ``of`` (and ``also``); None if none does."""
+    """Return the largest size below the one in force that divides ``of`` (and ``also``), else None."""
     value, wholes = _value(ask), [ask.options[name] for name in ("of", "also") if name in ask.options]
     if value is UNKNOWN:
         return UNKNOWN
@@ -218,11 +218,11 @@ def largest_divisor(ask: Ask) -> Any:
 
 
 def multiple_of(ask: Ask) -> Any:
-    """Return the nearest multiple of ``of`` above the value, with ``down`` the one below; None if it is one."""
+    """Return the next multiple of ``of`` above the value, with ``down`` below it; None if it is one."""
     value, part = _value(ask), ask.options.get("of")
     if value is UNKNOWN:
         return UNKNOWN
-    if not (_is_number(value) and _is_number(part)) or part <= 0 or value % part == 0:
+    if part is None or not (_is_number(value) and _is_number(part)) or part <= 0 or value % part == 0:
         return None
     below = value // part * part
     return (below or None) if ask.options.get("down") else below + part

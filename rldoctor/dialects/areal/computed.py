@@ -95,6 +95,10 @@ def _batches(facts: FactTable) -> Iterator[Fact]:
         yield derived("batch.dynamic", packed, ("batch.max_tokens_per_gpu",), role)
     budget = facts.get("batch.max_tokens_per_gpu")
     yield derived("batch.logprob_dynamic", facts.get("batch.dynamic"), ("batch.max_tokens_per_gpu",))
+    # utils/dataloader.py: "batch size must be divisible by world_size", that of the data parallel ranks
+    split = (facts.get(f"train.{size}") for size in ("tp", "pp", "cp", "ulysses_sp"))
+    ranks = quotient(facts.get("train.gpus"), *(1 if size is None else size for size in split))
+    yield derived("batch.prompt_divisor", ranks, ("train.gpus", "train.tp", "train.pp", "train.cp"))
     yield derived("batch.max_tokens_logprob", budget, ("batch.max_tokens_per_gpu",))
     yield derived("batch.remove_padding", True, text="AReaL always packs")
     # loss_weight_fn counts the answer tokens of the whole step

@@ -173,6 +173,7 @@ def _batches(facts: FactTable) -> Iterator[Fact]:
     yield derived(
         "batch.steps_per_rollout", quotient(samples, batch), ("batch.samples_per_episode", "batch.global")
     )
+    yield from _divisors(facts, batch)
     yield derived("batch.logprob_dynamic", facts.get("batch.dynamic"), ("batch.dynamic",))
     yield derived("batch.long_sample", "alone", text="a sample above the budget is told and packed alone")
     yield derived("batch.remove_padding", facts.get("batch.dynamic"), ("batch.dynamic",))
@@ -187,3 +188,13 @@ def _batches(facts: FactTable) -> Iterator[Fact]:
     yield derived("batch.min_tokens_per_gpu", longest, lengths)
     # algorithm/grpo_utils/policy_trainer.py divides by the answer tokens of the whole step
     yield derived("batch.loss_global_norm", True, text="the loss is normalised over the step")
+
+
+def _divisors(facts: FactTable, batch: Any) -> Iterator[Fact]:
+    """algorithm/grpo.py:GrpoConfig._validate_impl, configs/runtime_config.py:_validate_impl."""
+    ranks = facts.get("train.dp")
+    parts = [facts.get("batch.n_samples"), ranks, facts.get("train.dp", "ref"), batch]
+    known = [part for part in parts if isinstance(part, int) and part > 0]
+    inputs = ("batch.n_samples", "train.dp", "batch.global")
+    yield derived("batch.sample_divisor", math.lcm(*known) if known else UNKNOWN, inputs)
+    yield derived("batch.global_divisor", ranks, ("train.dp",))

@@ -83,6 +83,8 @@ def batches(facts: FactTable, world: Any) -> Iterator[Fact]:
         # training/arguments.py:validate_args: global_batch_size = micro_batch_size * data_parallel_size
         batch = product(micro, dp)
         yield derived("batch.global", batch, ("batch.micro", "train.dp"))
+    # core/num_microbatches_calculator.py: "global batch size is not divisible by micro batch size times …"
+    yield derived("batch.global_divisor", product(micro, dp), ("batch.micro", "train.dp"))
     per_token = facts.get("train.per_token_loss")
     yield derived("batch.loss_global_norm", per_token, ("train.per_token_loss",))
 

@@ -120,6 +120,11 @@ def _batches(facts: FactTable, world: Any) -> Iterator[Fact]:
         # Megatron's validate_args: micro_batch_size * data_parallel_size
         batch = product(facts.get("batch.micro"), dp)
         yield derived("batch.global", batch, ("batch.micro", "train.dp"))
+    if facts.get("batch.dynamic") is False:
+        # utils/dp_schedule.py: "static path: num_mbs is not a multiple of dp_size * mb_group"
+        yield derived(
+            "batch.global_divisor", product(facts.get("batch.micro"), dp), ("batch.micro", "train.dp")
+        )
     if steps is None:
         # rollouts beyond a whole step are dropped
         yield derived(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from rldoctor.dialects.formulas import FactTable, derived, product
+from rldoctor.dialects.formulas import FactTable, derived, multiple_of_group, product, quotient
 from rldoctor.expr import version_key
 from rldoctor.types import UNKNOWN, Fact, Role
 
@@ -21,6 +21,7 @@ def compute(facts: FactTable) -> Iterable[Fact]:
     yield from _timeout(facts)
     yield from _checkpoints(facts)
     yield from _reward_pool(facts)
+    yield from _divisor(facts)
     # workers/utils/losses.py scales by the whole batch; before the workers were rewritten each
     # micro-batch was averaged on its own
     one = _since(facts, ONE_LOSS)
@@ -94,3 +95,22 @@ def _reward_pool(facts: FactTable) -> Iterator[Fact]:
 
 def _since(facts: FactTable, release: str) -> bool:
     return facts.version is None or version_key(facts.version) >= version_key(release)
+
+
+def _divisor(facts: FactTable) -> Iterator[Fact]:
+    """utils/config.py:validate_config; protocol.py:DataProto.chunk holds for dynamic batches, too."""
+    world = product(facts.get("train.nodes"), facts.get("train.gpus_per_node"))
+    split = (facts.get(f"train.{size}") for size in ("tp", "pp", "cp", "ulysses_sp"))
+    ranks = quotient(world, *(1 if size is None else size for size in split))
+    dynamic, micro = facts.get("batch.dynamic"), facts.get("batch.micro")
+    if UNKNOWN in (world, ranks, dynamic):
+        divisor = UNKNOWN
+    elif dynamic:
+        divisor = ranks
+    else:
+        megatron = facts.get("train.backend") == "megatron"
+        divisor = product(ranks, 1 if micro is None else micro) if megatron else world
+    inputs = ("train.nodes", "train.gpus_per_node", "batch.dynamic", "batch.n_samples")
+    prompts = multiple_of_group(divisor, facts.get("batch.n_samples"))
+    yield derived("batch.sample_divisor", divisor, inputs)
+    yield derived("batch.prompt_divisor", prompts, inputs)
