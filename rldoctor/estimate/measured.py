@@ -107,7 +107,7 @@ def _row(line: str) -> Measured | None:
         event = json.loads(line)
     except json.JSONDecodeError:  # the last line of a running driver may be half written
         return None
-    size, metrics = event.get("bytes_allocated"), event.get("metrics") or {}
+    size, metrics = event.get("bytes_peak", event.get("bytes_allocated")), event.get("metrics") or {}
     tokens = metrics.get("micro_batch_tokens_max")
     if event.get("kind") != "step_finished" or not isinstance(size, int) or size <= 0:
         return None

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from rldoctor.facts import Facts
-from rldoctor.facts.memory_fit import LARGEST, VARIED, acting, largest_that_fits, room_of, with_value
+from rldoctor.facts.memory_fit import LARGEST, PHASES, VARIED, acting, largest_that_fits, room_of, with_value
 from rldoctor.facts.memory_setup import sized
 from rldoctor.facts.told import split, typed
 from rldoctor.memory.layout import GIB, Setup
@@ -54,7 +54,8 @@ def solve(facts: Facts, setup: Setup, name: str) -> dict[str, Any]:
 
 def _room(facts: Facts, setup: Setup, name: str, value: Any) -> float:
     if name in VARIED:
-        return room_of(with_value(setup, acting(facts, name, setup), value))
+        variation = acting(facts, name, setup)
+        return room_of(with_value(setup, variation, value), PHASES[variation])
     other = sized(facts.changed({name: value})).setup
     return room_of(replace(other, free=setup.free)) if other is not None else 0.0
 

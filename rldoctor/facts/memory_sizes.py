@@ -17,9 +17,13 @@ SHOWN: Final = 4
 
 
 def over_gib(ask: Ask) -> Any:
-    """Return by how many GiB a phase of the fullest rank exceeds its GPU; 0 where it fits."""
+    """Return by how many GiB a phase of the fullest rank exceeds its GPU; 0 where it fits.
+
+    UNKNOWN on CPU: what a process's data limit allows is found by running, at no cost, and the terms
+    that are not tensors weigh as much there as those that are.
+    """
     found = _phase(ask)
-    if found is None:
+    if found is None or found[0].on_cpu:
         return UNKNOWN
     setup, phase = found
     return round(max(0.0, phase.device / GIB - (setup.gpu_gib or 0.0)), 2)

@@ -10,10 +10,14 @@ CUBLAS = "pytorch.org/docs/stable/notes/cuda.html (cuBLAS workspaces: 32 MiB a h
 ALLOCATOR = "pytorch/c10/cuda/CUDACachingAllocator.cpp"
 
 
+MEASURED = "trainer_core on CPU, torch 2.13: 28 to 59 MiB beyond its tensors"
+ON_CPU_MIB = 44
+
+
 def workspace(setup: Setup) -> Term:
     """Return the workspaces that torch's allocator counts."""
     if setup.on_cpu:
-        return Term("workspaces", 0.0)
+        return Term("workspaces", ON_CPU_MIB * 2**20, "BLAS and the C library", MEASURED)
     return Term("workspaces", setup.free.workspace * GIB, "three of 32 MiB and small ones", CUBLAS)
 
 

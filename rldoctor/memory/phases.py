@@ -16,6 +16,8 @@ from rldoctor.types import Role
 Target = Literal["allocated", "reserved", "device"]
 INSIDE = ("megatron", "builtin", "hf")
 """Engines that live in the trainer's own process, so that its allocator counts them."""
+KEEPS = ("megatron",)
+"""Those of them whose buffer stays when sampling is over."""
 
 
 class Phase(Struct, frozen=True):
@@ -116,7 +118,7 @@ def _phase(
 def _waiting(setup: Setup, stage: int) -> Iterator[Term]:
     """Yield what others hold in the trainer's process while the policy trains."""
     rollout = setup.rollout
-    if rollout is not None and rollout.colocated and rollout.engine in INSIDE:
+    if rollout is not None and rollout.colocated and rollout.engine in KEEPS:
         yield from _inside(setup)
     if setup.others.ref and not setup.others.ref_offload:
         yield _reference(setup, stage)
