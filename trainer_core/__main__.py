@@ -20,7 +20,7 @@ from trainer_core.events import EventLog
 from trainer_core.failures import describe
 from trainer_core.loop import learn
 from trainer_core.run import Control, Run
-from trainer_core.signals import Signals, follow
+from trainer_core.signals import Signals
 from trainer_core.types import Failure, RunFailed, UserError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, _ = read(options.config, options.set)
         rank, _ = world()
         if rank > 0:
-            follow(Path(config.run.folder, "dumps"), f"rank_{rank}")
-            return serve(config)
+            with Signals(None, Path(config.run.folder, "dumps"), f"follower_{rank}") as signals:
+                return serve(config, signals.forward)
         lock = _lock(Path(config.run.folder))
         config, path = settle(options.config, options.set)
         return _run(LiveConfig(path, config), lock)

@@ -6,11 +6,12 @@ import ctypes
 import os
 import resource
 import threading
+from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from trainer_core.types import Memory
+from trainer_core.types import Memory, UserError
 
 GIB = 1 << 30
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -137,4 +138,12 @@ def _return_freed_memory() -> None:
 
 def meter(device: torch.device, limit_gib: float | None) -> Meter:
     """Return the meter of a device, its limit in force."""
-    return CudaMeter(limit_gib) if device.type == "cuda" else CpuMeter(limit_gib)
+    if device.type == "cuda":
+        return CudaMeter(limit_gib)
+    if Path("/proc/self/statm").exists():
+        return CpuMeter(limit_gib)
+    if limit_gib is not None:
+        raise UserError(
+            "cluster.worker_memory_limit_gib: only Linux can limit the memory of a process on CPU"
+        )
+    return NoMeter()

@@ -122,7 +122,7 @@ class Run:
             "micro_batch_tokens_max": largest,
             **{f"{name}_time": value for name, value in self._seconds.items()},
         }
-        metrics = {name: round(value, 6) for name, value in metrics.items()}
+        metrics = {name: float(f"{value:.9g}") for name, value in metrics.items()}
         self.events.write(
             "step_finished", step=self.step, seconds=round(seconds, 6), tokens=tokens, samples=len(rollouts),
             metrics=metrics, **_memory(*self._step_peak),

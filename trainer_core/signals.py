@@ -9,31 +9,21 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO, Self
+from typing import Self
 
 from trainer_core.run import Control
 
 INTERRUPTED = 130
-_kept: list[IO[str]] = []
-
-
-def follow(dumps: Path, name: str) -> None:
-    """Leave the end to the driver, in a process that only follows it; SIGUSR1 writes its stacks."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    dumps.mkdir(parents=True, exist_ok=True)
-    stacks = (dumps / f"stacks_{name}.txt").open(
-        "a", encoding="utf-8"
-    )  # open for as long as the process lives
-    faulthandler.register(signal.SIGUSR1, stacks, all_threads=True)
-    _kept.append(stacks)
 
 
 class Signals:
-    """Listens in a thread: a wake-up pipe is written even when no Python code of the main thread runs."""
+    """Listens in a thread: a wake-up pipe is written even when no Python code of the main thread runs.
 
-    def __init__(self, control: Control, dumps: Path) -> None:
-        self._control, self._dumps = control, dumps
+    Without a control this process only follows the driver, which decides about the end.
+    """
+
+    def __init__(self, control: Control | None, dumps: Path, name: str = "driver") -> None:
+        self._control, self._dumps, self._name = control, dumps, name
         self._forward: Callable[[Path], None] | None = None
 
     def forward(self, dump: Callable[[Path], None]) -> None:
@@ -45,9 +35,9 @@ class Signals:
         os.set_blocking(self._write, False)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, _nothing)
+            signal.signal(number, _nothing)  # the thread acts
         self._dumps.mkdir(parents=True, exist_ok=True)
-        self._stacks = (self._dumps / "stacks_driver.txt").open("a", encoding="utf-8")
+        self._stacks = (self._dumps / f"stacks_{self._name}.txt").open("a", encoding="utf-8")
         faulthandler.register(signal.SIGUSR1, self._stacks, all_threads=True, chain=True)
         self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
         self._thread.start()
@@ -65,14 +55,22 @@ class Signals:
 
     def _listen(self) -> None:
         while heard := os.read(self._read, 1):
-            number = heard[0]
-            if number == signal.SIGUSR1 and self._forward:
-                self._forward(self._dumps)
-            elif number == signal.SIGINT and self._control.stop:
-                os._exit(INTERRUPTED)  # asked twice: do not wait for the step
-            elif number in (signal.SIGTERM, signal.SIGINT):
-                self._control.stop = signal.Signals(number).name
-                print(f"{self._control.stop}: stopping after this step, with a checkpoint", flush=True)
+            if heard[0] == signal.SIGUSR1 and self._forward:
+                self._dump(self._forward)
+            elif heard[0] in (signal.SIGTERM, signal.SIGINT) and self._control:
+                self._stop(self._control, signal.Signals(heard[0]))
+
+    def _dump(self, forward: Callable[[Path], None]) -> None:
+        try:
+            forward(self._dumps)
+        except Exception as error:  # noqa: BLE001 - a dump that fails must not end the listening
+            print(f"no dump: {type(error).__name__}: {error}", flush=True)
+
+    def _stop(self, control: Control, number: signal.Signals) -> None:
+        if number == signal.SIGINT and control.stop:
+            os._exit(INTERRUPTED)  # asked twice: do not wait for the step
+        control.stop = number.name
+        print(f"{number.name}: stopping after this step, with a checkpoint", flush=True)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:

@@ -49,6 +49,9 @@ def test_a_rank_that_goes_wrong_ends_the_run_with_the_reason(
     driver.send_signal(signal.SIGUSR1)
     stacks = trainer.folder / "dumps" / "stacks_rank_1.txt"
     trainer.wait(lambda: stacks.exists() and "in serve" in stacks.read_text())
+    for rank in (0, 1):
+        recorded = trainer.folder / "dumps" / f"flight_recorder_rank_{rank}.json"
+        trainer.wait(lambda path=recorded: path.exists() and "gloo:all_reduce" in path.read_text())
     os.kill(other.pid, number)
     trainer.wait(lambda: trainer.events()[-1]["kind"] in kinds, 40)
     if number == signal.SIGSTOP:

@@ -8,7 +8,7 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -123,11 +123,12 @@ class _Torchrun:
             self._worker.close()
 
 
-def serve(config: Config) -> int:
+def serve(config: Config, on_dump: Callable[[Callable[[Path], None]], None]) -> int:
     """Do as rank 0 says, until it says close: the life of torchrun's other ranks. Return the exit code."""
     rank, size = world()
     worker = worker_class()(config, rank, size, int(os.environ.get("LOCAL_RANK", "0")))
     worker.join(None)
+    on_dump(worker.dump)
     store, group = _meet(config)
     store.set(f"process_{rank}", f"{socket.gethostname()}:{os.getpid()}")
     while True:

@@ -26,6 +26,7 @@ from trainer_core.types import Failure, Reply, RunFailed, UserError
 
 START_SECONDS, LAST_WORDS_SECONDS, DUMP_SECONDS = 300.0, 3.0, 10.0
 REACH_SECONDS = 5.0
+LOOPBACK = "/sys/class/net/lo"
 MEMORY_WORDS = ("memory pressure", "running low on memory", "OutOfMemory", "OOM")
 
 
@@ -91,7 +92,10 @@ def start(config: Config) -> Transport:
 def _connect(config: Config, size: int) -> subprocess.Popen[bytes] | None:
     """Connect to Ray; return the guard of the cluster, if it is one of our own."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    environment = {"env_vars": {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)])}}
+    variables = {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)])}
+    if config.cluster.address is None and Path(LOOPBACK).exists():
+        variables["GLOO_SOCKET_IFNAME"] = Path(LOOPBACK).name  # all ranks are here: no host name need resolve
+    environment = {"env_vars": variables}
     shared: dict[str, Any] = {"runtime_env": environment, "log_to_driver": False, "logging_level": "warning"}
     if config.cluster.address:
         _reach(config.cluster.address)
