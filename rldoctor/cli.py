@@ -97,14 +97,30 @@ def _fix(files: Sequence[str], facts: ToldFacts, unsafe: bool) -> Checked:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...|-")
 @about_the_run
 @click.option("--config", metavar="FILE", help="The configuration of the run, else the log's own is used.")
+@click.option("--verbose", "-v", is_flag=True, help="All findings, cures and notes, and the timeline.")
+@click.option("--against", metavar="GOOD", help="The log of a run that went well: what is different.")
+@click.option("--bundle", metavar="FILE", help="Write what an issue upstream asks for (.zip, else Markdown).")
+@click.option("--follow", is_flag=True, help="Wait for a live run to fail, fall ill, or end.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="With --follow: silence that is an end.")
 def diagnose(
-    files: tuple[str, ...], told: tuple[str, ...], system: str | None, form: str, config: str | None
+    files: tuple[str, ...], told: tuple[str, ...], system: str | None, form: str, **how: Any
 ) -> NoReturn:
     """Name the root cause of a failed run, with what only follows from it folded under it."""
-    from rldoctor.diagnose import diagnose as run_diagnose
+    facts = _told(told, system)
+    if how["follow"]:
+        from rldoctor.diagnose.live import follow
 
-    report = run_diagnose(files, config, _told(told, system))
-    _print(report, form)
+        report = follow(files, how["config"], facts, how["timeout"])
+    else:
+        from rldoctor.diagnose import diagnose as run_diagnose
+
+        report = run_diagnose(files, how["config"], facts, against=how["against"])
+    _print(report, form, how["verbose"])
+    if how["bundle"]:
+        from rldoctor.report.bundle import write
+
+        write(report, how["bundle"], how["config"])
+        _say(f"wrote {how['bundle']}; read it before you post it")
     sys.exit(_code(report))
 
 
@@ -210,7 +226,7 @@ def _behind(prefix: str, words: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix(prefix): value for name, value in words.items() if name.startswith(prefix)}
 
 
-def _print(report: Report, form: str) -> None:
+def _print(report: Report, form: str, verbose: bool = False) -> None:
     if form == "json":
         from rldoctor.report import as_json
 
@@ -218,7 +234,7 @@ def _print(report: Report, form: str) -> None:
     else:
         from rldoctor.report.terminal import draw
 
-        draw(report)
+        draw(report, verbose)
 
 
 def _code(report: Report) -> int:

@@ -268,3 +268,4 @@ class Report(Struct, frozen=True):
     timings: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     timeline: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)

@@ -41,16 +41,26 @@ python3 -m verl.trainer.main_ppo --config-name=ppo_megatron_trainer \\
 """
 
 
+ALONE = """\
+import pathlib, sys
+from rldoctor.rules import places
+places.own_folder = lambda: pathlib.Path("no-rules")
+from rldoctor.cli import main
+main()
+"""
+
+
 def rldoctor(
     *words: str, folder: Path, rule: str = RULE, stdin: str = "", **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program in a folder with one rule of its own, which is the only one that holds for SCRIPT."""
+    """Run the program in a folder with one rule alone, whatever rules it comes with."""
+    (folder / "no-rules").mkdir(exist_ok=True)
     mine = folder / "my-rules" / "checkpoint"
     mine.mkdir(parents=True, exist_ok=True)
     (mine / "few-expert-ranks.yaml").write_text(rule)
     told = {**os.environ, "PYTHONPATH": str(ROOT), "RLDOCTOR_RULES": str(mine.parent), **env}
     return subprocess.run(
-        [sys.executable, "-m", "rldoctor", *words],
+        [sys.executable, "-c", ALONE, *words],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -20,7 +20,7 @@ FORMS: Final = {".hydra": "the resolved configuration of Hydra", "files": "the c
 
 
 def read_config(path: str) -> tuple[Document, str] | None:
-    """Return a configuration as a document that no edit touches, and what it is; None where no system speaks so."""
+    """Return a configuration as a document, and what it is; None where no system speaks so."""
     file = Path(path)
     if file.stat().st_size > LARGEST:
         return None

@@ -21,16 +21,16 @@ COLOURS: Final = {
 }
 
 
-def draw(report: Report) -> None:
+def draw(report: Report, verbose: bool = False) -> None:
     """Print the report to standard output, coloured where that is a terminal that wants colours."""
     if not _wants_colours():
-        sys.stdout.write(text.as_text(report))
+        sys.stdout.write(text.as_text(report, verbose))
         return
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
-    for line in text.lines(report):
+    for line in text.lines(report, verbose):
         console.print(Text(line.text, style=COLOURS[line.style]))
 
 

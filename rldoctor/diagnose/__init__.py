@@ -8,23 +8,34 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from rldoctor import causes, dialects, facts, logs, remedies, sources
+from rldoctor import causes, dialects, facts, remedies, sources
+from rldoctor.diagnose import against as comparing
+from rldoctor.diagnose import losses, next_run, verdicts
+from rldoctor.diagnose.gathering import gather
+from rldoctor.diagnose.timeline import timeline
 from rldoctor.facts import Facts, ToldFacts
 from rldoctor.logs import LogReading, PrintedConfig
 from rldoctor.matching import examine_config, examine_log
 from rldoctor.rules import Index, index
-from rldoctor.types import Finding, LogLine, Match, Report, Verdict
+from rldoctor.types import Finding, LogLine, Match, Report
 
 MOST_HINTS: Final = 20
 
 
-def diagnose(paths: Sequence[str], config: str | None, told: ToldFacts, since: float | None = None) -> Report:
+def diagnose(
+    paths: Sequence[str],
+    config: str | None,
+    told: ToldFacts,
+    since: float | None = None,
+    against: str | None = None,
+) -> Report:
     """Return what went wrong in a log, the root first, with what to change in the user's own words.
 
     With ``since``, seconds since the epoch, what carries an earlier time belongs to another attempt.
+    ``against`` names the log of a run that went well; what is different in it is a hint.
     """
     began, rules = time.perf_counter(), index()
-    reading = _since(logs.read(paths, rules.patterns), since)
+    reading = _since(gather(paths, rules.patterns), since)
     world, notes = known_facts(reading, config, told)
     seen = examine_log(reading, world, rules)
     matches = seen.matches
@@ -32,16 +43,36 @@ def diagnose(paths: Sequence[str], config: str | None, told: ToldFacts, since: f
         matches += _hints_of_the_config(seen.matches, world, rules)
     findings = causes.explain(matches, reading)
     findings = _with_remedies(findings, matches, world, rules)[:MOST_HINTS]
+    more = (next_run.hint(findings, reading, world, rules), _difference((reading, world), against, told))
+    findings += tuple(finding for finding in more if finding is not None)
+    ending = verdicts.sentence(findings, {match.finding.id: match for match in matches}, reading)
+    said = (*(notes if findings else ()), *_lost(findings, reading), *seen.broken, *reading.notes)
     return Report(
         command="diagnose",
         subjects=reading.subjects,
-        verdict=_verdict(findings),
+        verdict=verdicts.verdict(findings),
         summary=summary(findings, reading),
         findings=findings,
         facts=tuple(fact for fact in world.all() if fact.value is not None),
         timings={"seconds": round(time.perf_counter() - began, 4)},
-        notes=(*(notes if findings else ()), *seen.broken, *reading.notes),
+        notes=(*said, f"verdict: {ending}") if ending else said,
+        timeline=timeline(reading) if findings else (),
+        versions={**reading.versions, **told.versions},
     )
+
+
+def _lost(findings: Sequence[Finding], reading: LogReading) -> tuple[str, ...]:
+    """Return what a run that ended lost."""
+    lost = losses.lost(reading) if any(finding.part == "root" for finding in findings) else ""
+    return (lost,) if lost else ()
+
+
+def _difference(bad: tuple[LogReading, Facts], against: str | None, told: ToldFacts) -> Finding | None:
+    """Return what is different in a run that went well."""
+    if against is None:
+        return None
+    good = gather([against], index().patterns)
+    return comparing.compare(bad, (good, known_facts(good, None, told)[0]), against)
 
 
 def _since(reading: LogReading, since: float | None) -> LogReading:
@@ -120,10 +151,6 @@ def _with_remedies(
         else finding
         for finding in findings
     )
-
-
-def _verdict(findings: Sequence[Finding]) -> Verdict:
-    return next((finding.verdict for finding in findings if finding.part == "root"), "nothing")
 
 
 def summary(findings: Sequence[Finding], reading: LogReading) -> str:

@@ -1,0 +1,120 @@
+"""Logs and what lies beside them as one reading: dumps complete what the logs tell of the same happening."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from rldoctor import dumps, logs
+from rldoctor.dumps import DumpReading
+from rldoctor.logs import LogReading, PrintedConfig, phases
+from rldoctor.types import Event, LogLine, RLDoctorError
+
+MOST_LINES: Final = 12
+WHOLE_VIEW: Final = ("ranks_missing", "ranks_waiting", "mismatch", "other", "other_op", "missing_last")
+FAILED: Final = ("collective_timeout", "hang", "exception", "process_death", "worker_died", "out_of_memory")
+
+
+def gather(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
+    """Read logs, and the dumps and configurations among and below the paths."""
+    found, rest = dumps.split(paths)
+    beside = dumps.read(found) if found else DumpReading()
+    return with_dumps(_read_logs(rest, patterns, beside), beside)
+
+
+def _read_logs(paths: Sequence[str], patterns: Collection[str], beside: DumpReading) -> LogReading:
+    """Read the logs; with dumps at hand there may be none."""
+    if not paths and beside.notes:
+        return LogReading((), {}, {})
+    try:
+        return logs.read(paths, patterns)
+    except RLDoctorError as error:
+        if beside.events and error.message.startswith("no log found"):
+            return LogReading((), {}, {}, notes=("there is no log beside the dumps",))
+        raise
+
+
+def with_dumps(reading: LogReading, beside: DumpReading) -> LogReading:
+    """Return a reading with what dumps say: folded into the event that they are about, else as one more."""
+    events = list(reading.events)
+    notes = list(beside.notes)
+    for event in map(_placed, beside.events):
+        at = _same(events, event)
+        if at is not None:
+            events[at] = _completed(events[at], event)
+        elif _ended_something(event, reading):
+            events.append(event)
+        else:
+            notes.append("; ".join(line.text for line in event.lines[:3]))
+    known = {config.document.path for config in reading.configs}
+    configs = (
+        PrintedConfig(document, LogLine(document.path, 1, document.path), form)
+        for document, form in beside.configs
+        if document.path not in known
+    )
+    return replace(
+        reading,
+        subjects=(*reading.subjects, *(name for name in beside.subjects if name not in reading.subjects)),
+        events=tuple(events),
+        configs=(*reading.configs, *configs),
+        notes=(*reading.notes, *notes),
+    )
+
+
+def _placed(event: Event) -> Event:
+    """Return an event with the phase that its stack tells."""
+    frames = event.fields.get("frames") or ()
+    phase = event.phase or phases.of_text([str(frame) for frame in reversed(frames)])
+    return replace(event, phase=phase, fields={**event.fields, "phase": phase}) if phase else event
+
+
+def _same(events: Sequence[Event], event: Event) -> int | None:
+    """Return which event of the logs a dump is about."""
+    alike = [number for number, other in enumerate(events) if _is_same(other, event)]
+    mine = [number for number in alike if event.who.rank in {who.rank for who in events[number].spread}]
+    return next(iter(mine or alike), None)
+
+
+def _is_same(one: Event, other: Event) -> bool:
+    if one.kind == "collective_timeout" and other.kind == "hang":
+        return True  # stacks tell where each rank stood when the time was over
+    if one.kind != other.kind or not one.lines:
+        return False
+    if one.kind == "collective_timeout":
+        names = (
+            ("seq", "op")
+            if one.fields.get("group") in (None, other.fields.get("group"))
+            else ("seq", "op", "group")
+        )
+        return all(one.fields.get(name) in (None, other.fields.get(name)) for name in names)
+    return one.kind != "out_of_memory" or one.fields.get("device") == "gpu"
+
+
+def _completed(told: Event, dump: Event) -> Event:
+    """Return the log's event with what the dump adds; who was missing only all dumps together can say."""
+    fields: dict[str, Any] = {**dump.fields, **told.fields}
+    if told.kind == dump.kind:
+        fields |= {name: dump.fields[name] for name in WHOLE_VIEW if name in dump.fields}
+        fields |= {"flight_recorder": True} if "flight_recorder" in dump.fields else {}
+    else:
+        fields = {**told.fields, "frames": told.fields.get("frames") or dump.fields.get("frames")}
+    lines = (*told.lines[:1], *dump.lines, *told.lines[1:])[:MOST_LINES]
+    spread = tuple(dict.fromkeys((*told.spread, *dump.spread)))
+    phase = told.phase or dump.phase
+    return replace(
+        told, fields={**fields, "phase": phase} if phase else fields, lines=lines, spread=spread, phase=phase
+    )
+
+
+def _ended_something(event: Event, reading: LogReading) -> bool:
+    """Say whether a dump alone shows a failure: dumps are also written of runs that are well."""
+    if event.kind == "collective_timeout":
+        return bool(event.fields.get("ranks_missing") or event.fields.get("mismatch")) or not reading.progress
+    if event.kind == "out_of_memory":
+        return "bytes_asked" in event.fields
+    failed = any(
+        one.kind in FAILED and not (one.lines and reading.went_on(one.lines[-1])) for one in reading.events
+    )
+    return event.kind != "hang" or not failed

@@ -1,0 +1,100 @@
+"""One sentence at the end of a diagnosis: what to do about it, and whether a restart alone would help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from rldoctor.types import Evidence, Finding, Match, Remedy, Verdict
+
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
+
+ATTEMPT: Final = re.compile(r"/attempt_(\d{1,4})/")
+AGAIN: Final = "a restart as it is will fail again the same way"
+LONGEST: Final = 160
+FRAME: Final = re.compile(r"[\w.<>]+ \(([^()]+:\d+)\)$")
+
+
+def verdict(findings: Sequence[Finding]) -> Verdict:
+    """Return the first root's verdict."""
+    return next((finding.verdict for finding in findings if finding.part == "root"), "nothing")
+
+
+def sentence(findings: Sequence[Finding], matches: Mapping[str, Match], reading: LogReading) -> str:
+    """Return what to do, in one sentence; of a healthy log nothing."""
+    root = next((finding for finding in findings if finding.part == "root"), None)
+    if root is None:
+        return ""
+    match = matches.get(root.id)
+    told = {
+        "config": f"change the config: {_change(root.remedies)}; {AGAIN}",
+        "restart": _restart(root, match),
+        "hardware": (f"replace or cordon {_node(match)}; a restart on the same node will likely fail again"),
+        "code": f"fix the code: {_frame(root)}; {AGAIN}",
+        "data": f"fix the data: {_first(root)}; a restart fails again at the same record",
+        "nothing": "nothing is wrong",
+        "unsure": f"not sure: {_unsure(root)}",
+    }
+    return told[root.verdict]
+
+
+def _change(remedies: Sequence[Remedy]) -> str:
+    """Return the first change that a remedy offers, with its line where there is a file to edit."""
+    for remedy in remedies:
+        for edit in remedy.edits[:1]:
+            new = " ".join(edit.new.split()).strip(" \\")
+            return _cut(f"{edit.file}:{edit.line}: {new or 'remove ' + edit.old.strip()}")
+        if remedy.command and remedy.safety != "manual":
+            return _cut("; ".join(remedy.command.split("\n")))
+    return _cut(remedies[0].title) if remedies else "see why"
+
+
+def _restart(root: Finding, match: Match | None) -> str:
+    attempts = {found[1] for line in (match.lines if match else ()) if (found := ATTEMPT.search(line.file))}
+    if len(attempts) > 1:
+        return f"do not restart as it is: it failed the same way in {len(attempts)} attempts"
+    return f"restart as it is: transient ({_cut(_short(root.explanation))})"
+
+
+def _node(match: Match | None) -> str:
+    """Return the node that a finding is about, else the rank or the file that tells of it."""
+    who = [each for each in (match.spread if match else ())] + [
+        line.who for line in (match.lines if match else ())
+    ]
+    nodes = dict.fromkeys(each.node for each in who if each.node)
+    if nodes:
+        return f"node {', '.join(list(nodes)[:4])}"
+    ranks = dict.fromkeys(each.rank for each in who if each.rank is not None)
+    if ranks:
+        return f"the node of rank {', '.join(map(str, list(ranks)[:4]))}"
+    return (
+        f"the node that wrote {match.lines[0].file}" if match and match.lines else "the node it happened on"
+    )
+
+
+def _frame(root: Finding) -> str:
+    """Return the frame to look at: the first in the evidence, else the decisive line."""
+    found = (FRAME.search(piece.text) for piece in root.evidence if piece.line is None)
+    frame = next((match[0] for match in found if match), None)
+    return frame or _first(root)
+
+
+def _first(root: Finding) -> str:
+    piece = root.evidence[0] if root.evidence else Evidence(root.title)
+    where = f"{piece.file}:{piece.line}: " if piece.file and piece.line else ""
+    return _cut(where + piece.text)
+
+
+def _unsure(root: Finding) -> str:
+    titles = [remedy.title for remedy in root.remedies[:1]]
+    return _cut(titles[0]) if titles else "the evidence does not tell a cause"
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split()).partition(". ")[0].rstrip(".")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

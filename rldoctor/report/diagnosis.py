@@ -1,0 +1,116 @@
+"""A diagnosis as text: what, where, why and what to do on one screen; all the rest where it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rldoctor.report.pieces import Line, clip, offer, remedies, style, where, why, wrapped
+from rldoctor.types import Evidence, Finding, Report
+
+SHOWN_LINES: Final = 4
+SHOWN_ROOTS: Final = 2
+SHOWN_CONSEQUENCES: Final = 3
+SHOWN_HINTS: Final = 3
+SHOWN_REMEDIES: Final = 3
+SHOWN_NOTES: Final = 3
+VERDICT: Final = "verdict: "
+MORE: Final = "--verbose shows all"
+
+
+def diagnosis(report: Report, verbose: bool) -> Iterator[Line]:
+    """Yield a diagnosis: brief, or whole with every finding, note, and the incident's timeline."""
+    roots = [finding for finding in report.findings if finding.part == "root"]
+    hints = [finding for finding in report.findings if finding.part == "hint"]
+    notes = [note for note in report.notes if not note.startswith(VERDICT)]
+    yield Line(report.summary, "strong")
+    for number, root in enumerate(roots):
+        follow = [finding for finding in report.findings if finding.explained_by == root.id]
+        if not verbose and number >= SHOWN_ROOTS:
+            yield from _short("  - ", root)
+            continue
+        yield Line("")
+        yield from _root(root, follow) if verbose else _brief(root, follow)
+    yield from _all_hints(hints) if verbose else _few_hints(hints)
+    if verbose:
+        yield from _timeline(report.timeline)
+    yield from _notes(notes if verbose else notes[:SHOWN_NOTES])
+    if not verbose and len(notes) > SHOWN_NOTES:
+        yield Line(f"… {len(notes) - SHOWN_NOTES} more notes; {MORE}", "dim")
+    for note in report.notes:
+        if note.startswith(VERDICT):
+            yield from wrapped(VERDICT, note.removeprefix(VERDICT), "strong")
+
+
+def _brief(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
+    """Yield what, where, why, and the first thing to do."""
+    yield Line(f"{root.severity}: {root.title} [{root.rule}]", style(root))
+    logged = [piece for piece in root.evidence if piece.key is None][: SHOWN_LINES - 1]
+    settings = [piece for piece in root.evidence if piece.key is not None][:SHOWN_LINES]
+    yield from _proof((*logged, *settings))
+    yield from why(root)
+    yield from remedies(root.remedies[:1])
+    for number, remedy in enumerate(root.remedies[1:SHOWN_REMEDIES], start=2):
+        yield from wrapped(f"  {number}. ", clip(offer(remedy)), "dim")
+    if len(root.remedies) > SHOWN_REMEDIES:
+        yield Line(f"  … {len(root.remedies) - SHOWN_REMEDIES} more cures; {MORE}", "dim")
+    yield from _explained(consequences[:SHOWN_CONSEQUENCES])
+    if len(consequences) > SHOWN_CONSEQUENCES:
+        yield Line(f"  explains {len(consequences) - SHOWN_CONSEQUENCES} more; {MORE}", "dim")
+
+
+def _root(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
+    yield Line(f"{root.severity}: {root.title} [{root.rule}]", style(root))
+    yield from _proof(root.evidence)
+    yield from why(root)
+    yield from remedies(root.remedies)
+    yield from _explained(consequences)
+
+
+def _proof(pieces: Sequence[Evidence]) -> Iterator[Line]:
+    yield from (Line(f"    {where(piece)}{clip(piece.text)}", "dim") for piece in pieces)
+
+
+def _explained(consequences: Sequence[Finding]) -> Iterator[Line]:
+    for finding in consequences:
+        yield from wrapped("  explains ", f"{finding.explanation}: {finding.title} [{finding.rule}]", "dim")
+
+
+def _few_hints(hints: Sequence[Finding]) -> Iterator[Line]:
+    if hints:
+        yield Line("")
+        yield Line("hints:")
+    for finding in hints[:SHOWN_HINTS]:
+        yield from _short("  - ", finding)
+        for remedy in finding.remedies[:1]:
+            yield from wrapped("      ", clip(offer(remedy)), "dim")
+    if len(hints) > SHOWN_HINTS:
+        yield Line(f"  … {len(hints) - SHOWN_HINTS} more; {MORE}", "dim")
+
+
+def _all_hints(hints: Sequence[Finding]) -> Iterator[Line]:
+    for finding in hints:
+        yield Line("")
+        yield from _short("hint: ", finding)
+        yield from _proof(finding.evidence)
+        yield from why(finding)
+        yield from remedies(finding.remedies)
+
+
+def _short(head: str, finding: Finding) -> Iterator[Line]:
+    place = where(finding.evidence[0]) if finding.evidence else ""
+    yield from wrapped(head, f"{place}{finding.title} [{finding.rule}]", style(finding))
+
+
+def _timeline(rows: Sequence[str]) -> Iterator[Line]:
+    if rows:
+        yield Line("")
+        yield Line("timeline:", "strong")
+    yield from (Line(f"  {clip(row)}") for row in rows)
+    if rows:
+        yield Line("")
+
+
+def _notes(notes: Sequence[str]) -> Iterator[Line]:
+    for note in notes:
+        yield from wrapped("note: ", note, "dim")
