@@ -17,12 +17,13 @@ import re
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec.structs import replace
 from point_setups import rollout_of, setup_of, shape_of
 
 from rldoctor.memory import engine, fit, interval, overheads

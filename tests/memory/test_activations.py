@@ -1,0 +1,109 @@
+import pytest
+from made import fsdp, gpt3, megatron, model
+from msgspec.structs import replace
+
+from rldoctor.memory import activations
+from rldoctor.memory.layout import Kernels, Recompute, Setup
+
+
+def every(setup: Setup, index: int = 0) -> float:
+    return activations.total(activations.parts(setup, index))
+
+
+def test_gpt3_keeps_34_times_the_width_as_the_paper_says() -> None:
+    setup = replace(megatron(), kernels=Kernels("te", dropout=True))
+    lse = 4 * 16
+    # the paper counts the mask of both dropouts and of the softmax; flash attention has none of its own
+    assert every(setup) == pytest.approx(34 * 1024 + lse)
+
+
+def test_unfused_attention_keeps_five_bytes_a_score() -> None:
+    flash = replace(megatron(), kernels=Kernels("te", dropout=True))
+    unfused = replace(flash, kernels=Kernels("te", dropout=True, flash=False))
+    assert every(unfused) - every(flash) == pytest.approx(5 * 16 * 2048 - 4 * 16)
+    again = replace(unfused, recompute=Recompute("selective", frozenset({"core_attn"})))
+    assert activations.kept(again, 0) == pytest.approx(34 * 1024)
+
+
+def test_sequence_parallelism_splits_what_tensor_parallelism_leaves_whole() -> None:
+    split = megatron(world=8, tp=8)
+    whole = replace(split, parallel=replace(split.parallel, sequence_parallel=True))
+    stream = 2 * 1024
+    assert every(split) - every(whole) == pytest.approx(4 * stream * (1 - 1 / 8))
+
+
+def test_grouped_queries_and_gated_mlps_are_counted_as_they_are() -> None:
+    setup = replace(fsdp("Llama-3.1-8B"), kernels=Kernels("te"))
+    queries, keys, ffn, h = 4096, 1024, 14336, 4096
+    expected = 2 * (4 * h + queries + 2 * keys + queries + 3 * ffn) + 4 * 32
+    assert every(setup) == pytest.approx(expected)
+
+
+def test_full_recomputation_keeps_a_layers_input_alone() -> None:
+    setup = fsdp("Qwen3-0.6B")
+    assert activations.kept(setup, 0) == 2 * 1024
+    assert activations.working(setup, 0) > every(setup) - 2 * 1024
+    away = replace(setup, recompute=Recompute("full", offload=True))
+    assert activations.kept(away, 0) == 0
+
+
+def test_context_and_ulysses_ranks_share_the_tokens() -> None:
+    setup = fsdp(world=8)
+    assert activations.tokens(setup) == 16384
+    shared = replace(setup, parallel=replace(setup.parallel, cp=2, ulysses=2))
+    assert activations.tokens(shared) == 4096
+
+
+def test_every_second_product_is_saved_by_torchtitan() -> None:
+    setup = replace(fsdp("Llama-3.1-8B"), recompute=Recompute("selective", alternate_matmuls=True))
+    # input, attention output, and the products of q, v, gate and down
+    assert activations.kept(setup, 0) == pytest.approx(2 * (4096 + 4096 + 4096 + 1024 + 14336 + 4096) + 128)
+    fp8 = replace(setup, kernels=Kernels(fp8=True))
+    assert activations.kept(fp8, 0) == pytest.approx(2 * (4096 + 4096) + 128)
+
+
+def test_a_rank_with_all_experts_sees_its_own_rows_exactly() -> None:
+    setup = fsdp("Qwen3-30B-A3B")
+    assert activations.rows(setup) == 8
+    spread = megatron(model("Qwen3-30B-A3B"), world=8, ep=8)
+    assert activations.rows(spread) == pytest.approx(8 * spread.free.imbalance)
+    both = megatron(model("Qwen3-30B-A3B"), world=8, tp=2, ep=4, etp=1)
+    assert activations.rows(both) == pytest.approx(4 * both.free.imbalance)
+
+
+@pytest.mark.parametrize(
+    ("module", "group"), [("layernorm", "norm"), ("moe_act", "expert_act"), ("shared_experts", "shared")]
+)
+def test_a_recomputed_module_is_dropped(module: str, group: str) -> None:
+    setup = megatron(model("DeepSeek-V3"), world=8, ep=8)
+    gone = [part.bytes for part in activations.parts(setup, 10) if part.group == group]
+    again = replace(setup, recompute=Recompute("selective", frozenset({module})))
+    assert activations.kept(again, 10) == pytest.approx(every(setup, 10) - sum(gone))
+
+
+def test_latent_attention_keeps_the_compressed_and_what_goes_up() -> None:
+    setup = megatron(model("DeepSeek-V3"), world=8, tp=8)
+    groups = {part.group: part.bytes for part in activations.parts(setup, 0)}
+    width = 128 * (128 + 64)
+    assert groups["mla_up"] == pytest.approx(2 * (2 * width + 128 * 256 + 128 * 128) / 8)
+
+
+def test_fp32_takes_twice_as_much() -> None:
+    half = fsdp("Qwen3-0.6B")
+    full = replace(half, kernels=Kernels("eager", width=4.0))
+    lse = 4 * 16
+    assert activations.stream(full) == 2 * activations.stream(half)
+    norms = sum(p.bytes for p in activations.parts(full, 0) if p.group == "norm")
+    assert norms == 4 * activations.stream(full)
+    assert every(full) < 2 * every(half) + lse
+
+
+def test_a_hybrid_layer_is_linear_attention() -> None:
+    setup = fsdp("Qwen3-Next-80B-A3B")
+    assert every(setup, 0) != every(setup, 3)
+
+
+def test_plain_and_gated_mlps_differ_by_a_half() -> None:
+    plain = megatron(gpt3())
+    gated = replace(plain, shape=replace(plain.shape, gated_mlp=True))
+    assert every(gated) - every(plain) == pytest.approx(2 * 4096)
