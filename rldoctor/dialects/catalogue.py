@@ -7,12 +7,12 @@ stands there as bits.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from rldoctor.dialects.versions import version_key
@@ -54,75 +54,95 @@ class Rename(Struct, frozen=True):
     why: str = ""
 
 
+class Shipped(Struct, frozen=True):
+    """The file as it is written; what stands behind a key is read when the key is asked for."""
+
+    system: str
+    releases: tuple[str, ...]
+    roots: tuple[str, ...]
+    entries: tuple[tuple[str, str, int], ...]
+    renames: tuple[Rename, ...]
+    scopes: tuple[tuple[tuple[int, int], ...], ...]
+    keys: dict[str, msgspec.Raw]
+
+
+Row = Sequence[Any]
+
+
 class Catalogue:
     """The keys of one system in all its releases, oldest first."""
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self.system: str = data["system"]
-        self.releases: tuple[str, ...] = tuple(data["releases"])
-        self.roots: tuple[str, ...] = tuple(data["roots"])
-        self.entries: tuple[tuple[str, str, int], ...] = tuple(tuple(row) for row in data["entries"])
-        self.renames = tuple(
-            Rename(
-                row["old"], tuple(row.get("new", ())), row.get("value"), row.get("until"), row.get("why", "")
-            )
-            for row in data["renames"]
-        )
-        self._scopes: Sequence[Sequence[Sequence[int]]] = data["scopes"]
-        self._keys: Mapping[str, Sequence[Sequence[Any]]] = data["keys"]
+    def __init__(self, shipped: Shipped) -> None:
+        self.system, self.releases, self.roots = shipped.system, shipped.releases, shipped.roots
+        self.entries, self.renames = shipped.entries, shipped.renames
+        self.bits = {name: 1 << number for number, name in enumerate(shipped.releases)}
+        self._shipped = shipped
+        self._rows: dict[str, list[Row]] = {}
+        self._known: dict[tuple[str, str, tuple[str, ...]], Known | None] = {}
 
     def __contains__(self, key: object) -> bool:
-        return key in self._keys
+        return key in self._shipped.keys
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
+        return iter(self._shipped.keys)
 
-    def find(self, key: str, release: str, roots: Collection[str]) -> Known | None:
+    def rows(self, key: str) -> Sequence[Row]:
+        """Return what stands behind a key: rows of scope, type, default and choices."""
+        if key not in self._rows:
+            raw = self._shipped.keys.get(key)
+            self._rows[key] = msgspec.json.decode(raw) if raw is not None else []
+        return self._rows[key]
+
+    def find(self, key: str, release: str, roots: tuple[str, ...]) -> Known | None:
         """Return what a release says of a key under some roots, None where it has no such key."""
-        bit, masks = 1 << self.releases.index(release), self._masks(tuple(roots))
-        for scope, *spec in self._keys.get(key, ()):
-            if masks[scope] & bit:
-                return _known(spec)
-        return None
+        asked = (key, release, roots)
+        if asked not in self._known:
+            bit, masks = self.bits[release], self._masks(roots)
+            rows = (row for row in self.rows(key) if masks[row[0]] & bit)
+            self._known[asked] = next((_known(row[1:]) for row in rows), None)
+        return self._known[asked]
 
-    def releases_of(self, key: str, roots: Collection[str] | None = None) -> tuple[str, ...]:
+    def releases_of(self, key: str, roots: Sequence[str] | None = None) -> tuple[str, ...]:
         """Return the releases that have a key, under any root if none is named."""
-        mask = self.mask(key, self.roots if roots is None else roots)
-        return tuple(name for bit, name in enumerate(self.releases) if mask >> bit & 1)
+        mask = self.mask(key, self.roots if roots is None else tuple(roots))
+        return tuple(name for name, bit in self.bits.items() if mask & bit)
 
-    def mask(self, key: str, roots: Collection[str]) -> int:
+    def mask(self, key: str, roots: tuple[str, ...]) -> int:
         """Return the releases that have a key under some roots, the oldest as the lowest bit."""
-        masks, found = self._masks(tuple(roots)), 0
-        for row in self._keys.get(key, ()):
-            found |= masks[row[0]]
-        return found
+        masks = self._masks(roots)
+        return _united(masks[row[0]] for row in self.rows(key))
 
-    def keys(self, release: str, roots: Collection[str]) -> tuple[str, ...]:
+    def lacking(self, keys: Iterable[str], root: str) -> tuple[int, ...]:
+        """Return for each release how many of some keys it does not have under a root."""
+        masks = [self.mask(key, (root,)) for key in keys]
+        return tuple(sum(not mask & bit for mask in masks) for bit in self.bits.values())
+
+    def keys(self, release: str, roots: tuple[str, ...]) -> tuple[str, ...]:
         """Return the keys of a release under some roots."""
-        bit, masks = 1 << self.releases.index(release), self._masks(tuple(roots))
-        return tuple(key for key, rows in self._keys.items() if any(masks[row[0]] & bit for row in rows))
+        bit = self.bits[release]
+        return tuple(key for key in self if self.mask(key, roots) & bit)
 
     def roots_of(self, key: str, release: str) -> tuple[str, ...]:
         """Return the roots under which a release has a key."""
-        bit = 1 << self.releases.index(release)
-        rows = self._keys.get(key, ())
-        found = {root for row in rows for root, mask in self._scopes[row[0]] if mask & bit}
+        bit, scopes = self.bits[release], self._shipped.scopes
+        found = {root for row in self.rows(key) for root, mask in scopes[row[0]] if mask & bit}
         return tuple(self.roots[root] for root in sorted(found))
 
     def has(self, root: str, release: str) -> bool:
         """Say whether a release has a root."""
-        return root in self._present(1 << self.releases.index(release))
+        return root in self._present(self.bits[release])
 
     @lru_cache(maxsize=32)  # noqa: B019 (a catalogue lives as long as the process)
     def _present(self, bit: int) -> frozenset[str]:
-        pairs = (pair for scope in self._scopes for pair in scope)
+        pairs = (pair for scope in self._shipped.scopes for pair in scope)
         return frozenset(self.roots[root] for root, mask in pairs if mask & bit)
 
     @lru_cache(maxsize=64)  # noqa: B019
     def _masks(self, roots: tuple[str, ...]) -> tuple[int, ...]:
         """Return for each scope the releases in which one of the roots has what is of that scope."""
         wanted = {number for number, root in enumerate(self.roots) if root in roots}
-        return tuple(_united(mask for root, mask in scope if root in wanted) for scope in self._scopes)
+        scopes = self._shipped.scopes
+        return tuple(_united(mask for root, mask in scope if root in wanted) for scope in scopes)
 
     def nearby(self, version: str) -> tuple[str, ...]:
         """Return the releases that a version may be: itself, else those on both sides of it."""
@@ -141,7 +161,7 @@ def _stands_for(name: str, version: str) -> bool:
     return name.count(".") == 1 and version_key(version)[1] == 0 and numbers[:2] == version_key(name)[0][:2]
 
 
-def _united(masks: Iterator[int]) -> int:
+def _united(masks: Iterable[int]) -> int:
     found = 0
     for mask in masks:
         found |= mask
@@ -162,4 +182,4 @@ def has(system: str) -> bool:
 @cache
 def load(system: str) -> Catalogue:
     """Return a system's catalogue, read once a process."""
-    return Catalogue(json.loads((_FOLDER / system / FILE).read_bytes()))
+    return Catalogue(msgspec.json.decode((_FOLDER / system / FILE).read_bytes(), type=Shipped))

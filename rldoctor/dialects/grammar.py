@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -59,7 +60,8 @@ class Grammar(Struct, frozen=True):
 
     ``abbreviated`` is the prefix of flags that may be cut short, None where none may. ``settings`` are those
     that are looked at, ``base`` those of a config file below the command, whose keys are ``further`` ones
-    where they add to the catalogue's. ``present`` are the only keys that an override may name without ``+``.
+    where they add to the catalogue's. ``present`` are the only keys that an override may name without ``+``;
+    in the sections ``unfilled`` references see what is written alone, no defaults.
     """
 
     system: str
@@ -74,6 +76,7 @@ class Grammar(Struct, frozen=True):
     exempt: re.Pattern[str] | None = None
     further: frozenset[str] = frozenset()
     present: frozenset[str] | None = None
+    unfilled: tuple[str, ...] = ()
 
     def find(self, key: str) -> Known | None:
         """Return what is known of a key, None of an unknown one; what lies in a free mapping is anything."""
@@ -130,7 +133,7 @@ def module(program: str) -> str:
 
 def _entry(known: Catalogue, release: str, program: str) -> str | None:
     """Return the roots of an entry program; of two of one ending the longest."""
-    bit, asked = 1 << known.releases.index(release), module(program)
+    bit, asked = known.bits[release], module(program)
     rows = sorted((row for row in known.entries if row[2] & bit), key=lambda row: -len(row[0]))
     for name, root, _ in rows:
         own = module(name)
@@ -158,7 +161,7 @@ def _verl(release: str, command: Command, below: Sequence[Setting]) -> Grammar |
     own = tuple(setting for setting in command.settings if setting.form in ("override", "append"))
     if _last(own, "hydra.searchpath") is not None:  # another package's configurations
         return None
-    further = _with_above(setting.key for setting in below)
+    further = with_above(setting.key for setting in below)
     roots, name = _variant(known, release, root, own)
     part = Part(known, release, roots)
     return Grammar("verl", name, (part,), "hydra", "refused", own, exempt=_HYDRA, further=further)
@@ -193,7 +196,7 @@ def _verl_root(
     return next((name for name in beside if known.has(name, release)), None)
 
 
-def _with_above(keys: Iterable[str]) -> frozenset[str]:
+def with_above(keys: Iterable[str]) -> frozenset[str]:
     """Return dotted keys with the sections that they stand in."""
     found = set(keys)
     for key in tuple(found):
@@ -270,7 +273,16 @@ def _chatlearn(release: str, command: Command, below: Sequence[Setting]) -> Gram
     roots = (root,) if root in known.roots and chosen is not None else known.roots
     name = f"GrpoConfig, {root.partition('+')[2]}" if len(roots) == 1 else "GrpoConfig"
     part = Part(known, release, tuple(roots))
-    return Grammar("chatlearn", name, (part,), "structured", "refused", own, tuple(below))
+    return Grammar(
+        "chatlearn",
+        name,
+        (part,),
+        "structured",
+        "refused",
+        own,
+        tuple(below),
+        unfilled=("models.policy_trainer", "models.ref_policy"),
+    )
 
 
 def _areal(release: str, command: Command, below: Sequence[Setting]) -> Grammar | None:
@@ -280,9 +292,10 @@ def _areal(release: str, command: Command, below: Sequence[Setting]) -> Grammar 
     roots = [root for root in known.roots if known.has(root, release)]
     if not roots or not every:
         return None
-    parts = [Part(known, release, (root,)) for root in roots]
-    fewest = min(parts, key=lambda part: (sum(part.find(key) is None for key in every), _rank(part.roots[0])))
-    present = _with_above(setting.key for setting in below) if below else None
+    number = known.releases.index(release)
+    best = min(roots, key=lambda root: (_lacking(tuple(every), root)[number], _rank(root)))
+    fewest = Part(known, release, (best,))
+    present = with_above(setting.key for setting in below) if below else None
     return Grammar(
         "areal",
         fewest.roots[0],
@@ -295,6 +308,11 @@ def _areal(release: str, command: Command, below: Sequence[Setting]) -> Grammar 
         exempt=_HYDRA,
         present=present,
     )
+
+
+@lru_cache(maxsize=32)
+def _lacking(keys: tuple[str, ...], root: str) -> tuple[int, ...]:
+    return catalogue.load("areal").lacking(keys, root)
 
 
 def _rank(root: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,8 @@ from rldoctor.types import Command, Setting
 UPWARDS: Final = 4
 MOST_BYTES: Final = 200_000
 PACKAGES: Final = {"megatron": "megatron_core"}
-_REQUIRED: Final = ("requirements*.txt", "pyproject.toml", "environment.y*ml", "uv.lock")
+MOST_FILES: Final = 8
+_REQUIRED: Final = re.compile(r"requirements.*\.txt|pyproject\.toml|environment\.ya?ml|uv\.lock")
 _OWN: Final = {
     "verl": ("verl/version/version", r"\s*(?P<version>\d[\w.]*)"),
     "areal": ("pyproject.toml", r'(?s).*?\nname = "areal"\n.*?\nversion = "(?P<version>[\w.]+)"'),
@@ -111,8 +113,9 @@ def installed(system: str) -> tuple[str, str] | None:
     mark = f"{PACKAGES.get(system, system)}-"
     for folder in sys.path:
         if folder.endswith(("site-packages", "dist-packages")):
-            for path in Path(folder).glob(f"{mark}[0-9]*.dist-info"):
-                return path.name.removeprefix(mark).removesuffix(".dist-info"), "installed"
+            for name in _names(folder):
+                if name.startswith(mark) and name.endswith(".dist-info"):
+                    return name.removeprefix(mark).removesuffix(".dist-info"), "installed"
     return None
 
 
@@ -143,12 +146,19 @@ def _own_checkout(system: str, place: Path) -> tuple[str, str] | None:
 def _required(system: str, place: Path) -> tuple[str, str] | None:
     name = PACKAGES.get(system, system).replace("_", "[-_]")
     pattern = re.compile(rf"(?m)^[\s\"'-]*{name}(?:\[[\w,-]*\])?\s*==\s*v?(?P<version>\d[\w.]*)")
-    for glob in _REQUIRED:
-        for path in sorted(place.glob(glob))[:8]:
-            found = pattern.search(_text(path))
-            if found is not None:
-                return found["version"], f"{path}"
+    for file in sorted(each for each in _names(str(place)) if _REQUIRED.fullmatch(each))[:MOST_FILES]:
+        found = pattern.search(_text(place / file))
+        if found is not None:
+            return found["version"], f"{place / file}"
     return None
+
+
+@lru_cache(maxsize=512)
+def _names(folder: str) -> tuple[str, ...]:
+    """Return the names in a folder; none where it cannot be read."""
+    with suppress(OSError):
+        return tuple(path.name for path in Path(folder).iterdir())
+    return ()
 
 
 @lru_cache(maxsize=256)

@@ -22,7 +22,9 @@ KINDS: Final = (
     "wrong_type",
     "unknown_choice",
     "duplicate_key",
+    "missing_reference",
 )
+_REFERENCE: Final = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)+)\}")
 _TWICE: Final = re.compile(r"(?P<key>.+) stands at (?P<line>\d+):\d+ already")
 _SWITCHES: Final = ("flag", "list", "any")
 
@@ -82,6 +84,7 @@ class _Reading:
         for setting in {s.key: s for s in (*self.grammar.base, *self.grammar.settings)}.values():
             if not self.grammar.is_exempt(setting.key):
                 yield from self._of(setting)
+        yield from self._references()
 
     def _of(self, setting: Setting) -> Iterator[Event]:
         known = self._known(setting.key)
@@ -208,7 +211,7 @@ class _Reading:
 
     def _always(self, key: str) -> bool:
         mask = self.catalogue.mask(key, self.catalogue.roots)
-        return mask == (1 << len(self.catalogue.releases)) - 1
+        return mask == sum(self.catalogue.bits.values())
 
     def _misvalued(self, setting: Setting, known: Known) -> Iterator[Event]:
         """Yield a value of another release, of another type, or that is none of the choices."""
@@ -282,6 +285,23 @@ class _Reading:
                 yield Event(
                     "duplicate_key", fields | {"differs": True, "consequence": "refused"}, lines=(line,)
                 )
+
+    def _references(self) -> Iterator[Event]:
+        """Yield values that refer to a key which nothing sets and nothing gives a default."""
+        effective = {setting.key: setting for setting in (*self.grammar.base, *self.grammar.settings)}
+        if self.grammar.manner != "structured" or (self.grammar.unfilled and not self.launch.command.program):
+            return  # a template alone waits for a command's words
+        written = grammar.with_above(effective)
+        for setting in effective.values():
+            names = _REFERENCE.findall(self._text(setting)) if setting.state == "unknown" else ()
+            for name in names:
+                if name not in written and not self._has_default(name):
+                    yield self._event("missing_reference", setting, missing=name, consequence="refused")
+
+    def _has_default(self, key: str) -> bool:
+        """Say whether a structured configuration gives a key a value where no file does."""
+        loose = any(key.startswith(f"{section}.") for section in self.grammar.unfilled)
+        return not loose and self._known(key) is not None
 
     def _event(self, kind: str, setting: Setting, **about: Any) -> Event:
         place = setting.place or setting.defined_at
