@@ -98,7 +98,8 @@ GENERAL: Final = _table(
         (r"_validate|evaluate", "eval"),
         (r"/vllm/|/sglang/|^vllm|^sglang", "rollout"),
         (
-            r"/deepspeed/|/fsdp|megatron/core/(?:pipeline|transformer|models|tensor|distributed|optimizer)",
+            r"/deepspeed/|/fsdp|megatron/core/(?:pipeline|transformer|models|tensor|distributed|optimizer)"
+            r"|transformers/models/",
             "train",
         ),
     ]
