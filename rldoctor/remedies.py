@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -164,8 +165,10 @@ def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
         for setting in _named(key, facts, plan.at):
             yield from sources.replace(document, setting, value) if sources.can_edit(setting) else ()
     for key in plan.drop:
-        for setting in _named(key, facts, plan.at):
+        named = list(_named(key, facts, plan.at))
+        for setting in named:
             yield from sources.delete(document, setting)
+        yield from _section(key, facts) if not named else ()
 
 
 def _edit(name: str, value: Any, facts: Facts, keys: Sequence[str]) -> tuple[Edit, ...]:
@@ -231,6 +234,24 @@ def _renaming(old: str, new: str, facts: Facts, at: int | None) -> Iterator[Edit
         elif setting.form == "yaml" and place.file == document.path and command is not None:
             yield from sources.delete(document, setting)  # it belongs into another section
             yield from sources.insert(document, command, new, setting.value, "yaml")
+
+
+def _section(key: str, facts: Facts) -> Iterator[Edit]:
+    """Yield the edit that takes a whole section out of a YAML file: its own line to its last setting."""
+    command, document = facts.start.command, facts.document
+    inside = [s for s in (command.settings if command else ()) if s.form == "yaml" and s.place]
+    places = [s.place for s in inside if s.key.startswith(f"{key}.") and s.place is not None]
+    if not places or document is None:
+        return
+    first, last, data = places[0], places[-1], document.files[places[0].file]
+    name = re.escape(key.rpartition(".")[2].encode())
+    headers = list(re.finditer(rb"(?m)^[ \t]*" + name + rb"[ \t]*:[^\S\n]*(#.*)?\n", data[: first.start]))
+    if not headers or last.file != first.file:
+        return
+    start, found = headers[-1].start(), data.find(b"\n", last.end)
+    end = len(data) if found < 0 else found + 1
+    line = data.count(b"\n", 0, start) + 1
+    yield Edit(first.file, line, start, end, "delete", data[start:end].decode(), "")
 
 
 def _named(key: str, facts: Facts, at: int | None) -> Iterator[Setting]:

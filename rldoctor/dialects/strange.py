@@ -76,6 +76,7 @@ class _Reading:
         self.launch, self.release, self.grammar, self.every = launch, release, own, every
         self.catalogue = catalogue.load(launch.system)
         self.given = {setting.key for setting in own.settings}
+        self.told: set[str] = set()
 
     def events(self) -> Iterator[Event]:
         """Yield what is strange, in the order of the file."""
@@ -114,7 +115,11 @@ class _Reading:
         return present is None or setting.form != "override" or setting.key in present
 
     def _unknown(self, setting: Setting) -> Iterator[Event]:
-        key = setting.key
+        key = self._whole(setting)
+        if key in self.told:
+            return
+        if key != setting.key:
+            self.told.add(key)
         if key in self._nearby or any(key.startswith(f"{each}.") for each in self._nearby):
             return
         row = suggest.renamed(key, self.catalogue.renames)
@@ -140,7 +145,16 @@ class _Reading:
             elsewhere=self._elsewhere(key),
             consequence=fate,
             certain=self.launch.sure or not (since or until),
+            **({"key": key, "written": key, "value": None} if key != setting.key else {}),
         )
+
+    def _whole(self, setting: Setting) -> str:
+        """Return the key of a setting of YAML, or the section around it that is unknown as a whole."""
+        if setting.form != "yaml":
+            return setting.key
+        parts = setting.key.split(".")
+        above = (".".join(parts[:end]) for end in range(1, len(parts)))
+        return next((name for name in above if self._known(name) is None), setting.key)
 
     def _fate(self, key: str, kind: str, near: suggest.Suggestion | None) -> str | None:
         """Return what becomes of an unknown key; None where it may well be a key of somebody's own."""

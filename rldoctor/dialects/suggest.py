@@ -28,6 +28,8 @@ def renamed(key: str, renames: Iterable[Rename]) -> Rename | None:
     for row in rows:
         if row.old == key:
             return row
+        if row.old == f"{key}.*":
+            return Rename(key, tuple(name.removesuffix(".*") for name in row.new), why=row.why)
     for row in rows:
         if row.old.endswith(".*") and key.startswith(row.old[:-1]):
             rest = key[len(row.old) - 1 :]
