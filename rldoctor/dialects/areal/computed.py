@@ -95,14 +95,23 @@ def _batches(facts: FactTable) -> Iterator[Fact]:
         yield derived("batch.dynamic", packed, ("batch.max_tokens_per_gpu",), role)
     budget = facts.get("batch.max_tokens_per_gpu")
     yield derived("batch.logprob_dynamic", facts.get("batch.dynamic"), ("batch.max_tokens_per_gpu",))
-    # utils/dataloader.py: "batch size must be divisible by world_size", that of the data parallel ranks
-    split = (facts.get(f"train.{size}") for size in ("tp", "pp", "cp", "ulysses_sp"))
-    ranks = quotient(facts.get("train.gpus"), *(1 if size is None else size for size in split))
-    yield derived("batch.prompt_divisor", ranks, ("train.gpus", "train.tp", "train.pp", "train.cp"))
+    yield from _loader(facts)
     yield derived("batch.max_tokens_logprob", budget, ("batch.max_tokens_per_gpu",))
     yield derived("batch.remove_padding", True, text="AReaL always packs")
     # loss_weight_fn counts the answer tokens of the whole step
     yield derived("batch.loss_global_norm", True, text="the loss is normalised over the step")
+
+
+def _loader(facts: FactTable) -> Iterator[Fact]:
+    """utils/dataloader.py: "batch size must be divisible by world_size", that of the data parallel ranks.
+
+    A scheduler makes one controller load all prompts; without one the launcher starts a loader a rank.
+    """
+    if facts.raw("scheduler.type") in ("local", "ray", "slurm"):
+        return
+    split = (facts.get(f"train.{size}") for size in ("tp", "pp", "cp", "ulysses_sp"))
+    ranks = quotient(facts.get("train.gpus"), *(1 if size is None else size for size in split))
+    yield derived("batch.prompt_divisor", ranks, ("train.gpus", "train.tp", "train.pp", "train.cp"))
 
 
 def _lengths(facts: FactTable) -> Iterator[Fact]:
@@ -172,6 +181,8 @@ def _megatron(facts: FactTable) -> Iterator[Fact]:
     yield derived("train.sequence_parallel", on, ("train.tp",))
     yield derived("ckpt.format", "torch_dist", text="recover checkpoints")
     yield derived("ckpt.bridge", True, text="actor.megatron.bridge_type")
+    # engine/megatron_utils/pipeline_parallel.py:configure_pipeline_layer_splits
+    yield derived("train.stage_layout", "own", text="AReaL lays the stages out by itself")
     if stages == 1:
         yield derived("train.vpp", None, text="one virtual stage is none")
     if facts.get("mem.recompute") == "full":
