@@ -124,6 +124,8 @@ def assignment(row: Row, value: Any, form: str) -> str:
         return f"export {row.key}={say(value)}"
     if value is False and row.type == "flag":
         return f"leave {row.key} out"
+    if row.type == "bool" and row.key.startswith("-") and isinstance(value, bool):
+        return f"{row.key} {value}"
     return pair(row.key, value, yaml=form == "yaml")
 
 
