@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -84,7 +85,7 @@ def _told(text: str) -> Measured:
         tokens = int(words["tokens"]) if "tokens" in words else None
     except (KeyError, ValueError) as error:
         raise RLDoctorError(f"{text}: no peak", hint="allocated=…, reserved=… or device=… in GiB") from error
-    if size <= 0 or (tokens is not None and tokens <= 0):
+    if not 0 < size < math.inf or (tokens is not None and tokens <= 0):
         raise RLDoctorError(f"{text}: a peak and its tokens are above 0")
     return Measured(target or "reserved", size * GIB, tokens)
 

@@ -68,11 +68,7 @@ def of_facts(world: Facts, ask: Ask) -> dict[str, Any]:
     """Return the estimate of one run's facts as plain values."""
     size = sized(world)
     if size.setup is None:
-        raise RLDoctorError(
-            f"memory cannot be estimated: {' and '.join(size.lacks)} is not known",
-            file=world.document.path if world.document else None,
-            hint=" ".join(f"--set {name}=…" for name in size.lacks),
-        )
+        raise _refused(size, world.document.path if world.document else None)
     setup, calibration = measured.calibrated(size.setup, ask.peaks)
     stages = range(setup.parallel.pp) if ask.all_ranks else (fullest(setup),)
     rows = [described.phase(setup, phase) for stage in stages for phase in phases(setup, stage)]
@@ -94,14 +90,22 @@ def of_facts(world: Facts, ask: Ask) -> dict[str, Any]:
     }
 
 
+def _refused(size: Sized, file: str | None) -> RLDoctorError:
+    """Return why there is no number: what is wrong, or what nobody told."""
+    if size.wrong:
+        return RLDoctorError(f"no run can be like this: {'; '.join(size.wrong)}", file=file)
+    verb = "are" if len(size.lacks) > 1 else "is"
+    hint = " ".join(f"--set {name}=…" for name in size.lacks)
+    message = f"memory cannot be estimated: {' and '.join(size.lacks)} {verb} not known"
+    return RLDoctorError(message, file=file, hint=hint)
+
+
 def _what_if(world: Facts, setup: Setup, text: str) -> dict[str, Any]:
     """Return the phases as they would be with another value."""
     name, value = solving.pair(text)
     other = sized(world.changed({name: value}))
     if other.setup is None:
-        raise RLDoctorError(
-            f"--what-if {text}: memory can then not be estimated", hint=", ".join(other.lacks)
-        )
+        raise _refused(other, f"--what-if {text}")
     changed = replace(other.setup, free=setup.free)
     rows = [described.phase(changed, phase) for phase in phases(changed, fullest(changed))]
     return {"concept": name, "value": value, "phases": rows, "fits": described.verdict(rows)}

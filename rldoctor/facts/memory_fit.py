@@ -11,7 +11,7 @@ from rldoctor.facts.walk import Facts
 from rldoctor.memory.interval import around
 from rldoctor.memory.layout import GIB, Batch, Setup
 from rldoctor.memory.phases import NAMES, Phase, fullest, phases
-from rldoctor.types import UNKNOWN
+from rldoctor.types import UNKNOWN, Role
 
 TOKEN_STEPS: Final = ((16384, 1024), (2048, 256), (0, 16))
 """Token budgets are given in round numbers: from so many tokens on, multiples of so many."""
@@ -109,18 +109,21 @@ def with_value(setup: Setup, concept: str, value: float) -> Setup:
 
 
 def room_of(setup: Setup, names: tuple[str, ...] = ()) -> float:
-    """Return the bytes that the worst phase leaves free at its interval's upper end; below 0: too full."""
+    """Return the bytes that the worst phase leaves free at its interval's upper end; below 0: too full.
+
+    With ``names`` the policy's phases of these names alone count.
+    """
     if setup.gpu_gib is None:
         return 0.0
     room = setup.gpu_gib * GIB
-    rows = phases(setup, fullest(setup), names or NAMES)
+    rows = [row for row in phases(setup, fullest(setup), names or NAMES) if not names or row.role == "policy"]
     return min((room - around(setup, row, "device").high for row in rows), default=room)
 
 
-def worst(setup: Setup, name: str) -> Phase | None:
-    """Return the fullest row of a phase on the fullest rank, None where the run has no such phase."""
+def worst(setup: Setup, name: str, role: Role) -> Phase | None:
+    """Return a role's phase on the fullest rank, None where the run has no such phase."""
     rows = phases(setup, fullest(setup), (name,))
-    return max(rows, key=lambda row: row.device, default=None)
+    return max((row for row in rows if row.role == role), key=lambda row: row.device, default=None)
 
 
 def largest_that_fits(setup: Setup, concept: str, least: float = 0.0) -> Any:

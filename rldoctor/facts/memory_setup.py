@@ -8,6 +8,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from rldoctor.facts import memory_checks
 from rldoctor.facts.heads import head_of
 from rldoctor.facts.memory_shape import shape_of
 from rldoctor.facts.walk import Facts
@@ -63,15 +64,22 @@ class Reader(Struct):
 
 
 class Sized(Struct, frozen=True):
-    """A setup, or what it lacks: ``lacks`` stops an estimate, ``unknown`` only leaves parts out."""
+    """A setup, or what it lacks.
+
+    ``lacks`` stops an estimate, ``unknown`` only leaves parts out, ``wrong`` is what no run can have.
+    """
 
     setup: Setup | None
     lacks: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
 
 
 def sized(facts: Facts) -> Sized:
     """Return the setup of a run as far as its facts go."""
+    wrong = tuple(memory_checks.sizes(facts))
+    if wrong:
+        return Sized(None, wrong=wrong)
     reader = Reader(facts)
     shape = shape_of(facts, "policy")
     lacks = [] if shape is not None else ["model.path"]
@@ -83,6 +91,9 @@ def sized(facts: Facts) -> Sized:
     if shape is None or "train.world_size" in lacks:
         return Sized(None, tuple(dict.fromkeys(lacks)), tuple(reader.missing))
     setup = _setup(reader, shape, batch)
+    wrong = tuple(memory_checks.layout(setup))
+    if wrong:
+        return Sized(None, wrong=wrong)
     return Sized(setup, tuple(dict.fromkeys(lacks)), tuple(reader.missing))
 
 

@@ -51,7 +51,7 @@ def _phase(ask: Ask) -> tuple[Setup, Phase] | None:
     setup = _setup(ask.facts)
     if setup is None or not ask.args or not isinstance(ask.args[0], str):
         return None
-    found = worst(setup, ask.args[0])
+    found = worst(setup, ask.args[0], ask.role)
     return None if found is None else (setup, found)
 
 

@@ -1,0 +1,112 @@
+"""Sizes of remedies where the GPU is known: what the memory model says fits."""
+
+from typing import Any
+
+import pytest
+
+from rldoctor import expr
+from rldoctor.facts import ToldFacts, sizing, walk
+from rldoctor.facts.memory_fit import acting, largest_that_fits, room_of, with_value
+from rldoctor.facts.memory_setup import sized
+from rldoctor.facts.walk import Facts
+from rldoctor.sources import read_text
+from rldoctor.types import UNKNOWN
+
+ACTOR = "actor_rollout_ref.actor."
+VERL = (
+    "python3 -m verl.trainer.main_ppo algorithm.adv_estimator=grpo trainer.n_gpus_per_node=8 "
+    "actor_rollout_ref.model.path=Qwen/Qwen3-8B "
+    "data.max_prompt_length=1024 data.max_response_length=7168 data.train_batch_size=512 "
+    f"actor_rollout_ref.rollout.n=8 actor_rollout_ref.rollout.name=vllm {ACTOR}ppo_mini_batch_size=256 "
+)
+DYNAMIC = f"{ACTOR}use_dynamic_bsz=True {ACTOR}ppo_max_token_len_per_gpu=98304 "
+LOGPROB = "actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu=16384 "
+GPU = {"cluster.gpu_memory_gib": "79.1"}
+
+
+def facts(words: str, **told: str) -> Facts:
+    (found, *_) = walk(read_text(words + "\n", "run.sh", "shell"), ToldFacts(set=told))
+    return found
+
+
+def size(words: str, call: str, **told: str) -> Any:
+    _, name, args, keywords = expr.compile(call)
+    return sizing.call(name, facts(words, **told), args, keywords)
+
+
+def test_a_token_budget_is_the_largest_that_fits() -> None:
+    found = size(VERL + DYNAMIC + LOGPROB, "lower_tokens(batch.max_tokens_per_gpu)", **GPU)
+    assert 8192 < found < 98304
+    assert found % 1024 == 0
+    setup = sized(facts(VERL + DYNAMIC + LOGPROB, **GPU)).setup
+    assert setup is not None
+    assert room_of(with_value(setup, "batch.max_tokens_per_gpu", found), ("train",)) >= 0
+    assert room_of(with_value(setup, "batch.max_tokens_per_gpu", found + 1024), ("train",)) < 0
+
+
+def test_without_a_gpus_size_a_budget_is_what_it_was() -> None:
+    words = VERL + DYNAMIC + LOGPROB
+    assert size(words, "lower_tokens(batch.max_tokens_per_gpu)") == 98304 // 2
+
+
+def test_a_budget_that_the_model_holds_for_good_is_halved_all_the_same() -> None:
+    words = VERL + DYNAMIC.replace("98304", "16384") + LOGPROB
+    assert size(words, "lower_tokens(batch.max_tokens_per_gpu)", **GPU) == 8192
+
+
+def test_a_budget_never_falls_below_the_longest_sample() -> None:
+    words = VERL + DYNAMIC + LOGPROB
+    assert size(words, "lower_tokens(batch.max_tokens_per_gpu)", **{"cluster.gpu_memory_gib": "24"}) == 8192
+
+
+def test_log_probabilities_that_follow_the_budget_count() -> None:
+    alone, following = (facts(VERL + DYNAMIC + extra, **GPU) for extra in (LOGPROB, ""))
+    found = []
+    for each in (alone, following):
+        setup = sized(each).setup
+        assert setup is not None
+        found.append(largest_that_fits(setup, acting(each, "batch.max_tokens_per_gpu", setup)))
+    assert found[1] < found[0]
+
+
+def test_a_micro_batch_fits_and_divides_the_samples_of_a_rank() -> None:
+    words = VERL + f"{ACTOR}ppo_micro_batch_size_per_gpu=32 "
+    found = size(words, "lower_micro()", **GPU)
+    assert 256 * 8 // 8 % found == 0
+    assert 1 < found < 16
+    assert size(words, "lower_micro()") == 16
+    assert size(VERL + f"{ACTOR}ppo_micro_batch_size_per_gpu=1 ", "lower_micro()", **GPU) is None
+
+
+def test_a_share_of_memory_is_what_the_trainers_states_leave() -> None:
+    words = VERL.replace("Qwen3-8B", "Qwen3-32B") + DYNAMIC
+    words += "actor_rollout_ref.rollout.gpu_memory_utilization=0.9 "
+    call = "lower_fraction(rollout.mem_fraction, step=0.1, floor=0.1)"
+    assert size(words, call) == 0.8
+    assert size(words, call, **GPU) < 0.6
+
+
+def test_a_phase_that_does_not_fit_is_told_with_its_arithmetic() -> None:
+    words = VERL + DYNAMIC + LOGPROB
+    over = size(words, "over_gib('train')", **GPU)
+    assert over > 1
+    line = size(words, "memory_line('train')", **GPU)
+    assert "logits" in line
+    assert line.endswith("of 79.1 GiB")
+    terms = [float(part.split()[-2]) for part in line.split(" = ")[0].split(" + ")]
+    assert sum(terms) == pytest.approx(float(line.split(" = ")[1].split()[0]), abs=0.4)
+
+
+@pytest.mark.parametrize("call", ["over_gib('train')", "memory_line('train')", "over_gib('rollout')"])
+def test_nothing_is_said_where_the_gpu_is_not_known(call: str) -> None:
+    assert size(VERL + DYNAMIC, call) is UNKNOWN
+
+
+def test_a_phase_that_fits_is_not_over() -> None:
+    words = VERL + DYNAMIC.replace("98304", "16384") + LOGPROB
+    assert size(words, "over_gib('train')", **GPU) == 0
+    assert size(words, "over_gib('no such phase')", **GPU) is UNKNOWN
+
+
+def test_an_impossible_layout_is_not_judged() -> None:
+    assert size(VERL + DYNAMIC, "over_gib('train')", **GPU, **{"train.ulysses_sp": "5"}) is UNKNOWN
