@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from rldoctor import dialects, sources
+from rldoctor.dialects import catalogue, release
+from rldoctor.types import Command
+
+
+def command(text: str) -> Command:
+    return sources.read_text(text, "x.sh", "command").worlds[0][-1]
+
+
+def used(text: str, folder: Path | None = None) -> release.InUse:
+    path = str(folder / "run.sh") if folder is not None else None
+    return release.in_use(dialects.load("verl"), command(text), (), path)
+
+
+PLAIN = "python3 -m verl.trainer.main_ppo trainer.nnodes=1"
+
+
+def test_the_newest_release_of_those_that_know_all_keys() -> None:
+    found = used(PLAIN)
+    assert (found.version, found.sure) == ("0.9", False)
+    assert found.assumes == ("verl 0.9 (newest that the keys seen allow)",)
+
+
+def test_keys_tell_an_older_release() -> None:
+    text = (
+        "python3 -m verl.trainer.main_ppo trainer.nnodes=1 actor_rollout_ref.rollout.use_fire_sampling=False"
+    )
+    assert used(text).version == "0.4"
+
+
+def test_a_commit_after_the_newest_release_needs_a_key_of_its_own() -> None:
+    known = catalogue.load("verl")
+    root = ("verl/trainer/config/ppo_trainer",)
+    fresh = [key for key in known.keys("0.10.dev", root) if known.releases_of(key) == ("0.10.dev",)]
+    assert used(f"{PLAIN} {fresh[0]}=1").version == "0.10.dev"
+
+
+def test_a_requirement_beside_the_file_or_above_it_counts(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("torch\nverl[vllm]==0.6.1\n")
+    (tmp_path / "jobs").mkdir()
+    found = used(PLAIN, tmp_path / "jobs")
+    assert (found.version, found.sure) == ("0.6.1", True)
+    assert "requirements.txt" in found.assumes[0]
+
+
+def test_a_checkout_says_its_own_version(tmp_path: Path) -> None:
+    (tmp_path / "verl" / "version").mkdir(parents=True)
+    (tmp_path / "verl" / "version" / "version").write_text("0.8.0.dev\n")
+    assert used(PLAIN, tmp_path).version == "0.8.0.dev"
+
+
+def test_the_search_ends_at_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("verl==0.6.1\n")
+    (tmp_path / "mine" / ".git").mkdir(parents=True)
+    assert used(PLAIN, tmp_path / "mine").version == "0.9"
+
+
+def test_an_installed_package_tells_by_its_metadata_folder(tmp_path: Path, monkeypatch) -> None:
+    packages = tmp_path / "site-packages"
+    (packages / "verl-0.7.1.dist-info").mkdir(parents=True)
+    monkeypatch.setattr(release.sys, "path", [str(packages)])
+    release.installed.cache_clear()
+    try:
+        assert used(PLAIN).version == "0.7.1"
+    finally:
+        release.installed.cache_clear()

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from rldoctor import check
+from rldoctor.dialects import suggest
+from rldoctor.facts import ToldFacts
+from rldoctor.types import Finding
+
+RULES = ("unknown-key", "renamed-key", "removed-key", "wrong-type-of-key", "unknown-choice", "duplicate-key")
+
+
+def found(path: Path, **versions: str) -> dict[str, Finding]:
+    report = check.check([str(path)], ToldFacts(versions=versions)).report
+    return {finding.id: finding for finding in report.findings if finding.rule in RULES}
+
+
+def script(folder: Path, text: str) -> Path:
+    path = folder / "run.sh"
+    path.write_text(text)
+    return path
+
+
+MEGATRON = "torchrun --nproc_per_node 8 {} --num-layers 32 --mine 1 --tensor-model-parallel-size 2\n"
+
+
+def test_flags_that_the_entry_script_adds_are_known(tmp_path: Path) -> None:
+    path = script(tmp_path, MEGATRON.format("pretrain_gpt.py"))
+    assert "unknown-key:--mine" in found(path)
+    (tmp_path / "pretrain_gpt.py").write_text(
+        "from extra import add_extra\npretrain(extra_args_provider=add_extra)\n"
+    )
+    (tmp_path / "extra.py").write_text(
+        "def add_extra(parser):\n    parser.add_argument('--mine', type=int)\n"
+    )
+    assert "unknown-key:--mine" not in found(path)
+
+
+def test_a_program_that_nobody_knows_is_only_asked_about_slips(tmp_path: Path) -> None:
+    path = script(tmp_path, MEGATRON.format("my_pretrain_thing.py"))
+    assert found(path) == {}
+
+
+AREAL = """\
+experiment_name: a
+trial_name: b
+judge:
+  url: http://127.0.0.1
+actor:
+  backend: "fsdp:d4"
+  path: /models/q
+rollout:
+  backend: "sglang:d4"
+gconfig:
+  n_samples: 8
+"""
+
+
+def test_fields_of_a_subclass_beside_the_file_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "grpo.yaml"
+    path.write_text(AREAL)
+    assert found(path)["unknown-key:judge"].severity == "hint"
+    (tmp_path / "train.py").write_text(
+        "@dataclass\nclass Judge:\n    url: str = ''\n\n"
+        "@dataclass\nclass Mine(GRPOConfig):\n    judge: Judge = field(default_factory=Judge)\n"
+    )
+    assert found(path) == {}
+
+
+def test_own_configuration_over_one_of_verl_adds_keys(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "mine.yaml").write_text(
+        "hydra:\n  searchpath:\n    - file://verl/trainer/config\ndefaults:\n  - ppo_trainer\n  - _self_\n"
+        "tools:\n  limit: 3\n"
+    )
+    path = script(
+        tmp_path,
+        "python3 -m verl.trainer.main_ppo --config-path=$PWD/config --config-name=mine \\\n"
+        "    tools.limit=4 trainer.nnodes=1 trainer.n_gpus_per_nod=8\n",
+    )
+    assert list(found(path)) == ["unknown-key:trainer.n_gpus_per_nod"]
+
+
+def test_a_configuration_of_another_package_is_nobodys_to_judge(tmp_path: Path) -> None:
+    path = script(
+        tmp_path,
+        "python3 -m verl.trainer.main_ppo actor@actor_rollout_ref.actor=theirs_actor \\\n"
+        "    actor_rollout_ref.actor.engine.tp=2 'hydra.searchpath=[pkg://theirs.config]'\n",
+    )
+    assert found(path) == {}
+
+
+def test_other_entry_points_have_other_configurations(tmp_path: Path) -> None:
+    words = "async_training.staleness_threshold=0.1 trainer.nnodes=1\n"
+    other = script(tmp_path, f"python3 -m verl.experimental.fully_async_policy.fully_async_main {words}")
+    assert found(other) == {}
+    plain = script(tmp_path, f"python3 -m verl.trainer.main_ppo {words}")
+    assert list(found(plain)) == ["unknown-key:async_training.staleness_threshold"]
+
+
+def test_a_value_that_hangs_on_a_variable_is_left_alone(tmp_path: Path) -> None:
+    path = script(tmp_path, "torchrun pretrain_gpt.py --num-layers $LAYERS --train-iters ${ITERS}\n")
+    assert found(path) == {}
+
+
+def test_each_key_is_a_finding_of_its_own(tmp_path: Path) -> None:
+    path = script(
+        tmp_path, "torchrun pretrain_gpt.py --num-layer 2 --hidden-siz 8 --tensor-model-parallel-size 1\n"
+    )
+    assert set(found(path)) == {"unknown-key:--num-layer", "unknown-key:--hidden-siz"}
+
+
+def test_a_told_release_leaves_no_doubt(tmp_path: Path) -> None:
+    path = script(tmp_path, "torchrun pretrain_gpt.py --num-layers 2 --use-custom-fsdp\n")
+    assert found(path)["renamed-key:--use-custom-fsdp"].severity == "hint"
+    told = found(path, megatron="0.18")["renamed-key:--use-custom-fsdp"]
+    assert (told.severity, told.confidence) == ("error", "certain")
+
+
+KNOWN = ["actor.optim.lr", "actor.use_kl_loss", "critic.optim.lr", "critic.model.path", "--micro-batch-size"]
+
+
+def test_letters_before_ends_before_likeness() -> None:
+    typo = suggest.nearest("actor.use_kl_lost", KNOWN)
+    assert typo == suggest.Suggestion("actor.use_kl_loss", True)
+    assert suggest.nearest("actor.use-kl-loss", KNOWN) == suggest.Suggestion("actor.use_kl_loss", True)
+    assert suggest.nearest("critic.path", KNOWN) == suggest.Suggestion("critic.model.path")
+    assert suggest.nearest("trainer.my_own", KNOWN) is None
+
+
+def test_what_is_given_already_was_not_meant() -> None:
+    assert suggest.nearest("actor.use_kl_lost", KNOWN, {"actor.use_kl_loss"}) is None
+
+
+def test_swapped_letters_are_one_slip() -> None:
+    assert suggest.distance("--lr-dceay", "--lr-decay") == 1
+    assert suggest.distance("abc", "xyzw") == 3
