@@ -33,6 +33,11 @@ RAISED: Final = "/[A-Za-z](?:Error|Exception)(?:\\([A-Za-z]\\w*\\))?: /"
 AFTER_HEAD, BEFORE_RAISED, AFTER_RAISED = 150, 60, 12
 MOST_REGION_LINES: Final = 40_000
 MANY: Final = 4000
+GOES_ON: Final = re.compile(
+    r"(?i)\b(?:going on|go on|continuing|skipp(?:ed|ing)|ignor(?:ed|ing)|(?:re)?trying|retry|will retry"
+    r"|fall(?:ing)? back)\b"
+)
+GOES_ON_WITHIN: Final = 2  # lines behind an exception
 TOLERATED: Final = 3  # times that a run survived an exception, until it counts as one that ends nothing
 
 
@@ -73,7 +78,7 @@ class LogReading(Struct, frozen=True, dict=True):
         return frozenset(
             (link.line.file, link.line.number)
             for failure in self.failures
-            if survived[_kind(failure)] >= TOLERATED
+            if failure.ignored or survived[_kind(failure)] >= TOLERATED
             for link in failure.chain
         )
 
@@ -170,7 +175,21 @@ def _failures(text: Text, hits: Mapping[str, tuple[LogLine, ...]], moves: Progre
         found.extend(assemble(text.between(log, first, last)))
     found.extend(read_native(text, hits))
     found.sort(key=lambda failure: (text.index[failure.line.file], failure.line.number))
-    return tuple(replace(failure, recovered=_is_recovered(failure, moves)) for failure in found)
+    return tuple(
+        replace(
+            failure,
+            recovered=_is_recovered(failure, moves),
+            ignored=failure.ignored or _is_passed_over(failure, text),
+        )
+        for failure in found
+    )
+
+
+def _is_passed_over(failure: Failure, text: Text) -> bool:
+    """Say whether the program says right behind an exception that it goes on without."""
+    last = max(failure.chain, key=lambda link: link.line.number).line
+    behind = text.between(text.index[last.file], last.number + 1, last.number + GOES_ON_WITHIN)
+    return any(GOES_ON.search(line.text) for line in behind if line.who == last.who)
 
 
 def _is_recovered(failure: Failure, moves: Progress) -> bool:

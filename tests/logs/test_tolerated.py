@@ -30,3 +30,11 @@ def test_an_exception_of_every_step_is_tolerated_after_the_last_one(tmp_path: Pa
 
 def test_an_exception_that_was_survived_once_may_end_the_run(tmp_path: Path) -> None:
     assert not last_goes_on(tmp_path, step(1) + TOOL + step(2) + step(3) + TOOL)
+
+
+def test_an_exception_that_the_program_passes_over_ends_nothing(tmp_path: Path) -> None:
+    assert last_goes_on(tmp_path, TOOL + "WARNING reward: could not parse 1 answer, going on\n")
+
+
+def test_the_last_of_several_tries_is_not_passed_over(tmp_path: Path) -> None:
+    assert not last_goes_on(tmp_path, TOOL + "Retrying (1 of 1)\n" + TOOL + "giving up\n")

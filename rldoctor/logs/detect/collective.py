@@ -180,7 +180,7 @@ def _add_missing(waiting: Collection[_Waiting], seen: Seen) -> None:
         if group != "default_pg" or None in mine or any(one.line.repeated > 1 for one in members):
             continue
         missing = sorted(rank for rank in ranks if rank is not None)
-        if missing:
+        if 0 < len(missing) <= len(mine):  # else most of the group is merely not quoted
             for one in members:
                 one.fields["ranks_missing"] = missing
 
