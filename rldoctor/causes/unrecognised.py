@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 UNRECOGNISED: Final = "unrecognised"
 
+FIRST: Final = "It is the first failure that nothing else explains"
 SHOWN_FRAMES: Final = 5
 LONGEST_TITLE: Final = 300
 LONGEST_TEXT: Final = 1000
@@ -167,7 +168,7 @@ def _finding(first: Candidate) -> Finding:
         title=f"No rule knows this failure: {title}",
         severity="error",
         confidence="possible",
-        explanation=f"It is the first failure that nothing else explains. {_where(failure)}".strip(),
+        explanation=f"{FIRST}{_whose(first)}. {_where(failure)}".strip(),
         evidence=tuple(evidence),
         remedies=(Remedy(f"Search the issues of the project for: {_words(title)}", "manual"),),
         phase=first.phase,
@@ -182,6 +183,20 @@ def _further(message: str) -> Iterator[Evidence]:
     texts = [text.strip() for text in message.strip().splitlines()[1:5]]
     told = [text[:LONGEST_TEXT] for text in texts if text.strip(" =-*") and not text.endswith(":")]
     yield from (Evidence(text=text) for text in told[:2])
+
+
+def _whose(first: Candidate) -> str:
+    """Return which process failed first, as far as it is told."""
+    who = next((each for each in (*first.who, first.lines[0].who) if each != Identity()), None)
+    if who is None:
+        return ""
+    parts = (
+        f"rank {who.rank}" if who.rank is not None else None,
+        who.actor,
+        f"process {who.pid}" if who.pid is not None else None,
+        f"node {who.node}" if who.node else None,
+    )
+    return f"; {', '.join(part for part in parts if part)} failed first"
 
 
 def _where(failure: Failure | None) -> str:
@@ -206,4 +221,6 @@ def _words(title: str) -> str:
 
 
 def _quote(line: LogLine) -> Evidence:
-    return Evidence(line.text.strip()[:LONGEST_TEXT], line.file, line.number or None, None, line.who.rank, line.time)
+    return Evidence(
+        line.text.strip()[:LONGEST_TEXT], line.file, line.number or None, None, line.who.rank, line.time
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import resource
@@ -42,6 +43,7 @@ def run(work: Callable[[], Any], memory: int, name: str, seconds: float = SECOND
 def _in_child(work: Callable[[], Any], memory: int, writer: int, seconds: float) -> None:
     """Do the work and write the answer; never returns."""
     code = 1
+    faulthandler.disable()
     try:
         _limit(memory, seconds)
         try:

@@ -21,9 +21,11 @@ def entry(seq: int, op: str = "nccl:all_reduce", state: str = "completed", **how
         {"name": how.get("function", "step"), "filename": "/app/train.py", "line": 10 + seq},
     ]
     return {
-        "frames": frames, "record_id": seq, "pg_id": 0, "process_group": how.get("group", ("0", "default_pg")),
+        "frames": frames, "record_id": seq, "pg_id": 0,
+        "process_group": how.get("group", ("0", "default_pg")),
         "collective_seq_id": seq, "p2p_seq_id": 0, "op_id": seq, "profiling_name": op,
-        "time_created_ns": (1_790_000_000 + seq + how.get("later", 0)) * 10**9, "time_discovered_started_ns": None,
+        "time_created_ns": (1_790_000_000 + seq + how.get("later", 0)) * 10**9,
+        "time_discovered_started_ns": None,
         "input_sizes": [how.get("size", [4096])], "input_dtypes": [how.get("dtype", "BFloat16")],
         "output_sizes": [how.get("size", [4096])], "output_dtypes": [how.get("dtype", "BFloat16")],
         "state": state, "time_discovered_completed_ns": None, "retired": state == "completed",
