@@ -6,6 +6,7 @@ DIR holds one YAML file a point: id, kind (train, weights, kv-cache), settings, 
 what}, confidence. Settings are mapped by their names (point_setups.py), never by a point's id.
 A third of the settings, by a hash of all but the hardware, is held out: nothing was fitted on it.
 Cross-validated: the constants of rldoctor.memory.layout.Free are fitted with one family left out.
+Points whose settings leave out what memory hangs on (the number of GPUs) are shown apart.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import hashlib
 import json
 import re
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -40,11 +40,14 @@ GPUS = {
     "B200": 178.4,
 }
 UNITS = {"GiB": 1.0, "GB": 1e9 / GIB, "MiB": 1 / 1024}
+LARGE_GIB = 5.0
+GRID = ((0.0, 0.06, 0.12), (-0.04, 0.0, 0.04), (-0.02, 0.0, 0.02))
+UNSHARED = ("hardware", "note")
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A measured point with its setup; ``value`` None: the run failed."""
+    """A measured point with its setup; ``value`` (GiB) None: the run failed."""
 
     id: str
     family: str
@@ -55,25 +58,30 @@ class Point:
     setting: str
     settings: dict[str, Any]
     setup: Setup | None
+    what: str
+
+    @property
+    def seen(self) -> float:
+        """Return the measured GiB of a run that did not fail."""
+        return self.value or 1.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    shown = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shown)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--no-held-out", action="store_true", help="leave the held-out third unseen")
     parser.add_argument("--each", action="store_true", help="print every point")
     asked = parser.parse_args()
     points = [point for point in read(asked.folder) if not (asked.no_held_out and point.held_out)]
     told = [point for point in points if point.value is not None]
-    complete = [point for point in told if point.kind != "train" or not _unknown(point)]
-    print(f"{len(points)} points, {len({p.setting for p in points})} settings", file=sys.stdout)
+    complete = [point for point in told if not unknown(point)]
+    print(f"{len(points)} points, {len({point.setting for point in points})} settings")
     families(complete)
     aims(complete)
     calibrated(complete)
     failed([point for point in points if point.value is None])
-    incomplete([point for point in told if point not in complete])
+    incomplete([point for point in told if unknown(point)])
     if asked.each:
         each(told)
 
@@ -85,42 +93,39 @@ def read(folder: Path) -> Iterator[Point]:
             yield point_of(told)
 
 
+def _shared(settings: dict[str, Any], left: Iterable[str]) -> str:
+    kept = {name: value for name, value in settings.items() if name not in left}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
 def point_of(told: dict[str, Any]) -> Point:
     settings, measured = told["settings"], told["measured"]
     value, what = measured.get("value"), str(measured.get("what", ""))
-    setting = json.dumps(
-        {k: v for k, v in settings.items() if k not in ("hardware", "note")}, sort_keys=True, default=str
-    )
-    digest = hashlib.sha256(setting.encode()).hexdigest()
+    digest = hashlib.sha256(_shared(settings, UNSHARED).encode()).hexdigest()
     number = None if value is None else float(value) * UNITS.get(str(measured.get("unit")), 1.0)
-    setup = _sized(setup_of(settings)) if told["kind"] == "train" else None
-    name = str(settings.get("engine", "?")).split()[0].split("+")[0]
-    target: Target = (
-        "reserved"
-        if re.search("max_memory_reserved|max_reserved", what.replace("MEMORY_RESERVED", ""))
-        else "allocated"
-    )
+    reserved = re.search("memory_reserved|max_reserved|peak_reserved", what)
     return Point(
-        told["id"],
-        name,
-        told["kind"],
-        target,
-        number,
-        int(digest[:8], 16) % 3 == 0,
-        digest[:12],
-        settings,
-        setup,
+        id=told["id"],
+        family=str(settings.get("engine", "?")).split()[0].split("+")[0],
+        kind=told["kind"],
+        target="reserved" if reserved else "allocated",
+        value=number,
+        held_out=int(digest[:8], 16) % 3 == 0,
+        setting=digest[:12],
+        settings=settings,
+        setup=_sized(setup_of(settings)) if told["kind"] == "train" else None,
+        what=what,
     )
 
 
 def _sized(setup: Setup) -> Setup:
     text = setup.gpu.upper()
-    size = next((size for name, size in GPUS.items() if all(word in text for word in name.split())), None)
-    return replace(setup, gpu_gib=size)
+    sizes = (size for name, size in GPUS.items() if all(word in text for word in name.split()))
+    return replace(setup, gpu_gib=next(sizes, None))
 
 
-def _unknown(point: Point) -> tuple[str, ...]:
-    """Return what a point's settings do not tell: missing GPUs, or a default its note calls unverified."""
+def unknown(point: Point) -> tuple[str, ...]:
+    """Return what a point's settings do not tell: GPUs, or a default that its note calls unverified."""
     found = point.setup.unknown if point.setup else ()
     note = str(point.settings.get("note", ""))
     return (*found, "offload") if "offload" in note and "not verified" in note else found
@@ -138,35 +143,36 @@ def predicted(point: Point, free: Free | None = None) -> float:
         return phase_of(point, free).of(point.target) / GIB
     shape, rollout = shape_of(point.settings["config"]), rollout_of(point.settings)
     if point.kind == "kv-cache":
-        half = 2 if "K size" in str(point.settings.get("what", "K size")) and rollout.engine != "vllm" else 1
+        half = 2 if re.search(r"\bK size", point.what) else 1
         return engine.kv_cache(shape, rollout, float(rollout.kv_tokens or 0)).gib / half
-    if rollout.engine == "sglang":  # what the driver sees: whole segments
-        return (
-            overheads.segments(size * rollout.weight_bytes for size in engine.tensors(shape, rollout)) / GIB
-        )
+    if "cudaMemGetInfo" in point.what:  # what the driver sees: whole segments
+        sizes = (size * rollout.weight_bytes for size in engine.tensors(shape, rollout))
+        return overheads.segments(sizes) / GIB
     return engine.weights(shape, rollout).gib
 
 
 def error(point: Point, free: Free | None = None) -> float:
-    return predicted(point, free) / (point.value or 1.0) - 1
+    return predicted(point, free) / point.seen - 1
 
 
 def line(name: str, errors: Sequence[float]) -> str:
     if not errors:
-        return f"{name:42s}   0"
+        return f"{name:36s}   0"
     sizes = [abs(e) for e in errors]
-    worst = max(errors, key=abs)
     within = sum(size <= 0.10 for size in sizes) / len(sizes)
-    return (
-        f"{name:42s} {len(errors):3d}  median {100 * statistics.median(sizes):5.1f} %  worst {100 * worst:+6.1f} %"
-        f"  within 10 % {100 * within:4.0f} %  worst under {100 * min([*errors, 0.0]):+6.1f} %"
+    parts = (
+        f"{name:36s} {len(errors):3d}",
+        f"median {100 * statistics.median(sizes):5.1f} %",
+        f"worst {100 * max(errors, key=abs):+6.1f} %",
+        f"within 10 % {100 * within:4.0f} %",
+        f"worst under {100 * min([*errors, 0.0]):+6.1f} %",
     )
+    return "  ".join(parts)
 
 
 def families(points: Sequence[Point]) -> None:
     print("\nby family: all · two thirds · held-out third · cross-validated")
-    kinds = sorted({(point.family, point.kind) for point in points})
-    for family, kind in kinds:
+    for family, kind in sorted({(point.family, point.kind) for point in points}):
         own = [point for point in points if (point.family, point.kind) == (family, kind)]
         splits(f"{family} {kind}", own)
         if kind == "train":
@@ -182,127 +188,113 @@ def splits(name: str, points: Sequence[Point]) -> None:
 
 
 def fitted(points: Sequence[Point]) -> Free:
-    """Return the constants that fit points best: least median of absolute errors, on a grid."""
-    best = Free()
-    for steps in ((0.0, 0.06, 0.12), (-0.04, 0.0, 0.04), (-0.02, 0.0, 0.02)):
-        found = [
+    """Return the constants with the least mean of bounded errors, on a grid that gets finer."""
+    best = Free(layers=1.12, head=1.08, imbalance=1.0)
+    for steps in GRID:
+        tried = [
             replace(best, layers=best.layers + a, head=best.head + b, imbalance=best.imbalance + c)
             for a, b, c in product(steps, repeat=3)
         ]
-        if best == Free():
-            found += [replace(Free(), layers=1.12, head=1.08, imbalance=1.0), Free()]
-        best = min(found, key=lambda free: _loss(points, free))
+        best = min(tried, key=lambda free: _loss(points, free))
     return best
 
 
 def _loss(points: Sequence[Point], free: Free) -> float:
-    sizes = sorted(min(abs(error(point, free)), 0.3) for point in points)
-    return sum(sizes) / max(1, len(sizes))
+    return sum(min(abs(error(point, free)), 0.3) for point in points)
 
 
 def aims(points: Sequence[Point]) -> None:
     print("\nagainst the aims")
     training = [point for point in points if point.kind == "train"]
-    large = [p for p in training if p.target == "allocated" and (p.value or 0) > 5]
-    small = [p for p in training if p.target == "allocated" and (p.value or 0) <= 5]
+    allocated = [point for point in training if point.target == "allocated"]
+    large = [point for point in allocated if point.seen > LARGE_GIB]
     for name, own in (
-        ("allocated above 5 GiB", large),
-        ("reserved", [p for p in training if p.target == "reserved"]),
+        (f"allocated above {LARGE_GIB:g} GiB", large),
+        ("reserved", [point for point in training if point.target == "reserved"]),
     ):
         splits(name, own)
-        sizes = sorted(abs(error(point)) for point in own)
-        if sizes:
-            print(f"  90 % within {100 * sizes[min(len(sizes) - 1, int(0.9 * len(sizes)))]:.1f} %")
-        covered(own)
-    off = [predicted(point) - (point.value or 0) for point in small]
+        for split, part in (
+            ("two thirds", [p for p in own if not p.held_out]),
+            ("held-out third", [p for p in own if p.held_out]),
+        ):
+            covered(split, part)
+    small = [point for point in allocated if point.seen <= LARGE_GIB]
+    off = [predicted(point) - point.seen for point in small]
     if off:
-        print(
-            f"below 5 GiB: {len(off)} points, within 0.5 GiB {sum(abs(o) <= 0.5 for o in off)}, worst {max(off, key=abs):+.2f} GiB"
-        )
+        inside = sum(abs(each_off) <= 0.5 for each_off in off)
+        worst = max(off, key=abs)
+        print(f"below {LARGE_GIB:g} GiB: {len(off)} points, within 0.5 GiB {inside}, worst {worst:+.2f} GiB")
     for kind in ("weights", "kv-cache"):
         splits(kind, [point for point in points if point.kind == kind])
 
 
-def covered(points: Sequence[Point]) -> None:
-    """Say how often the stated interval holds, and how wide it is."""
+def covered(name: str, points: Sequence[Point]) -> None:
+    """Say within what nine of ten errors lie, how often the stated interval holds, and how wide it is."""
     if not points:
         return
-    found = [
-        (point, interval.around(point.setup, phase_of(point), point.target))
-        for point in points
-        if point.setup
-    ]
-    inside = sum(each.low <= (point.value or 0) * GIB <= each.high for point, each in found)
+    sizes = sorted(abs(error(point)) for point in points)
+    tenth = sizes[min(len(sizes) - 1, int(0.9 * len(sizes)))]
+    found = [(p, interval.around(p.setup, phase_of(p), p.target)) for p in points if p.setup]
+    inside = sum(each.low <= point.seen * GIB <= each.high for point, each in found) / len(found)
     halves = sorted(each.half for _, each in found)
     print(
-        f"  stated 90 % interval holds in {100 * inside / len(found):.0f} %; half-width median {100 * statistics.median(halves):.1f} %, widest {100 * halves[-1]:.1f} %"
+        f"  {name}: 90 % within {100 * tenth:.1f} %; stated interval holds in {100 * inside:.0f} %,"
+        f" half-width median {100 * statistics.median(halves):.1f} %, widest {100 * halves[-1]:.1f} %"
     )
 
 
 def calibrated(points: Sequence[Point]) -> None:
-    """Calibrate on one point of a setup and predict another of the same: other hardware, or other lengths."""
+    """Calibrate on one point of a setup and predict another of the same."""
     print("\ncalibrated on one run of the same setup")
     training = [point for point in points if point.kind == "train"]
-    for name, key in (
-        ("other hardware", _all_but("hardware")),
-        ("other lengths", _all_but("hardware", "seq_len", "tokens_per_microbatch")),
-    ):
-        found = []
-        for one, other in product(training, repeat=2):
-            same = key(one) == key(other) and one.target == other.target
-            if (
-                one is other
-                or not same
-                or (name == "other lengths") == (one.settings.get("seq_len") == other.settings.get("seq_len"))
-            ):
-                continue
-            found.append(_carried(one, other))
-        print(line(f"  {name}", found))
-
-
-def _all_but(*names: str) -> Callable[[Point], str]:
-    left = {*names, "note", "attention"}
-    return lambda point: json.dumps(
-        {k: v for k, v in point.settings.items() if k not in left}, sort_keys=True, default=str
-    )
+    hardware = ("hardware", "note", "attention")
+    lengths = (*hardware, "seq_len", "tokens_per_microbatch")
+    for name, left in (("other hardware", hardware), ("other lengths", lengths)):
+        pairs = [
+            (one, other)
+            for one, other in product(training, repeat=2)
+            if one is not other
+            and one.target == other.target
+            and _shared(one.settings, left) == _shared(other.settings, left)
+            and (left is hardware or one.settings.get("seq_len") != other.settings.get("seq_len"))
+        ]
+        print(line(f"  {name}", [_carried(one, other) for one, other in pairs]))
 
 
 def _carried(one: Point, other: Point) -> float:
-    assert one.setup is not None and other.setup is not None
-    found = fit.calibrate(one.setup, [fit.Measured(one.target, (one.value or 0) * GIB)])
+    assert one.setup is not None
+    found = fit.calibrate(one.setup, [fit.Measured(one.target, one.seen * GIB)])
     return error(other, found.free)
 
 
 def failed(points: Sequence[Point]) -> None:
     """Say of runs that failed whether the model would have said that they fit."""
     if points:
-        print("\nruns that failed")
+        print("\nruns that failed (a run may fail for other reasons than memory)")
     for point in points:
         if point.setup is None or point.setup.gpu_gib is None:
             continue
         phase = phase_of(point)
         high = interval.around(point.setup, phase, "device").high / GIB
-        says = "fits" if high <= point.setup.gpu_gib else "does not fit"
-        print(
-            f"  {point.id}: {says} ({phase.device / GIB:.1f}, at most {high:.1f} of {point.setup.gpu_gib:.1f} GiB)"
-        )
+        says = "fits" if high <= point.setup.gpu_gib else "does not surely fit"
+        sizes = f"{phase.device / GIB:.1f}, at most {high:.1f}, of {point.setup.gpu_gib:.1f} GiB"
+        print(f"  {point.id}: {says} ({sizes})")
 
 
 def incomplete(points: Sequence[Point]) -> None:
-    """Show points whose settings leave out what the memory hangs on, apart from the others."""
+    """Show points whose settings leave out what memory hangs on, apart from the others."""
     if points:
-        print("\nincomplete settings, not counted (the least that the settings allow · measured)")
+        print("\nincomplete settings, not counted (with the least that they allow · measured)")
     for point in points:
-        print(f"  {point.id}: {', '.join(_unknown(point))}: {predicted(point):.1f} · {point.value:.1f} GiB")
+        print(f"  {point.id}: {', '.join(unknown(point))}: {predicted(point):.1f} · {point.seen:.1f} GiB")
 
 
-def each(points: Iterable[Point]) -> None:
-    print()
+def each(points: Iterable[Point], say: Callable[[str], None] = print) -> None:
     for point in points:
         moment = phase_of(point).moment if point.kind == "train" else ""
-        print(
-            f"{'held-out ' if point.held_out else ''}{point.id}: {predicted(point):.2f} of {point.value:.2f} GiB, {100 * error(point):+.1f} % {moment}"
-        )
+        kept = "held-out " if point.held_out else ""
+        sizes = f"{predicted(point):.2f} of {point.seen:.2f} GiB, {100 * error(point):+.1f} %"
+        say(f"{kept}{point.id}: {sizes} {moment}")
 
 
 if __name__ == "__main__":

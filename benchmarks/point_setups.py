@@ -217,9 +217,7 @@ def head_of(settings: Mapping[str, Any]) -> Head:
     if "chunk" in text:
         sizes = re.findall(r"chunks? of (\d+)", text)
         tokens = int(settings["seq_len"]) * int(settings.get("micro_batch") or 1)
-        return Head(
-            "chunked_tokens", chunk=int(sizes[0]) if sizes else max(1, tokens // 8)
-        )
+        return Head("chunked_tokens", chunk=int(sizes[0]) if sizes else max(1, tokens // 8))
     return Head(
         "full",
         kept="referenced" in text,
