@@ -15,13 +15,15 @@ from rldoctor.types import Finding, Report
 REAL = Path(__file__).parent / "dumps" / "real"
 WATCHDOG = (
     "[rank{rank}]:[E710 04:53:05.583801753 ProcessGroupNCCL.cpp:629] [Rank {rank}] Watchdog caught "
-    "collective operation timeout: WorkNCCL(SeqNum=4, OpType=ALLREDUCE, NumelIn=8, NumelOut=8, Timeout(ms)=600000) ran for 600067 "
+    "collective operation timeout: "
+    "WorkNCCL(SeqNum=4, OpType=ALLREDUCE, NumelIn=8, NumelOut=8, Timeout(ms)=600000) ran for 600067 "
     "milliseconds before timing out.\n"
 )
 STEPS = "".join(f"step:{n} - actor/grad_norm:0.3 - actor/pg_loss:0.1\n" for n in range(1, 6))
 SCRIPT = (
     "python3 -m verl.trainer.main_ppo --config-name=ppo_megatron_trainer "
-    "actor_rollout_ref.actor.strategy=megatron actor_rollout_ref.actor.megatron.expert_model_parallel_size=2 trainer.nnodes=2\n"
+    "actor_rollout_ref.actor.strategy=megatron "
+    "actor_rollout_ref.actor.megatron.expert_model_parallel_size=2 trainer.nnodes=2\n"
 )
 OWN_ERROR = (
     "Traceback (most recent call last):\n"
@@ -67,7 +69,7 @@ def test_a_snapshot_tells_what_held_the_memory_when_the_log_says_out_of_memory(t
     blocks = [{"address": 0, "size": 9 << 30, "state": "active_allocated",
                "frames": [{"name": "logits", "filename": "/app/model.py", "line": 7}]}]  # fmt: skip
     segment = {"device": 0, "address": 0, "total_size": 10 << 30, "blocks": blocks}
-    dump = {"segments": [segment], "device_traces": [[]], "allocator_settings": {}}
+    dump = {"segments": [segment], "device_traces": [[]]}
     (tmp_path / "memory_rank0.pickle").write_bytes(pickle.dumps(dump))
     report = run(
         tmp_path, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a\n"

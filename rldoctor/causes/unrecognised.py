@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -180,7 +181,8 @@ def _finding(first: Candidate) -> Finding:
 
 def _further(message: str) -> Iterator[Evidence]:
     """Yield the next lines of a long message, but for rules and headings."""
-    texts = [text.strip() for text in message.strip().splitlines()[1:5]]
+    inside = takewhile(lambda text: not text.lstrip().startswith("```"), message.strip().splitlines()[1:5])
+    texts = [text.strip() for text in inside]
     told = [text[:LONGEST_TEXT] for text in texts if text.strip(" =-*") and not text.endswith(":")]
     yield from (Evidence(text=text) for text in told[:2])
 

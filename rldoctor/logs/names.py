@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from rldoctor.logs.anatomy import NOBODY
@@ -14,6 +15,8 @@ ELASTIC: Final = re.compile(r"/attempt_\d+/(\d{1,5})/std(?:out|err)")
 RAY_WORKER: Final = re.compile(
     r"/(?:worker-[0-9a-f]{8,}-[0-9a-f]+-|python-core-(?:worker|driver)-[0-9a-f]+_)(\d{1,10})\."
 )
+ACTOR: Final = re.compile(rb"(?m)^:actor_name:([A-Za-z_][\w.]{0,120})")
+HEAD: Final = 1024
 NODE: Final = re.compile(r"(?:^|[/_.-])(node[_-]?\d{1,6})(?=[/_.-]|$)")
 
 
@@ -25,5 +28,18 @@ def writer(path: str) -> Identity:
         return NOBODY
     number = rank or elastic
     return Identity(
-        node[1] if node else None, int(number[1]) if number else None, int(pid[1]) if pid else None
+        node[1] if node else None,
+        int(number[1]) if number else None,
+        int(pid[1]) if pid else None,
+        _actor(Path(path)) if pid else None,
     )
+
+
+def _actor(path: Path) -> str | None:
+    """Return the class of the actor that a Ray worker's own log names in its first lines."""
+    try:
+        with path.open("rb") as file:
+            found = ACTOR.search(file.read(HEAD))
+    except OSError:  # removed meanwhile: the path still tells the process
+        return None
+    return found[1].decode() if found else None

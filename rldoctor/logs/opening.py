@@ -101,13 +101,20 @@ class LogFile(Struct, frozen=True, eq=False):
 
     def forward(self) -> Forward:
         """Return a reader of parts of the text, cheap as long as it only goes forward."""
-        with self.open() as raw:
-            plain = is_plain(raw)
-        return Forward(self, plain)
+        try:
+            with self.open() as raw:
+                return Forward(self, is_plain(raw))
+        except RLDoctorError:  # gone since it was read, which `chunks` says
+            return Forward(self, plain=False)
 
     def _decoded(self) -> Iterator[bytes]:
         self.notes.clear()
-        with self.open() as raw:
+        try:
+            raw = self.open()
+        except RLDoctorError as error:
+            self.notes.append(f"it vanished while it was read ({error.message})")
+            return
+        with raw:
             raw.seek(0)
             yield from decode(raw, CHUNK, self.notes)
 
@@ -121,7 +128,7 @@ class Forward:
 
     def take(self, start: int, end: int) -> bytes:
         """Return the bytes from start to end, fewer where the log ends."""
-        if self.plain:
+        if self.plain and (self.log.spool is not None or Path(self.log.name).is_file()):
             with self.log.open() as raw:
                 raw.seek(start)
                 return raw.read(end - start)
