@@ -113,9 +113,17 @@ def point_of(told: dict[str, Any]) -> Point:
         held_out=int(digest[:8], 16) % 3 == 0,
         setting=digest[:12],
         settings=settings,
-        setup=_sized(setup_of(settings)) if told["kind"] == "train" else None,
+        setup=_mapped(settings) if told["kind"] == "train" else None,
         what=what,
     )
+
+
+def _mapped(settings: dict[str, Any]) -> Setup | None:
+    """Return the setup of settings, None where they leave out what a setup needs."""
+    try:
+        return _sized(setup_of(settings))
+    except (KeyError, TypeError, ValueError):  # one odd point must not hide what the others say
+        return None
 
 
 def _sized(setup: Setup) -> Setup:
@@ -126,6 +134,8 @@ def _sized(setup: Setup) -> Setup:
 
 def unknown(point: Point) -> tuple[str, ...]:
     """Return what a point's settings do not tell: GPUs, or a default that its note calls unverified."""
+    if point.kind == "train" and point.setup is None:
+        return ("sizes",)
     found = point.setup.unknown if point.setup else ()
     note = str(point.settings.get("note", ""))
     return (*found, "offload") if "offload" in note and "not verified" in note else found
@@ -286,11 +296,14 @@ def incomplete(points: Sequence[Point]) -> None:
     if points:
         print("\nincomplete settings, not counted (with the least that they allow · measured)")
     for point in points:
-        print(f"  {point.id}: {', '.join(unknown(point))}: {predicted(point):.1f} · {point.seen:.1f} GiB")
+        least = f"{predicted(point):.1f}" if point.setup else "?"
+        print(f"  {point.id}: {', '.join(unknown(point))}: {least} · {point.seen:.1f} GiB")
 
 
 def each(points: Iterable[Point], say: Callable[[str], None] = print) -> None:
     for point in points:
+        if point.kind == "train" and point.setup is None:
+            continue
         moment = phase_of(point).moment if point.kind == "train" else ""
         kept = "held-out " if point.held_out else ""
         sizes = f"{predicted(point):.2f} of {point.seen:.2f} GiB, {100 * error(point):+.1f} %"
