@@ -13,6 +13,18 @@ from rldoctor.report.redact import HIDDEN, redact, redact_all
         "Authorization: Bearer abcdefghijklmnop.qrstuvwxyz",
         "openai key sk-proj-abcdefghijklmnopqrstuv",
         "mysql_password: hunter2hunter2",
+        "wandb login 0123456789abcdef0123456789abcdef01234567",
+        "huggingface-cli login --token 0123456789abcdef0123",
+        "python serve.py --api-key 0123456789abcdef0123 --port 8000",
+        "GET https://bucket.s3.amazonaws.com/x?X-Amz-Signature=0123456789abcdef&y=1",
+        "https://acc.blob.core.windows.net/c?sv=1&sig=0123456789abcdef%2B",
+        "DefaultEndpointsProtocol=https;AccountKey=0123456789abcdef0123456789==",
+        "post to https://hooks.slack.com/services/T0/B0/0123456789abcdef",
+        "git clone https://0123456789abcdef0123@github.com/me/private",
+        "-----BEGIN RSA PRIVATE KEY-----\n0123456789abcdef",
+        "Cookie: session=0123456789abcdef",
+        "key AIza0123456789abcdef0123456789abcdef0123",
+        "MODELSCOPE ms-01234567-89ab-cdef-0123-0123456789ab",
     ],
 )
 def test_secrets_are_hidden(text: str) -> None:
@@ -33,6 +45,11 @@ def test_secrets_are_hidden(text: str) -> None:
         "api_key: null",
         "http://10.0.0.7:8000/get_model_info",
         "tokenizer: /models/qwen/tokenizer.json",
+        "--max-new-tokens 1024 --tokenizer-path /models/qwen/tokenizer-of-some-length",
+        "--token-budget 1234567890123456789",
+        "https://github.com/verl-project/verl/issues/1158?q=token",
+        "ssh me@10.0.0.7",
+        "--eos-token <|im_end|>",
     ],
 )
 def test_settings_that_only_sound_alike_stay(text: str) -> None:
