@@ -90,6 +90,7 @@ def _rest(unpacker: Any, size: int) -> Iterator[bytes]:
 def _unzstd(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:
     import zstandard
 
+    promised, given = _promised(raw), 0
     reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
     while True:
         try:
@@ -98,8 +99,23 @@ def _unzstd(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:
             notes.append(f"the zstd data is broken ({error}); what could be read was read")
             return
         if not data:
-            return
+            break
+        given += len(data)
         yield data
+    if given < promised:
+        notes.append("the zstd file is cut off; what could be read was read")
+
+
+def _promised(raw: IO[bytes]) -> int:
+    """Return how many bytes the first frame says it holds, 0 where it does not say."""
+    import zstandard
+
+    head = raw.read(32)
+    raw.seek(0)
+    try:
+        return max(0, zstandard.frame_content_size(head))
+    except zstandard.ZstdError:  # too short to be a header; reading it tells
+        return 0
 
 
 def _utf16(head: bytes) -> str | None:

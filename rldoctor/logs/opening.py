@@ -108,15 +108,20 @@ class LogFile(Struct, frozen=True, eq=False):
             return Forward(self, plain=False)
 
     def _decoded(self) -> Iterator[bytes]:
-        self.notes.clear()
+        notes: list[str] = []
         try:
             raw = self.open()
         except RLDoctorError as error:
-            self.notes.append(f"it vanished while it was read ({error.message})")
+            self._note([f"it vanished while it was read ({error.message})"])
             return
         with raw:
             raw.seek(0)
-            yield from decode(raw, CHUNK, self.notes)
+            yield from decode(raw, CHUNK, notes)
+        self._note(notes)
+
+    def _note(self, notes: Sequence[str]) -> None:
+        """Keep what is to be said of this log, once although parts of it are read again."""
+        self.notes.extend(note for note in notes if note not in self.notes)
 
 
 class Forward:

@@ -1,0 +1,135 @@
+"""Folders and bad input as they come: never a traceback, never without bound, what can be read is read."""
+
+import gzip
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from rldoctor.diagnose import diagnose
+from rldoctor.facts import ToldFacts
+from rldoctor.logs.opening import LogFile
+from rldoctor.types import Report, RLDoctorError
+
+STEP = "step:{n} - actor/grad_norm:0.3 - actor/pg_loss:0.1\n"
+ERROR = (
+    'Traceback (most recent call last):\n  File "/home/me/zoo.py", line 3, in score\n    feed()\n'
+    "zoo.ZooError: the giraffe has no neck\n"
+)
+
+
+def run(path: Path) -> Report:
+    return diagnose([str(path)], None, ToldFacts())
+
+
+def put(path: Path, text: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "who"),
+    [
+        ("none_ab1/attempt_0/3/stderr.log", "rank 3"),
+        ("logs/rank_5.log", "rank 5"),
+        ("session_1/logs/worker-0123456789abcdef-01000000-4711.err", "WorkerDict, process 4711"),
+        ("slurm-77-node012.out", "node node012"),
+    ],
+)
+def test_the_path_tells_who_failed_first(tmp_path: Path, name: str, who: str) -> None:
+    head = ":job_id:01000000\n:actor_name:WorkerDict\n" if "session" in name else ""
+    put(tmp_path / name, head + ERROR)
+    put(tmp_path / Path(name).parent / "other.log", STEP.format(n=1))
+    assert f"; {who} failed first" in run(tmp_path).findings[0].explanation
+
+
+def test_loops_links_pipes_and_unreadable_files_of_a_folder_are_survived(tmp_path: Path) -> None:
+    put(tmp_path / "a" / "run.log", ERROR)
+    (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "a" / "self.log").symlink_to(tmp_path / "a" / "self.log")
+    (tmp_path / "a" / "again.log").symlink_to(tmp_path / "a" / "run.log")
+    (tmp_path / "a" / "gone.log").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "a" / "pipe.log")
+    put(tmp_path / "a" / "locked.log", "secret").chmod(0)
+    report = run(tmp_path)
+    assert "ZooError" in report.summary
+    assert len([name for name in report.subjects if "run" in name or "again" in name]) == 1
+
+
+def test_a_log_that_vanishes_while_it_is_read_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "b.log", ERROR)
+    gone = put(tmp_path / "a.log", STEP.format(n=1) * 100)
+    ordinary = LogFile.chunks
+    seen: list[str] = []
+
+    def vanishing(log: LogFile) -> object:
+        if log.name == str(gone):
+            seen.append(log.name)
+            if len(seen) > 1:
+                gone.unlink(missing_ok=True)
+        return ordinary(log)
+
+    monkeypatch.setattr(LogFile, "chunks", vanishing)
+    report = run(tmp_path)
+    assert "ZooError" in report.summary
+    assert any("a.log" in note and "vanished" in note for note in report.notes)
+
+
+def test_what_a_cut_archive_holds_is_diagnosed_and_said(tmp_path: Path) -> None:
+    noise = "".join(f"line {random.Random(n).random()}\n" for n in range(20_000))
+    text = (ERROR + noise).encode()
+    cut = {"gz": gzip.compress(text), "zst": zstandard.compress(text)}
+    for kind, packed in cut.items():
+        report = run(put(tmp_path / kind / f"run.log.{kind}", packed[: len(packed) // 2]))
+        assert "ZooError" in report.summary
+        assert any("cut off" in note or "broken" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0" * 5000 + ERROR.encode(),
+        ERROR.encode("utf-16"),
+        b"\xfa\xff broken \xc3\x28\n" + ERROR.encode(),
+        b"x" * 3_000_000 + b"\n" + ERROR.encode(),
+        ("> " + ERROR.replace("\n", "\n> ")).encode(),
+        ("I get this:\n```\n" + ERROR.replace("    feed()\n", "    ...\n") + "```\nThanks!\n").encode(),
+        ERROR.replace("\n", "\r\n").encode(),
+    ],
+    ids=["nul", "utf-16", "not utf-8", "endless line", "quoted", "fenced", "crlf"],
+)
+def test_texts_of_any_dress_are_read(tmp_path: Path, data: bytes) -> None:
+    found = run(put(tmp_path / "run.log", data)).findings[0]
+    assert "ZooError: the giraffe has no neck" in found.title
+    assert not any("```" in piece.text for piece in found.evidence)
+
+
+def test_a_hundred_thousand_different_errors_are_bounded(tmp_path: Path) -> None:
+    errors = "".join(
+        f"Zoo{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}Error: number {n} is wrong\n" for n in range(100_000)
+    )
+    report = run(put(tmp_path / "run.log", errors))
+    assert report.findings and len(report.findings) <= 25
+
+
+def test_nothing_to_read_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(RLDoctorError, match="no log found"):
+        run(tmp_path)
+
+
+def test_a_pickle_that_executes_is_refused_by_the_program(tmp_path: Path) -> None:
+    hostile = b"cposix\nsystem\n(S'touch it-ran'\ntR."
+    put(tmp_path / "nccl_trace_rank_0", b"\x80\x02" + hostile)
+    put(tmp_path / "run.log", ERROR)
+    told = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    words = [sys.executable, "-m", "rldoctor", "diagnose", "-v", "."]
+    done = subprocess.run(words, cwd=tmp_path, env=told, capture_output=True, text=True)
+    assert done.returncode == 1 and "it names posix.system" in done.stdout
+    assert not (tmp_path / "it-ran").exists()
