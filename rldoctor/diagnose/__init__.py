@@ -9,7 +9,6 @@ from typing import Final
 from msgspec.structs import replace
 
 from rldoctor import causes, dialects, facts, remedies, sources
-from rldoctor.diagnose import against as comparing
 from rldoctor.diagnose import losses, next_run, verdicts
 from rldoctor.diagnose.gathering import gather
 from rldoctor.diagnose.timeline import timeline
@@ -71,6 +70,8 @@ def _difference(bad: tuple[LogReading, Facts], against: str | None, told: ToldFa
     """Return what is different in a run that went well."""
     if against is None:
         return None
+    from rldoctor.diagnose import against as comparing
+
     good = gather([against], index().patterns)
     return comparing.compare(bad, (good, known_facts(good, None, told)[0]), against)
 

@@ -20,7 +20,7 @@ FAILED: Final = ("collective_timeout", "hang", "exception", "process_death", "wo
 def gather(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
     """Read logs, and the dumps and configurations among and below the paths."""
     found, rest = dumps.split(paths)
-    beside = dumps.read(found) if found else DumpReading()
+    beside = dumps.read(found)
     return with_dumps(_read_logs(rest, patterns, beside), beside)
 
 

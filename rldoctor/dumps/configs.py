@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from msgspec.structs import replace
 
 from rldoctor import dialects, sources
@@ -37,6 +36,8 @@ def read_config(path: str) -> tuple[Document, str] | None:
 
 def _unwrapped(text: str) -> str | None:
     """Return W&B's `key: {desc: …, value: …}` as plain keys, None where it is something else."""
+    import yaml
+
     try:
         told = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, RecursionError, ValueError):

@@ -10,8 +10,6 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from rldoctor.dumps import ray_status, stacks
-
 Kind = Literal["pickle", "json", "stacks", "ray_status", "config"]
 
 HEAD: Final = 4096
@@ -19,6 +17,11 @@ MOST_FILES: Final = 50_000
 MOST_CONFIGS: Final = 20
 PICKLE: Final = re.compile(rb"\x80[\x02-\x05]")
 TRACE_KEYS: Final = (b'"pg_config"', b'"comm_lib_version"', b'"nccl_version"', b'"profiling_name"')
+STACKS: Final = re.compile(
+    r"\s*(?:(?:Current thread|Thread) 0x[0-9a-f]{1,20} .{0,80}\(most recent call first\):"
+    r"|Timeout \(\d+:\d\d:\d\d(?:\.\d+)?\)!|Process \d{1,10}: )"
+)
+STATUS: Final = "======== Autoscaler status:"
 DUMP_NAME: Final = re.compile(
     r"trace|flight|nccl|(?:^|[_.-])fr[_.-]|snapshot|memory|(?:^|[_.-])mem[_.-]|dump|rank", re.IGNORECASE
 )
@@ -88,6 +91,17 @@ def _kind(path: Path) -> Kind | None:
     if head.lstrip()[:1] == b"{" and any(key in head for key in TRACE_KEYS):
         return "json"
     text = head.decode("utf-8", "replace")
-    if stacks.is_stacks(text):
+    if _is_stacks(text):
         return "stacks"
-    return "ray_status" if ray_status.is_status(text) else None
+    return "ray_status" if _is_status(text) else None
+
+
+def _is_stacks(head: str) -> bool:
+    """Say whether a text begins as a dump of stacks."""
+    first = next((text for text in head.splitlines() if text.strip()), "")
+    return STACKS.match(first) is not None
+
+
+def _is_status(head: str) -> bool:
+    """Say whether a text is the output of ``ray status``."""
+    return STATUS in head[:4096] and "Resources" in head

@@ -8,17 +8,11 @@ from typing import Any, Final
 
 from rldoctor.types import Event, LogLine
 
-HEAD: Final = "======== Autoscaler status:"
 USAGE: Final = re.compile(r"\s*(?P<used>[\d.]{1,20})/(?P<total>[\d.]{1,20}) (?P<what>CPU|GPU)\b")
 DEMAND: Final = re.compile(
     r"\s*(?P<asked>\{.{1,300}\})(?: \* \d+)?(?: \(\w+\))?: (?P<count>\d{1,9})\+? pending"
 )
 AMOUNT: Final = re.compile(r"'(CPU|GPU)': ([\d.]{1,20})")
-
-
-def is_status(head: str) -> bool:
-    """Say whether a text is the output of ``ray status``."""
-    return HEAD in head[:4096] and "Resources" in head
 
 
 def events(file: str, lines: Sequence[str]) -> tuple[Event, ...]:

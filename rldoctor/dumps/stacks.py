@@ -13,10 +13,6 @@ from msgspec import Struct
 from rldoctor.dumps.nouns import line, ranks
 from rldoctor.types import Event, Identity
 
-HEAD: Final = re.compile(
-    r"\s*(?:(?:Current thread|Thread) 0x[0-9a-f]{1,20} .{0,80}\(most recent call first\):"
-    r"|Timeout \(\d+:\d\d:\d\d(?:\.\d+)?\)!|Process \d{1,10}: )"
-)
 FAULT_THREAD: Final = re.compile(
     r"(?P<current>Current thread|Thread) 0x[0-9a-f]{1,20}.{0,80}\(most recent call"
 )
@@ -43,12 +39,6 @@ class Stack(Struct):
     state: str = ""
     pid: int | None = None
     frames: list[str] = []
-
-
-def is_stacks(head: str) -> bool:
-    """Say whether a text begins as a dump of stacks."""
-    first = next((text for text in head.splitlines() if text.strip()), "")
-    return HEAD.match(first) is not None
 
 
 def parse(lines: Iterable[str]) -> list[Stack]:
