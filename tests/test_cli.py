@@ -179,12 +179,12 @@ def test_diagnose_reads_standard_input(tmp_path: Path) -> None:
 
 def test_an_unrecognised_failure_is_reported(tmp_path: Path) -> None:
     trace = 'Traceback (most recent call last):\n  File "/home/me/score.py", line 3, in score\n    x()\n'
-    trace += "KeyError: 'zap'\n"
+    trace += "ZapError: no more zap\n"
     write(tmp_path, trace, "run.log")
     done = rldoctor("diagnose", "run.log", folder=tmp_path)
     assert done.returncode == 1
     assert (
-        "KeyError" in done.stdout and "/home/me/score.py" in done.stdout and "[unrecognised]" in done.stdout
+        "ZapError" in done.stdout and "/home/me/score.py" in done.stdout and "[unrecognised]" in done.stdout
     )
 
 
@@ -312,3 +312,12 @@ def test_a_check_loads_no_logs_and_nothing_heavy(tmp_path: Path) -> None:
     code += f"check([{str(path)!r}], ToldFacts())"
     loaded: Any = modules(code)
     assert not loaded & {*HEAVY, "hyperscan", "rldoctor.logs"}
+
+
+def test_the_release_in_use_is_told(tmp_path: Path) -> None:
+    name = write(tmp_path).name
+    rule = RULE.replace("when: train.ep == 1", "when: train.ep == 1 and version.verl == '0.6.1'")
+    assert not rules_of(rldoctor("check", name, folder=tmp_path, rule=rule).stdout)
+    for told in ("0.6.1", "verl=0.6.1"):
+        done = rldoctor("check", name, "--framework-version", told, folder=tmp_path, rule=rule)
+        assert rules_of(done.stdout) == ["few-expert-ranks"]
