@@ -82,7 +82,8 @@ def test_a_snapshot_tells_what_held_the_memory_when_the_log_says_out_of_memory(t
 def test_a_config_beside_the_log_counts_and_is_said(tmp_path: Path) -> None:
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra" / "config.yaml").write_text(
-        "actor_rollout_ref:\n  actor:\n    strategy: megatron\n    megatron: {tensor_model_parallel_size: 4}\n"
+        "actor_rollout_ref:\n  actor:\n    strategy: megatron\n"
+        "    megatron: {tensor_model_parallel_size: 4}\n"
     )
     report = run(tmp_path, STEPS + OWN_ERROR)
     told = {fact.concept: fact.value for fact in report.facts if fact.role == "policy"}

@@ -2,9 +2,9 @@
 
     python -m scripts.catalogues verl 0.10=/path/to/a/checkout
 
-adds a release to ``rldoctor/dialects/verl/catalogue.json``, or reads it anew; of vLLM and SGLang the folder is
-an unpacked package. Nothing of the checkout is imported. ``--fresh`` leaves out all other releases; without
-any release only what people wrote (``renames.yaml``) is taken over again.
+adds a release to ``rldoctor/dialects/verl/catalogue.json``, or reads it anew; of vLLM and SGLang the folder
+is an unpacked package. Nothing of the checkout is imported. ``--fresh`` leaves out all other releases;
+without any release only what people wrote (``renames.yaml``) is taken over again.
 """
 
 from __future__ import annotations
