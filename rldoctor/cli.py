@@ -33,6 +33,12 @@ def cli() -> None:
     """Checks before launch, runs and heals, and diagnoses after a failure: RL post-training of LLMs."""
 
 
+def _remember_versions(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
+    """Keep the releases that are told for what reads the facts; without a system it is the launched one's."""
+    pairs = (word.rpartition("=") for word in words)
+    ctx.meta["versions"] = {system.strip(): version.strip() for system, _, version in pairs}
+
+
 def about_the_run(command: Command) -> Command:
     """Add the options that tell facts to a command."""
     options = (
@@ -40,6 +46,14 @@ def about_the_run(command: Command) -> Command:
             "--set", "told", multiple=True, metavar="CONCEPT=VALUE", help="Tell a fact (cluster.gpus=8)."
         ),
         click.option("--system", metavar="NAME", help="The system, where the files do not tell it."),
+        click.option(
+            "--framework-version",
+            metavar="[SYSTEM=]VERSION",
+            multiple=True,
+            expose_value=False,
+            callback=_remember_versions,
+            help="The release in use (0.6.1, sglang=0.5.9).",
+        ),
         click.option(
             "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
         ),
@@ -208,6 +222,9 @@ def _told(pairs: Sequence[str], system: str | None) -> ToldFacts:
         dialects.load(system)
     words = dict(_pair(text) for text in pairs)
     env, versions = _behind("env.", words), _behind("version.", words)
+    versions |= click.get_current_context().meta.get("versions", {})
+    for name in (name for name in versions if name):
+        dialects.load(name)
     facts = {name: value for name, value in words.items() if not name.startswith(("env.", "version."))}
     typed(facts)
     return ToldFacts(set=facts, system=system, versions=versions, env=env)

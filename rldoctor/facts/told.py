@@ -21,7 +21,10 @@ BOOLS: Final[Mapping[str, bool]] = {"true": True, "yes": True, "on": True, "1": 
 
 
 class ToldFacts(Struct, frozen=True):
-    """``set`` maps ``concept`` or ``role.concept`` to a text, ``versions`` a system to its release."""
+    """``set`` maps ``concept`` or ``role.concept`` to a text, ``versions`` a system to its release.
+
+    A release under ``""`` is that of whatever system is launched.
+    """
 
     set: Mapping[str, str] = field(default_factory=dict)
     system: str | None = None

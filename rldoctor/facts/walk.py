@@ -256,7 +256,7 @@ def _table(system: str, start: Start, document: Document | None) -> Table:
 
 def _release(start: Start, document: Document | None, dialect: Dialect) -> InUse:
     """Return the release that a command is for: told, asked for beside the file, or read from the keys."""
-    told = start.told.versions.get(dialect.system)
+    told = start.told.versions.get(dialect.system, start.told.versions.get(""))
     if told is not None:
         return InUse(told, sure=True)
     path = document.path if document is not None and document.kind != "log" else None
