@@ -12,7 +12,8 @@ demo: .venv/installed
 	$(BIN)/python examples/demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests --ignore=tests/trainer_core -n 2
+	$(BIN)/python -m pytest tests/trainer_core
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
