@@ -216,10 +216,14 @@ def _expert_gradients(setup: Setup, up: int) -> float:
 
 
 def _attention_gradients(setup: Setup) -> float:
-    """Return the gradients of q, k, v and the output, and flash attention's fp32 sum of q's."""
+    """Return the gradients of q, k, v and the output, and flash attention's fp32 sum of q's.
+
+    Ulysses holds all four once more, before and after they go to other ranks (arXiv:2309.14509 §3).
+    """
     shape, tp = setup.shape, setup.parallel.tp
     queries, keys = shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim
-    return (BF16 * (2 * queries + 2 * keys) + FP32 * queries) / tp
+    times = 2 if setup.parallel.ulysses > 1 else 1
+    return (times * BF16 * (2 * queries + 2 * keys) + FP32 * queries) / tp
 
 
 def working(setup: Setup, index: int) -> float:

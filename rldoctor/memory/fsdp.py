@@ -44,11 +44,15 @@ def layer_terms(setup: Setup, stage: int) -> Iterator[Term]:
     """Yield what is gathered while a layer's backward pass runs: it, the next one, and their gradients.
 
     Stages of a pipeline stay gathered, and their gradients whole in the dtype of reduction, until
-    the last micro-batch.
+    the last micro-batch. Megatron-FSDP's double buffers (NCCL user buffers need them) hold two layers
+    and two layers' gradients for good.
     """
     if not gathers(setup):
         return
     kept, unit = setup.states, _unit(setup, stage).all
+    if kept.double_buffer:
+        yield _times("double buffers", 2 * unit, kept.gathered + kept.reduce)
+        return
     if kept.reshard:
         yield _times("gathered layers", 2 * unit, kept.gathered)
     else:

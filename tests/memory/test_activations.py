@@ -107,3 +107,11 @@ def test_plain_and_gated_mlps_differ_by_a_half() -> None:
     plain = megatron(gpt3())
     gated = replace(plain, shape=replace(plain.shape, gated_mlp=True))
     assert every(gated) - every(plain) == pytest.approx(2 * 4096)
+
+
+def test_ulysses_holds_queries_keys_values_and_outputs_twice() -> None:
+    setup = fsdp("Llama-3.1-8B", 8)
+    shared = replace(setup, parallel=replace(setup.parallel, ulysses=2))
+    assert activations.working(shared, 0) >= activations.working(setup, 0)
+    attention = 2 * 2 * (2 * 4096 + 2 * 1024) + 4 * 4096
+    assert activations._attention_gradients(shared) == attention

@@ -136,3 +136,13 @@ def test_a_mixture_without_expert_parallelism_gathers_all_experts_of_a_layer() -
     terms = {t.name: t.bytes for t in gathering.layer_terms(setup, 0)}
     assert terms["gathered layers"] / GIB == pytest.approx(2.32, abs=0.05)
     assert model("Qwen3-30B-A3B").moe_layers == 48
+
+
+def test_double_buffers_hold_two_layers_and_their_gradients() -> None:
+    setup = replace(
+        megatron(model("Qwen3-8B"), world=8),
+        states=States("megatron_fsdp", weight=2.0, double_buffer=True),
+    )
+    terms = {t.name: t.bytes for t in gathering.layer_terms(setup, 0)}
+    layer = (8_190_735_360 - 2 * 151936 * 4096 - 4096) / 36
+    assert terms == {"double buffers": pytest.approx(2 * layer * (2 + 4))}
