@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor import edits
 from rldoctor.run.config_file import Text, parse, with_values
 from rldoctor.run.history import History, mark
 from rldoctor.run.session import Options
-from rldoctor.run.tuner import KEY
+from rldoctor.run.tuner import CONCEPT, KEY
 from rldoctor.types import Edit, Finding, Remedy, Report
 
 OUT_OF_MEMORY: Final = "out-of-memory-in-training"
+CAUTION: Final = 4
 IN_A_ROW: Final = 12
 RESTARTS_IN_A_ROW: Final = 3
 IN_ALL: Final = 30
@@ -42,6 +44,7 @@ class Cure(Struct, frozen=True):
     set: Mapping[str, Any] = field(default_factory=dict)
     text: Text | None = None
     edits: tuple[Edit, ...] = ()
+    steps_back: bool = False
 
 
 def root(report: Report, ended_by: str | None) -> Finding | None:
@@ -106,6 +109,22 @@ def _edited(finding: Finding, remedy: Remedy, config: Text | None) -> Cure:
     return Cure(finding, remedy.title, remedy.safety, remedy.set, text, remedy.edits)
 
 
+def cautious(cure: Cure, floor: int) -> Cure:
+    """Return the cure with a quarter of the budget that is held to fit, not below the longest sample.
+
+    Climbing back is live and costs a few steps; a budget that fails again costs a whole start.
+    """
+    budget = cure.set.get(CONCEPT)
+    if cure.text is None or not isinstance(budget, int) or cure.finding.rule != OUT_OF_MEMORY:
+        return cure
+    lower = max(floor, budget // CAUTION)
+    if lower >= budget:
+        return cure
+    text = with_values(cure.text, {KEY: lower})
+    title = f"{cure.title}: a quarter of what is held to fit, to climb from there"
+    return replace(cure, title=title, set={**cure.set, CONCEPT: lower}, text=text)
+
+
 def _step_back(finding: Finding, history: History, config: Text | None) -> Cure | None:
     """Return the last budget that was measured and fitted, where tuning has gone beyond it."""
     if finding.rule != OUT_OF_MEMORY or config is None:
@@ -115,7 +134,9 @@ def _step_back(finding: Finding, history: History, config: Text | None) -> Cure 
     if not good:
         return None
     text = with_values(config, {KEY: good[-1]})
-    return Cure(finding, "Back to the token budget that fitted", set={KEY: good[-1]}, text=text)
+    return Cure(
+        finding, "Back to the token budget that fitted", set={KEY: good[-1]}, text=text, steps_back=True
+    )
 
 
 def _why_not(finding: Finding, options: Options) -> str:

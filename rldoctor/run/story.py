@@ -51,6 +51,13 @@ def micro_batch_tokens(session: Session) -> int | None:
     return budget
 
 
+def least_budget(session: Session) -> int:
+    """Return the token budget that the longest sample needs, 1 where it is not known."""
+    found = session.facts()
+    least = found.value("batch.min_tokens_per_gpu") if found is not None else None
+    return least if isinstance(least, int) else 1
+
+
 def last_change(session: Session) -> str:
     """Return the last change for the progress line."""
     changes = session.history.changes
@@ -65,7 +72,7 @@ def finish(session: Session, end: End) -> int:
     reason = {"reward": "the reward that was wanted is reached", "steps": "all steps are done"}
     why = reason.get(str(end.last.get("reason")), "the command ended well")
     at = f" at step {end.step}" if session.config is not None else ""
-    at += f" with mean reward {end.reward:.3f}" if end.reward is not None else ""
+    at += f", mean reward of the last steps {end.reward:.3f}" if end.reward is not None else ""
     session.screen.tell(f"finished{at}: {why}.")
     _tell(session)
     if tuned is not None:

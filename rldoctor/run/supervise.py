@@ -160,6 +160,8 @@ def _cured(session: Session) -> bool:
     cure, why = heal.choose(found, session.history, session.options, config)
     if not session.options.autotune:
         cure, why = None, _offer(cure)
+    elif cure is not None and not cure.steps_back:
+        cure = heal.cautious(cure, story.least_budget(session))
     if cure is None or not _carry_out(session, cure, end):
         draw(report)
         story.stop(session, end, report, why)

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 MARGIN: Final = 0.1
 GROWTH, FIRST_GROWTH = 4.0, 2.0
-PAYS: Final = 1.02
+PAYS: Final = 1.0
 WARM_STEPS, MEASURED_STEPS = 1, 4
 LEAST_GROWTH: Final = 1.05
 FAILED_SHARE: Final = 0.9
@@ -86,14 +86,14 @@ class Window(Struct, frozen=True):
 
 
 def together(steps: Sequence[Step]) -> Window:
-    """Return the highest peak and the usual rates (tokens a second of training, of the whole step)."""
+    """Return the highest peak, the best rate of training (others' load only slows), the step's usual one."""
     return Window(
         tokens=max(step.tokens for step in steps),
         peak=max(step.peak for step in steps),
         held=min(step.held for step in steps),
         limit=steps[-1].limit,
         step_tokens=max(step.step_tokens for step in steps),
-        rate=median(step.step_tokens / step.seconds for step in steps),
+        rate=max(step.step_tokens / step.seconds for step in steps),
         step_rate=median(step.step_tokens / step.step_seconds for step in steps),
     )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -18,6 +20,7 @@ PULSE_SECONDS: Final = 0.5
 DUMP_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 180.0
 AT_ONCE: Final = 2
+REWARDS: Final = 5
 LAST_WORDS_SECONDS: Final = 1.5
 SLOWER: Final = 20.0
 PATIENCE: Final[Mapping[str, float]] = {"start": 900.0, "checkpoint": 600.0, "first": 300.0, "": 60.0}
@@ -56,7 +59,8 @@ class Interrupt(Struct):
 class End(Struct, frozen=True):
     """How an attempt ended: ``code`` below 0 names a signal; ``hung`` counts silent seconds.
 
-    ``step`` is the one under way, ``finished`` the last one that was finished, with its mean reward.
+    ``step`` is the one under way, ``finished`` the last one that was finished; ``reward`` is a mean of the
+    last few.
     """
 
     code: int
@@ -134,6 +138,7 @@ class Watch(Struct):
     has_events: bool = True
     _last: LiveEvent = field(default_factory=dict)
     _done: LiveEvent = field(default_factory=dict)
+    _rewards: deque[float] = field(default_factory=lambda: deque(maxlen=REWARDS))
     _phase: str = "start"
     _step: int = 0
     _pulsed: float = 0.0
@@ -159,11 +164,17 @@ class Watch(Struct):
         for event in self.tail.new():
             self.heart.heard(event)
             self._last = event
-            self._done = event if event["kind"] == "step_finished" else self._done
+            self._finish(event)
             self._phase = str(event.get("phase", self._phase))
             step = event.get("step")
             self._step = step if isinstance(step, int) else self._step
             self.hear(event)
+
+    def _finish(self, event: LiveEvent) -> None:
+        if event["kind"] == "step_finished":
+            self._done = event
+            reward = (event.get("metrics") or {}).get("reward_mean")
+            self._rewards += [float(reward)] if isinstance(reward, int | float) else []
 
     def _has_failed(self) -> bool:
         """Say whether the trainer has told why it ends; what it tidies up then is not worth the wait."""
@@ -177,7 +188,7 @@ class Watch(Struct):
             self.pulse()
 
     def _end(self, code: int, hung: float | None = None, asked: bool = False) -> End:
-        reward = (self._done.get("metrics") or {}).get("reward_mean")
+        reward = fmean(self._rewards) if self._rewards else None
         finished = int(self._done.get("step", 0))
         return End(code, self._phase, self._step, self._last, hung, asked, finished, reward)
 
