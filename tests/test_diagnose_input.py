@@ -12,6 +12,7 @@ import zstandard
 
 from rldoctor.diagnose import diagnose
 from rldoctor.facts import ToldFacts
+from rldoctor.logs.anatomy import read_line
 from rldoctor.logs.opening import LogFile
 from rldoctor.types import Report, RLDoctorError
 
@@ -117,6 +118,12 @@ def test_a_hundred_thousand_different_errors_are_bounded(tmp_path: Path) -> None
     )
     report = run(put(tmp_path / "run.log", errors))
     assert report.findings and len(report.findings) <= 25
+
+
+def test_the_output_of_nccl_tells_node_and_process() -> None:
+    line = read_line(b"node3:411:500 [3] transport/net_ib.cc:12 NCCL WARN NET/IB : Got completion, status=12")
+    assert (line.who.node, line.who.pid) == ("node3", 411)
+    assert read_line(b"see NCCL WARN in a log").who.node is None
 
 
 def test_nothing_to_read_is_a_clear_error(tmp_path: Path) -> None:

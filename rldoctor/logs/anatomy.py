@@ -45,6 +45,7 @@ LOGGER: Final = re.compile(
 )
 SYSTEM: Final = re.compile(r"\(AReaL\) ")
 PID_TAG: Final = re.compile(r"\((?P<actor>[A-Z]\w{0,60}(?: \w{1,20})?) pid=(?P<pid>\d{1,10})\) ?")
+NCCL: Final = re.compile(r"(?:[^ ]{1,200} )?([A-Za-z][\w.-]{0,100}):(\d{1,10}):\d{1,10} \[\d{1,4}\] ")
 INSIDE_RANK: Final = re.compile(r"\[(?:[Gg]lobal )?[Rr]ank[ _:]?\s?(\d{1,6})\]|\bRank (\d{1,6})\]")
 
 
@@ -97,6 +98,10 @@ def _one(line: str, year: int | None) -> Anatomy:
         found = INSIDE_RANK.search(rest[:120])
         if found:
             who = replace(who, rank=int(found[1] or found[2]))
+    if who.node is None and "NCCL" in rest[:120]:
+        found = NCCL.match(rest)
+        if found:
+            who = replace(who, node=found[1], pid=who.pid or int(found[2]))
     return Anatomy(rest, who, time, repeated)
 
 
