@@ -25,6 +25,7 @@ STATUS: Final = "======== Autoscaler status:"
 DUMP_NAME: Final = re.compile(
     r"trace|flight|nccl|(?:^|[_.-])fr[_.-]|snapshot|memory|(?:^|[_.-])mem[_.-]|dump|rank", re.IGNORECASE
 )
+TEXTS: Final = ("stacks", "ray_status")  # their words are read as a log's as well
 SKIPPED: Final = frozenset({".git", "__pycache__", "node_modules", "site-packages"})
 RUN_EVENTS: Final = "events.jsonl"
 
@@ -37,7 +38,7 @@ class Found(Struct, frozen=True):
 
 
 def split(paths: Sequence[str]) -> tuple[tuple[Found, ...], tuple[str, ...]]:
-    """Return the dumps among and below the paths, and the paths that are left to be read as logs."""
+    """Return the dumps among and below the paths, and the paths to be read as logs, dumps of text too."""
     found: dict[str, Found] = {}
     rest: list[str] = []
     for path in paths:
@@ -46,9 +47,9 @@ def split(paths: Sequence[str]) -> tuple[tuple[Found, ...], tuple[str, ...]]:
             found |= {os.path.realpath(one.path): one for one in _below(path)}
             continue
         kind = _kind(Path(path)) if path != "-" and Path(path).is_file() else None
-        if kind is None:
+        if kind is None or kind in TEXTS:
             rest.append(path)
-        else:
+        if kind is not None:
             found.setdefault(os.path.realpath(path), Found(path, kind))
     return tuple(found.values()), tuple(rest)
 

@@ -68,3 +68,12 @@ def test_ray_status_tells_a_demand_that_nothing_can_meet(tmp_path: Path) -> None
 
 def test_a_demand_that_fits_is_no_failure(tmp_path: Path) -> None:
     assert events(tmp_path, ray_status=STATUS.replace("8.0/8.0 GPU", "0.0/8.0 GPU")) == ()
+
+
+def test_a_dump_of_text_is_read_as_a_log_as_well_so_that_rules_see_its_lines(tmp_path: Path) -> None:
+    named = tmp_path / "driver.txt"
+    for text in (SPY, FAULT, STATUS):
+        named.write_text(text)
+        found, logs = dumps.split([str(named)])
+        assert [one.path for one in found] == [str(named)]
+        assert logs == (str(named),)
