@@ -312,3 +312,13 @@ def test_a_check_loads_no_logs_and_nothing_heavy(tmp_path: Path) -> None:
     code += f"check([{str(path)!r}], ToldFacts())"
     loaded: Any = modules(code)
     assert not loaded & {*HEAVY, "hyperscan", "rldoctor.logs"}
+
+
+def test_the_release_in_use_is_told(tmp_path: Path) -> None:
+    name = write(tmp_path).name
+    rule = RULE.replace("when: train.ep == 1", "when: train.ep == 1 and version.verl == '0.6.1'")
+    words = ("check", name, "--format", "json")
+    assert not rules_of(rldoctor(*words, folder=tmp_path, rule=rule).stdout)
+    for told in ("0.6.1", "verl=0.6.1"):
+        done = rldoctor(*words, "--framework-version", told, folder=tmp_path, rule=rule)
+        assert rules_of(done.stdout) == ["few-expert-ranks"]
