@@ -20,7 +20,7 @@ def rung(reader: Reader, node: marked.Node, words: Words) -> Rung:
     fields = reader.fields(node, "a remedy", _KEYS, ("title", "safety"))
     actions = [key for key in ACTIONS if key in fields]
     how: Any = safety(reader, fields["safety"], words) if "safety" in fields else "manual"
-    if len(actions) > 1:
+    if len(actions) > 1 and actions != ["set", "unset"]:
         reader.note(f"a remedy has one action, this has {' and '.join(actions)}", node)
     if not actions and how != "manual":
         reader.note(f"a remedy that is not manual has an action: {', '.join(ACTIONS)}", node)

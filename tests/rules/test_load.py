@@ -74,7 +74,7 @@ on:
 - log: {find: '/[/'}
 when: ckpt.format == 'torch-dist'
 remedies:
-- {title: two at once, safety: safe, set: {train.tp: 1}, unset: [train.pp]}
+- {title: two at once, safety: safe, set: {train.tp: 1}, command: make}
 tests:
 - {name: only a match, facts: {train.tp: 2}, expect: certain}
 """
@@ -87,7 +87,7 @@ tests:
         "8:18: unknown concept train.tq, did you mean train.tp?",
         "9:15: not an RE2 pattern: missing ]: [",
         "10:23: unknown word for ckpt.format: torch-dist, did you mean torch_dist?",
-        "12:3: a remedy has one action, this has set and unset",
+        "12:3: a remedy has one action, this has set and command",
         "14:1: no test is a near miss: expect none",
     ]
 
