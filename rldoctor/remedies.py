@@ -302,7 +302,7 @@ def _known_words(concept: str, role: Role, value: Any) -> Iterator[str]:
     said = 0
     for system in dialects.NAMES:
         dialect = dialects.load(system)
-        row = next((row for row in dialect.rows if (row.concept, row.role) == (concept, role)), None)
+        row = wording.usual_row(system, concept, role)
         if row is None or dialect.launcher or said == wording.MOST_SPELLINGS:
             continue
         try:

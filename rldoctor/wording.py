@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from rldoctor import dialects, expr, vocabulary
 from rldoctor.dialects import Row
-from rldoctor.facts import Facts
+from rldoctor.facts import Facts, ToldFacts, walk
 from rldoctor.types import ROLES, UNKNOWN, Fact, RLDoctorError, Role
 
 LONGEST_KEY: Final = 40
@@ -208,13 +208,22 @@ def split(name: str) -> tuple[str, Role]:
 @cache
 def spellings(name: str) -> tuple[str, ...]:
     """Return a key of the concept for each known system that has one, each once, in the systems' order."""
-    said = (_first_row(system, *split(name)) for system in dialects.NAMES)
+    said = (usual_row(system, *split(name)) for system in dialects.NAMES)
     return tuple(dict.fromkeys(shorten(row.key) for row in said if row is not None))
 
 
-def _first_row(system: str, concept: str, role: Role) -> Row | None:
-    rows = dialects.load(system).rows
-    return next((row for row in rows if (row.concept, row.role) == (concept, role)), None)
+def usual_row(system: str, concept: str, role: Role) -> Row | None:
+    """Return the row that counts in a system where nothing is set, else the one that the most releases know."""
+    untouched = _untouched(system)
+    rows = [row for row in dialects.load(system).rows if (row.concept, row.role) == (concept, role)]
+    possible = [row for row in rows if untouched.table is None or untouched.table.may_hold(row)]
+    longest_known = min(possible, key=lambda row: row.since is not None, default=None)
+    return untouched.row(concept, role) or longest_known
+
+
+@cache
+def _untouched(system: str) -> Facts:
+    return walk(None, ToldFacts(system=system))[0]
 
 
 def _row(facts: Facts, name: str) -> Row | None:

@@ -27,6 +27,13 @@ def test_rule(rule: Rule, test: RuleTest, tmp_path: Path) -> None:
         becomes(rule, test, seen)
 
 
+@pytest.mark.parametrize("rule", SHIPPED, ids=[rule.id for rule in SHIPPED])
+def test_every_edit_of_a_ladder_has_an_example(rule: Rule) -> None:
+    editing = [rung for rung in rule.remedies if rung.set or rung.unset or rung.rename]
+    proven = [test for test in rule.tests if test.becomes is not None]
+    assert len(proven) >= len(editing)
+
+
 def becomes(rule: Rule, test: RuleTest, seen: Seen) -> None:
     assert test.becomes is not None
     before = seen.entry.read_text() if seen.entry else ""

@@ -206,6 +206,10 @@ class Table(Struct):
     def _unset(self, key: Key) -> bool:
         return key in self.given and self.given[key] is None
 
+    def may_hold(self, row: Row) -> bool:
+        """Say whether a row counts as far as is known."""
+        return self._holds(row) is not False
+
     def _holds(self, row: Row) -> Any:
         value = expr.evaluate(row.when, self) if row.when is not None else True
         return UNKNOWN if value is UNKNOWN else bool(value)
