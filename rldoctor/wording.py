@@ -213,7 +213,7 @@ def spellings(name: str) -> tuple[str, ...]:
 
 
 def usual_row(system: str, concept: str, role: Role) -> Row | None:
-    """Return the row that counts in a system where nothing is set, else the one that the most releases know."""
+    """Return the row that counts in a system where nothing is set, else the one that most releases know."""
     untouched = _untouched(system)
     rows = [row for row in dialects.load(system).rows if (row.concept, row.role) == (concept, role)]
     possible = [row for row in rows if untouched.table is None or untouched.table.may_hold(row)]
