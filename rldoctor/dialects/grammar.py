@@ -61,7 +61,8 @@ class Grammar(Struct, frozen=True):
     ``abbreviated`` is the prefix of flags that may be cut short, None where none may. ``settings`` are those
     that are looked at, ``base`` those of a config file below the command, whose keys are ``further`` ones
     where they add to the catalogue's. ``present`` are the only keys that an override may name without ``+``;
-    in the sections ``unfilled`` references see what is written alone, no defaults.
+    in the sections ``unfilled`` references see what is written alone, no defaults. With ``either_dash`` a
+    flag may be written with underscores, too.
     """
 
     system: str
@@ -77,10 +78,11 @@ class Grammar(Struct, frozen=True):
     further: frozenset[str] = frozenset()
     present: frozenset[str] | None = None
     unfilled: tuple[str, ...] = ()
+    either_dash: bool = False
 
     def find(self, key: str) -> Known | None:
         """Return what is known of a key, None of an unknown one; what lies in a free mapping is anything."""
-        found = self._found(key)
+        found = self._found(key.replace("_", "-") if self.either_dash else key)
         if found is not None or key.startswith("-"):
             return found or self._abbreviation(key)
         if key in self.further:
@@ -258,6 +260,7 @@ def _server(system: str, root: str) -> Build:
             tuple(setting for setting in command.settings if setting.form == "flag"),
             abbreviated="--",
             exempt=re.compile(r"-.?|--help.*|--.*\..*|-O.*|-dp.*|-tp.*|-pp.*"),
+            either_dash=system == "vllm",  # utils/argparse_utils.py:FlexibleArgumentParser
         )
 
     return build

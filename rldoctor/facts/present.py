@@ -49,6 +49,16 @@ def asked_by_launcher(table: Table, launchers: Sequence[Fact]) -> None:
             table.put(replace(told[present], concept=asked))
 
 
+def counted(table: Table) -> None:
+    """Take what the machine would be asked for (`nvidia-smi | wc -l`) from what a person told."""
+    pairs = (("train.nodes", "cluster.nodes"), ("train.gpus_per_node", "cluster.gpus_per_node"))
+    for asked, there in pairs:
+        if table.get(asked) is UNKNOWN and ("policy", there) in table.told:
+            fact = derived(asked, table.get(there), (there,), text=f"{there} as told")
+            assumes = (f"the launch asks for all that {there} tells",)
+            table.put(replace(fact, state="assumed", assumes=assumes))
+
+
 def present(table: Table, launchers: Sequence[Fact]) -> None:
     """Put what exists into the table."""
     for fact in launchers:

@@ -14,7 +14,7 @@ from rldoctor.dialects.release import InUse, in_use
 from rldoctor.facts import modelled
 from rldoctor.facts.basefile import below, reader_of
 from rldoctor.facts.derive import derive
-from rldoctor.facts.present import asked_by_launcher, launched, present
+from rldoctor.facts.present import asked_by_launcher, counted, launched, present
 from rldoctor.facts.table import NO_ARGUMENTS, Table, hear
 from rldoctor.facts.told import Key, ToldFacts, split, typed
 from rldoctor.types import (
@@ -277,6 +277,7 @@ def _given(start: Start) -> dict[Key, Any]:
 
 def _complete(table: Table, start: Start, document: Document | None) -> None:
     asked_by_launcher(table, start.launchers)
+    counted(table)
     modelled.models(table, document)
     compute = dialects.computed(table.dialect)
     for fact in compute(table) if compute is not None else ():
