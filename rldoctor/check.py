@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -14,9 +16,15 @@ from rldoctor.facts import Facts, ToldFacts, UnknownSystemError
 from rldoctor.matching import Outcome, Silent, examine_config
 from rldoctor.matching.keys import examine_keys
 from rldoctor.rules import Index, index
-from rldoctor.types import Fact, Finding, Match, Report, RLDoctorError, Severity, Verdict
+from rldoctor.types import Fact, Finding, Match, Report, RLDoctorError, Severity, Suppressed, Verdict
+
+if TYPE_CHECKING:
+    from rldoctor.suppress.choice import Choice
+    from rldoctor.suppress.project import Project
 
 SHOWN: tuple[Severity, ...] = ("error", "warning", "hint")
+PROJECT: Final = ".rldoctor.yaml"
+MARK: Final = b"rldoctor:"
 
 
 class Checked(Struct, frozen=True):
@@ -36,17 +44,21 @@ class _Part(Struct, frozen=True):
     notes: tuple[str, ...]
     files: Mapping[str, bytes]
     silent: tuple[Silent, ...]
+    suppressed: tuple[Suppressed, ...] = ()
 
 
-def check(paths: Sequence[str], told: ToldFacts) -> Checked:
-    """Return what the rules say about launch scripts and configurations; a bad file leaves the others."""
+def check(paths: Sequence[str], told: ToldFacts, choice: Choice | None = None) -> Checked:
+    """Return what the rules say about launch scripts and configurations; a bad file leaves the others.
+
+    With ``choice`` only the findings that were asked for.
+    """
     began, rules = time.perf_counter(), index()
     parts: list[_Part] = []
     errors: list[RLDoctorError] = []
     skipped: list[str] = []
     for path in paths:
         try:
-            parts.append(_of_file(path, told, rules))
+            parts.append(_of_file(path, told, rules, choice))
         except UnknownSystemError as error:
             if len(paths) == 1:
                 raise
@@ -54,21 +66,26 @@ def check(paths: Sequence[str], told: ToldFacts) -> Checked:
         except RLDoctorError as error:  # a bad file must not hide what is wrong with the others
             errors.append(error)
     findings = _numbered(finding for part in parts for finding in part.findings)
+    suppressed = tuple(each for part in parts for each in part.suppressed)
     report = Report(
         command="check",
         subjects=tuple(paths),
         verdict=_verdict(findings),
-        summary=summary(findings, len(parts), len(errors)),
+        summary=summary(findings, len(parts), len(errors), len(suppressed)),
         findings=findings,
         facts=tuple(fact for part in parts for fact in part.facts),
         timings={"seconds": round(time.perf_counter() - began, 4)},
         notes=tuple(dict.fromkeys([*skipped, *(note for part in parts for note in part.notes)])),
+        suppressed=suppressed,
     )
     files = {name: data for part in parts for name, data in part.files.items()}
-    return Checked(report, tuple(errors), files, tuple(s for part in parts for s in part.silent))
+    once = {str(error): error for error in errors}
+    return Checked(report, tuple(once.values()), files, tuple(s for part in parts for s in part.silent))
 
 
-def _of_file(path: str, told: ToldFacts, rules: Index) -> _Part:
+def _of_file(path: str, told: ToldFacts, rules: Index, choice: Choice | None) -> _Part:
+    project = _project(path, rules)
+    told = project.told(told) if project is not None else told
     document = sources.read(path, sources.Told(told.env, told.args))
     worlds = facts.walk_known(document, told)
     outcomes = [(world, _examined(world, rules)) for world in worlds]
@@ -77,13 +94,40 @@ def _of_file(path: str, told: ToldFacts, rules: Index) -> _Part:
     ]
     notes = [str(problem) for problem in document.problems]
     notes += [text for _, outcome in outcomes for text in outcome.broken]
-    return _Part(
+    notes += [project.note()] if project is not None and project.note() else []
+    part = _Part(
         findings=_of_worlds(found),
         facts=_shown_facts(worlds),
         notes=tuple(dict.fromkeys(notes)),
         files=document.files,
         silent=tuple(dict.fromkeys(silent for _, outcome in outcomes for silent in outcome.silent)),
     )
+    return _sifted(path, part, project, rules, choice)
+
+
+def _project(path: str, rules: Index) -> Project | None:
+    """Return what the project says that a file belongs to, None where it says nothing."""
+    at = Path(path).absolute().parent
+    while not (at / PROJECT).is_file():
+        if at.parent == at or (at / ".git").exists():
+            return None
+        at = at.parent
+    from rldoctor.suppress import project
+
+    return project.read(at, rules.ids)
+
+
+def _sifted(path: str, part: _Part, project: Project | None, rules: Index, choice: Choice | None) -> _Part:
+    """Return what is left of a file's findings, those that the user has answered apart."""
+    marked = project is not None or any(MARK in data for data in part.files.values())
+    if not marked and not choice:
+        return part
+    from rldoctor import suppress
+
+    sifted = suppress.sift(path, part.findings, part.files, project, rules.ids)
+    findings = suppress.chosen(sifted.findings, choice) if choice else sifted.findings
+    notes = (*part.notes, *sifted.notes)
+    return replace(part, findings=findings, notes=notes, suppressed=sifted.suppressed)
 
 
 def _examined(world: Facts, rules: Index) -> Outcome:
@@ -143,12 +187,13 @@ def _verdict(findings: Sequence[Finding]) -> Verdict:
     return next((finding.verdict for finding in findings if finding.severity != "hint"), "nothing")
 
 
-def summary(findings: Sequence[Finding], files: int, unread: int = 0) -> str:
+def summary(findings: Sequence[Finding], files: int, unread: int = 0, suppressed: int = 0) -> str:
     """Return one sentence on what was found."""
     if not files:
         return "Nothing could be checked."
     number = Counter(finding.severity for finding in findings)
     told = [f"{number[word]} {word}{'s' * (number[word] != 1)}" for word in SHOWN if number[word]]
     where = f"in {files} file{'s' * (files != 1)}"
-    left = f"; {unread} could not be read" if unread else ""
+    left = f"; {suppressed} suppressed" if suppressed else ""
+    left += f"; {unread} could not be read" if unread else ""
     return f"{', '.join(told).capitalize() if told else 'Nothing wrong found'} {where}{left}."

@@ -16,6 +16,7 @@ from rldoctor.types import Report, RLDoctorError
 if TYPE_CHECKING:
     from rldoctor.check import Checked
     from rldoctor.facts import ToldFacts
+    from rldoctor.suppress.choice import Choice
 
 OK: Final = 0
 FOUND: Final = 1
@@ -23,6 +24,9 @@ BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 RARELY: Final = 100_000
 """New objects after which garbage is looked for: most runs are short, and looking is a tenth of them."""
+
+SHORT: Final = {"gpus": "cluster.gpus_per_node", "nodes": "cluster.nodes", "model": "model.path"}
+POSITIVE: Final = click.IntRange(min=1)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -39,9 +43,35 @@ def _remember_versions(ctx: click.Context, _: click.Parameter, words: tuple[str,
     ctx.meta["versions"] = {system.strip(): version.strip() for system, _, version in pairs}
 
 
+def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    """Keep what is told of the machine for what reads the facts."""
+    ctx.meta[str(option.name)] = value
+
+
 def about_the_run(command: Command) -> Command:
     """Add the options that tell facts to a command."""
     options = (
+        click.option(
+            "--gpus", type=POSITIVE, expose_value=False, callback=_remember, help="GPUs of a node that exist."
+        ),
+        click.option(
+            "--nodes", type=POSITIVE, expose_value=False, callback=_remember, help="Nodes that exist."
+        ),
+        click.option(
+            "--model",
+            expose_value=False,
+            callback=_remember,
+            metavar="PATH|NAME",
+            help="The model, where the files do not tell it.",
+        ),
+        click.option(
+            "--env",
+            multiple=True,
+            expose_value=False,
+            callback=_remember,
+            metavar="NAME=VALUE",
+            help="A variable of the environment that the script is started in.",
+        ),
         click.option(
             "--set", "told", multiple=True, metavar="CONCEPT=VALUE", help="Tell a fact (cluster.gpus=8)."
         ),
@@ -63,24 +93,40 @@ def about_the_run(command: Command) -> Command:
     return command
 
 
-@cli.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+class Launch(click.Command):
+    """A command whose words behind ``--`` are another command, kept as they are."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what stands behind ``--`` apart from the options."""
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta["behind"] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+
+@cli.command(cls=Launch)
+@click.argument("files", nargs=-1, required=True, metavar="FILE... [-- ARGUMENT...]")
 @about_the_run
+@click.option("--select", multiple=True, metavar="WORD,…", help="Only these rules, phases, severities.")
+@click.option("--ignore", multiple=True, metavar="WORD,…", help="All but these rules, phases, severities.")
+@click.option("--host", metavar="FILE|this", help="The machine: `rldoctor host --format json`, or this one.")
 @click.option("--diff", "as_diff", is_flag=True, help="Show the edits that --fix would make.")
 @click.option("--fix", "do_fix", is_flag=True, help="Make the safe edits in the files.")
 @click.option("--unsafe-fixes", is_flag=True, help="Edits that may change results or costs, too.")
 @click.option("--explain-unknown", is_flag=True, help="Say which rules are silent, and on what they hang.")
 def check(
-    files: tuple[str, ...], told: tuple[str, ...], system: str | None, form: str, **how: bool
+    files: tuple[str, ...], told: tuple[str, ...], system: str | None, form: str, **how: Any
 ) -> NoReturn:
-    """Say what is wrong with launch scripts and configurations, and mend it."""
-    facts = _told(told, system)
+    """Say what is wrong with launch scripts and configurations, and mend it.
+
+    What stands behind -- are the arguments that the script is started with.
+    """
+    facts, asked = _told(told, system, how["host"]), _choice(how["select"], how["ignore"])
     if how["do_fix"] or (how["unsafe_fixes"] and not how["as_diff"]):
-        checked = _fix(files, facts, how["unsafe_fixes"])
+        checked = _fix(files, facts, how["unsafe_fixes"], asked)
     else:
         from rldoctor.check import check as run_check
 
-        checked = run_check(files, facts)
+        checked = run_check(files, facts, asked)
     if how["as_diff"]:
         from rldoctor.fix import preview
 
@@ -95,11 +141,20 @@ def check(
     sys.exit(BAD_INPUT if checked.errors else _code(checked.report))
 
 
-def _fix(files: Sequence[str], facts: ToldFacts, unsafe: bool) -> Checked:
+def _choice(select: Sequence[str], ignore: Sequence[str]) -> Choice | None:
+    if not select and not ignore:
+        return None
+    from rldoctor.rules import index
+    from rldoctor.suppress.choice import choice
+
+    return choice(select, ignore, index().ids)
+
+
+def _fix(files: Sequence[str], facts: ToldFacts, unsafe: bool, asked: Choice | None) -> Checked:
     """Make the edits; say on standard error what was changed and what was left alone."""
     from rldoctor.fix import fix
 
-    fixed = fix(files, facts, unsafe=unsafe)
+    fixed = fix(files, facts, unsafe=unsafe, choice=asked)
     for change in fixed.applied:
         _say(f"changed {change.file}" + (f" (before: {change.backup})" if change.backup else ""))
     for text in fixed.left:
@@ -163,16 +218,6 @@ def estimate(
     sys.exit(OK if report.verdict == "nothing" else FOUND)
 
 
-class Launch(click.Command):
-    """A command whose words behind ``--`` are another command, kept as they are."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep what stands behind ``--`` apart from the options."""
-        at = args.index("--") if "--" in args else len(args)
-        ctx.meta["behind"] = tuple(args[at + 1 :])
-        return super().parse_args(ctx, args[:at])
-
-
 @cli.command(cls=Launch)
 @click.argument("config", nargs=-1, metavar="[CONFIG | -- COMMAND...]")
 @click.option("--autotune", is_flag=True, help="Heal failures and tune the token budget, live.")
@@ -213,29 +258,38 @@ def rules() -> None:
     sys.stdout.write(overview())
 
 
-def _told(pairs: Sequence[str], system: str | None) -> ToldFacts:
+def _told(pairs: Sequence[str], system: str | None, host: str | None = None) -> ToldFacts:
     from rldoctor import dialects
     from rldoctor.facts import ToldFacts
     from rldoctor.facts.told import typed
 
     if system is not None:
         dialects.load(system)
-    words = dict(_pair(text) for text in pairs)
-    env, versions = _behind("env.", words), _behind("version.", words)
-    versions |= click.get_current_context().meta.get("versions", {})
+    meta = click.get_current_context().meta
+    words = dict(_pair("--set", text) for text in pairs)
+    env = dict(_pair("--env", text) for text in meta.get("env", ())) | _behind("env.", words)
+    versions = _behind("version.", words) | meta.get("versions", {})
     for name in (name for name in versions if name):
         dialects.load(name)
     facts = {name: value for name, value in words.items() if not name.startswith(("env.", "version."))}
+    short = {concept: str(meta[name]) for name, concept in SHORT.items() if meta.get(name) is not None}
+    facts = {**(_of_host(host) if host else {}), **short, **facts}
     typed(facts)
-    return ToldFacts(set=facts, system=system, versions=versions, env=env)
+    return ToldFacts(facts, system, versions, env, meta.get("behind", ()))
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _of_host(name: str) -> dict[str, str]:
+    from rldoctor.host import facts
+
+    return facts.of_this() if name == "this" else facts.of_file(name)
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise RLDoctorError(
-            f"--set {text}: not CONCEPT=VALUE", hint="for example --set cluster.gpus_per_node=8"
-        )
+        example = {"--set": "CONCEPT=VALUE|cluster.gpus_per_node=8", "--env": "NAME=VALUE|NNODES=2"}[option]
+        shape, _, like = example.partition("|")
+        raise RLDoctorError(f"{option} {text}: not {shape}", hint=f"for example {option} {like}")
     return name.strip(), value
 
 

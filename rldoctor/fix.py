@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -12,6 +12,9 @@ from rldoctor.check import Checked, check
 from rldoctor.edits import Applied
 from rldoctor.facts import ToldFacts
 from rldoctor.types import Edit, Finding, Remedy, Safety
+
+if TYPE_CHECKING:
+    from rldoctor.suppress.choice import Choice
 
 MOST_ROUNDS: Final = 10
 
@@ -24,11 +27,13 @@ class Fixed(Struct, frozen=True):
     left: tuple[str, ...] = ()
 
 
-def fix(paths: Sequence[str], told: ToldFacts, *, unsafe: bool = False) -> Fixed:
+def fix(
+    paths: Sequence[str], told: ToldFacts, *, unsafe: bool = False, choice: Choice | None = None
+) -> Fixed:
     """Apply the edits that are allowed and check again, until stable; nothing else is touched."""
     applied: list[Applied] = []
     done: set[tuple[str, str, str]] = set()
-    checked = check(paths, told)
+    checked = check(paths, told, choice)
     for _ in range(MOST_ROUNDS):
         wanted = [edit for edit in chosen(checked, unsafe=unsafe) if _mark(edit) not in done]
         if not wanted:
@@ -36,7 +41,7 @@ def fix(paths: Sequence[str], told: ToldFacts, *, unsafe: bool = False) -> Fixed
         backed_up = {change.file for change in applied}
         applied += _apply(wanted, checked, backed_up)
         done |= {_mark(edit) for edit in wanted}
-        checked = check(paths, told)
+        checked = check(paths, told, choice)
     return Fixed(checked, tuple(applied), tuple(_left(checked.report.findings, unsafe)))
 
 

@@ -238,6 +238,16 @@ class Finding(Struct, frozen=True):
     fingerprint: str = ""
 
 
+class Suppressed(Struct, frozen=True):
+    """A finding that the user has answered: the reason, where it stands, and the last day it holds."""
+
+    finding: Finding
+    reason: str
+    file: str
+    line: int
+    until: str | None = None
+
+
 class Match(Struct, frozen=True):
     """A finding as the evidence gives it, with what weighs it against others: not judged yet.
 
@@ -269,3 +279,4 @@ class Report(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     timeline: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    suppressed: tuple[Suppressed, ...] = ()

@@ -10,8 +10,21 @@ import pytest
 import yaml
 
 from rldoctor.report import as_json
-from rldoctor.rules import places
-from rldoctor.types import UNKNOWN, Edit, Evidence, Fact, Finding, Origin, Place, Remedy, Report
+from rldoctor.rules import index, places
+from rldoctor.suppress.project import load as load_project
+from rldoctor.types import (
+    UNKNOWN,
+    Edit,
+    Evidence,
+    Fact,
+    Finding,
+    Origin,
+    Place,
+    Remedy,
+    Report,
+    RLDoctorError,
+    Suppressed,
+)
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "docs/contracts/schemas"
@@ -66,6 +79,8 @@ def reports() -> Iterator[Report]:
         fingerprint="00ff00ff",
     )  # fmt: skip
     fact = Fact("policy", "train.tp", 3, Origin("written", "--tp 3", "--tp", place), system="megatron")
+    answered = Suppressed(finding, "we test this", ".rldoctor.yaml", 3, "2031-01-31")
+    yield Report("check", ("a.sh",), "nothing", "1 suppressed.", (), suppressed=(answered,))
     yield Report("diagnose", ("run.log",), "config", "odd", (finding,), (fact,), timings={"seconds": 0.1})
 
 
@@ -109,3 +124,15 @@ def test_events_and_revisions_of_a_run_folder_keep_the_contract() -> None:
     }
     assert mistakes("event-line", line) == []
     assert mistakes("config-revision", {"revision": 1, "model": {"path": "m"}}) == []
+
+
+def test_the_project_file_of_the_page_keeps_the_contract_and_loads() -> None:
+    page = (ROOT / "docs/contracts/project.md").read_text(encoding="utf-8")
+    text = page.split("```yaml\n")[1].split("```")[0]
+    raw = yaml.load(text, Loader=yaml.BaseLoader)
+    assert mistakes("project", raw) == []
+    assert load_project("page", text.encode(), index().ids).suppress[0].until == "2026-12-31"
+    for wrong in ({"suppres": []}, {"suppress": [{"rule": "a"}]}):
+        assert mistakes("project", wrong)
+        with pytest.raises(RLDoctorError):
+            load_project("wrong", json.dumps(wrong).encode(), index().ids)

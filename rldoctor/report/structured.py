@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rldoctor.report.redact import redact_all
-from rldoctor.types import UNKNOWN, Edit, Evidence, Fact, Finding, Remedy, Report
+from rldoctor.types import UNKNOWN, Edit, Evidence, Fact, Finding, Remedy, Report, Suppressed
 
 VERSION: Final = 1
 
@@ -31,6 +31,7 @@ def as_dict(report: Report) -> dict[str, Any]:
         "memory": plain(report.memory),
         "timings": plain(report.timings),
         "notes": list(report.notes),
+        "suppressed": [_suppressed(each) for each in report.suppressed],
     }
 
 
@@ -51,6 +52,14 @@ def finding_as_dict(finding: Finding) -> dict[str, Any]:
         "assumes": list(finding.assumes),
         "explained_by": finding.explained_by,
         "fingerprint": finding.fingerprint,
+    }
+
+
+def _suppressed(answered: Suppressed) -> dict[str, Any]:
+    names = ("reason", "file", "line", "until")
+    return {
+        "finding": finding_as_dict(answered.finding),
+        **{name: getattr(answered, name) for name in names},
     }
 
 

@@ -8,7 +8,8 @@ from msgspec import Struct, field
 
 
 class Told(Struct, frozen=True):
-    """The environment a script is started in, and the arguments it is given (``"$@"``)."""
+    """The environment a script is started in, the arguments it is given (``"$@"``), and the GPUs of a node."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     args: tuple[str, ...] = ()
+    gpus: int | None = None

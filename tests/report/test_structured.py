@@ -26,7 +26,7 @@ def test_the_json_has_the_contracts_fields_in_order() -> None:
     data = json.loads(as_json(report()))
     assert list(data) == [
         "version", "command", "subjects", "verdict", "summary", "findings", "facts",
-        "memory", "timings", "notes",
+        "memory", "timings", "notes", "suppressed",
     ]  # fmt: skip
     assert data["version"] == 1
     finding = data["findings"][0]
