@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from rldoctor import vocabulary
+from rldoctor.causes.advice import advise
 from rldoctor.types import Event, Evidence, Finding, Identity, LogLine, Match, Remedy, Verdict
 
 if TYPE_CHECKING:
@@ -171,7 +172,10 @@ def _finding(first: Candidate) -> Finding:
         confidence="possible",
         explanation=f"{FIRST}{_whose(first)}. {_where(failure)}".strip(),
         evidence=tuple(evidence),
-        remedies=(Remedy(f"Search the issues of the project for: {_words(title)}", "manual"),),
+        remedies=(
+            *advise(failure),
+            Remedy(f"Search the issues of the project for: {_words(title)}", "manual"),
+        ),
         phase=first.phase,
         verdict=_verdict(failure),
         family="process_death" if failure is None else "code",

@@ -1,0 +1,62 @@
+"""What an unknown exception's kind alone lets one advise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rldoctor.diagnose import diagnose
+from rldoctor.facts import ToldFacts
+
+
+def _cures(tmp_path: Path, log: str) -> list[str]:
+    path = tmp_path / "train.log"
+    path.write_text(log)
+    finding = diagnose([str(path)], None, ToldFacts()).findings[0]
+    assert finding.rule == "unrecognised"
+    return [remedy.title for remedy in finding.remedies]
+
+
+def _raised(error: str, file: str = "/opt/venv/lib/python3.11/site-packages/lathe/turn.py") -> str:
+    return f'Traceback (most recent call last):\n  File "{file}", line 9, in turn\n    spin(rows)\n{error}\n'
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("TypeError: GRPOTrainer._cut() takes 1 positional argument but 2 were given", "lathe and trl"),
+        ("AttributeError: 'Qwen9Config' object has no attribute 'widths'", "lathe and transformers"),
+        ("AttributeError: 'NoneType' object has no attribute 'mean'", "is None in turn"),
+        ("ValueError: zero-size array to reduction operation maximum", "nothing is left in turn"),
+        (
+            "RuntimeError: The size of tensor a (5) must match the size of tensor b (6)",
+            "Compare the two lengths",
+        ),
+        ("KeyError: 'bolts'", "'bolts' should come from"),
+        ("AssertionError: spindle must be odd", "demands: spindle must be odd"),
+        (
+            "requests.exceptions.HTTPError: 400 Client Error: Bad Request for url: http://x/turn",
+            "its own error",
+        ),
+    ],
+)
+def test_kind(tmp_path: Path, error: str, words: str) -> None:
+    cures = _cures(tmp_path, _raised(error))
+    assert words in cures[0]
+    assert cures[-1].startswith("Search the issues")
+
+
+def test_assertion_without_words_is_quoted(tmp_path: Path) -> None:
+    log = (
+        "Traceback (most recent call last):\n"
+        '  File "/app/lathe/turn.py", line 12, in turn\n'
+        "    assert len(rows) == chuck_size\n"
+        "AssertionError\n"
+    )
+    assert "demands: assert len(rows) == chuck_size" in _cures(tmp_path, log)[0]
+
+
+def test_kind_that_says_nothing(tmp_path: Path) -> None:
+    (only,) = _cures(tmp_path, _raised("lathe.Stopped: 17"))
+    assert only.startswith("Search the issues")
