@@ -97,8 +97,8 @@ class Catalogue:
         """Return what a release says of a key under some roots, None where it has no such key."""
         asked = (key, release, roots)
         if asked not in self._known:
-            bit, masks = self.bits[release], self._masks(roots)
-            rows = (row for row in self.rows(key) if masks[row[0]] & bit)
+            bit = self.bits[release]
+            rows = (row for row in self.rows(key) if self._mask(row[0], roots) & bit)
             self._known[asked] = next((_known(row[1:]) for row in rows), None)
         return self._known[asked]
 
@@ -109,8 +109,7 @@ class Catalogue:
 
     def mask(self, key: str, roots: tuple[str, ...]) -> int:
         """Return the releases that have a key under some roots, the oldest as the lowest bit."""
-        masks = self._masks(roots)
-        return _united(masks[row[0]] for row in self.rows(key))
+        return _united(self._mask(row[0], roots) for row in self.rows(key))
 
     def lacking(self, keys: Iterable[str], root: str) -> tuple[int, ...]:
         """Return for each release how many of some keys it does not have under a root."""
@@ -137,12 +136,10 @@ class Catalogue:
         pairs = (pair for scope in self._shipped.scopes for pair in scope)
         return frozenset(self.roots[root] for root, mask in pairs if mask & bit)
 
-    @lru_cache(maxsize=64)  # noqa: B019
-    def _masks(self, roots: tuple[str, ...]) -> tuple[int, ...]:
-        """Return for each scope the releases in which one of the roots has what is of that scope."""
-        wanted = {number for number, root in enumerate(self.roots) if root in roots}
-        scopes = self._shipped.scopes
-        return tuple(_united(mask for root, mask in scope if root in wanted) for scope in scopes)
+    @lru_cache(maxsize=4096)  # noqa: B019
+    def _mask(self, scope: int, roots: tuple[str, ...]) -> int:
+        """Return the releases in which one of the roots has what is of a scope."""
+        return _united(mask for root, mask in self._shipped.scopes[scope] if self.roots[root] in roots)
 
     def nearby(self, version: str) -> tuple[str, ...]:
         """Return the releases that a version may be: itself, else those on both sides of it."""
