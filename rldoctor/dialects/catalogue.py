@@ -127,14 +127,11 @@ class Catalogue:
         found = {root for row in self.rows(key) for root, mask in scopes[row[0]] if mask & bit}
         return tuple(self.roots[root] for root in sorted(found))
 
+    @lru_cache(maxsize=256)  # noqa: B019 (a catalogue lives as long as the process)
     def has(self, root: str, release: str) -> bool:
         """Say whether a release has a root."""
-        return root in self._present(self.bits[release])
-
-    @lru_cache(maxsize=32)  # noqa: B019 (a catalogue lives as long as the process)
-    def _present(self, bit: int) -> frozenset[str]:
-        pairs = (pair for scope in self._shipped.scopes for pair in scope)
-        return frozenset(self.roots[root] for root, mask in pairs if mask & bit)
+        bit, number = self.bits[release], self.roots.index(root) if root in self.roots else -1
+        return any(own == number and mask & bit for scope in self._shipped.scopes for own, mask in scope)
 
     @lru_cache(maxsize=4096)  # noqa: B019
     def _mask(self, scope: int, roots: tuple[str, ...]) -> int:
