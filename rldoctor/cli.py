@@ -339,6 +339,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except RLDoctorError as error:
         _say(f"error: {error}")
         sys.exit(BAD_INPUT)
+    finally:
+        gc.freeze()  # the process ends: walking all that lives once more frees nothing
     sys.exit(OK)
 
 
