@@ -242,6 +242,22 @@ def run(config: tuple[str, ...], told: tuple[str, ...], **how: Any) -> NoReturn:
 
 
 @cli.command()
+@click.option("--checkpoints", multiple=True, metavar="DIR", help="Where checkpoints will be written.")
+@click.option(
+    "--port", "ports", multiple=True, type=click.IntRange(1, 65535), help="A port the run will take."
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def host(checkpoints: tuple[str, ...], ports: tuple[int, ...], form: str) -> NoReturn:
+    """Say what of this machine stands in the way of a run: GPUs, limits, disks, network, versions."""
+    from rldoctor import host as machine
+    from rldoctor.host.lines import Asked
+
+    lines = machine.examine(Asked(checkpoints, ports))
+    sys.stdout.write(machine.as_json(lines) + "\n" if form == "json" else machine.as_text(lines))
+    sys.exit(FOUND if machine.is_loud(lines) else OK)
+
+
+@cli.command()
 @click.argument("rule")
 def explain(rule: str) -> None:
     """Say what a rule knows."""

@@ -124,7 +124,7 @@ class Facts(Struct, frozen=True):
         """Return every fact that has a value or hangs on something, in the vocabulary's order."""
         if self.table is None:
             return ()
-        for role, concept in self.table.rows:
+        for role, concept in (*self.table.rows, *self.table.given):
             self.table.fact(concept, role)
         order = {concept: i for i, concept in enumerate(vocabulary.load().concepts)}
         facts = sorted(self.table.facts.values(), key=lambda fact: order.get(fact.concept, 0))
