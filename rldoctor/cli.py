@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
-from rldoctor import __version__
+from rldoctor import __version__, completion
 from rldoctor.types import Report, RLDoctorError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ RARELY: Final = 100_000
 """New objects after which garbage is looked for: most runs are short, and looking is a tenth of them."""
 
 SHORT: Final = {"gpus": "cluster.gpus_per_node", "nodes": "cluster.nodes", "model": "model.path"}
+PATH: Final = click.Path(allow_dash=True)
 POSITIVE: Final = click.IntRange(min=1)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -73,9 +74,19 @@ def about_the_run(command: Command) -> Command:
             help="A variable of the environment that the script is started in.",
         ),
         click.option(
-            "--set", "told", multiple=True, metavar="CONCEPT=VALUE", help="Tell a fact (cluster.gpus=8)."
+            "--set",
+            "told",
+            multiple=True,
+            metavar="CONCEPT=VALUE",
+            help="Tell a fact (cluster.gpus=8).",
+            shell_complete=completion.concepts,
         ),
-        click.option("--system", metavar="NAME", help="The system, where the files do not tell it."),
+        click.option(
+            "--system",
+            metavar="NAME",
+            help="The system, where the files do not tell it.",
+            shell_complete=completion.systems,
+        ),
         click.option(
             "--framework-version",
             metavar="[SYSTEM=]VERSION",
@@ -93,6 +104,12 @@ def about_the_run(command: Command) -> Command:
     return command
 
 
+def _chooses(name: str, meaning: str) -> Callable[[Command], Command]:
+    return click.option(
+        name, multiple=True, metavar="WORD,…", help=meaning, shell_complete=completion.asked_for
+    )
+
+
 class Launch(click.Command):
     """A command whose words behind ``--`` are another command, kept as they are."""
 
@@ -104,10 +121,10 @@ class Launch(click.Command):
 
 
 @cli.command(cls=Launch)
-@click.argument("files", nargs=-1, required=True, metavar="FILE... [-- ARGUMENT...]")
+@click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE... [-- ARGUMENT...]")
 @about_the_run
-@click.option("--select", multiple=True, metavar="WORD,…", help="Only these rules, phases, severities.")
-@click.option("--ignore", multiple=True, metavar="WORD,…", help="All but these rules, phases, severities.")
+@_chooses("--select", "Only these rules, phases, severities.")
+@_chooses("--ignore", "All but these rules, phases, severities.")
 @click.option("--host", metavar="FILE|this", help="The machine: `rldoctor host --format json`, or this one.")
 @click.option("--diff", "as_diff", is_flag=True, help="Show the edits that --fix would make.")
 @click.option("--fix", "do_fix", is_flag=True, help="Make the safe edits in the files.")
@@ -163,7 +180,7 @@ def _fix(files: Sequence[str], facts: ToldFacts, unsafe: bool, asked: Choice | N
 
 
 @cli.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...|-")
+@click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...|-")
 @about_the_run
 @click.option("--config", metavar="FILE", help="The configuration of the run, else the log's own is used.")
 @click.option("--verbose", "-v", is_flag=True, help="All findings, cures and notes, and the timeline.")
@@ -194,7 +211,7 @@ def diagnose(
 
 
 @cli.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @about_the_run
 @click.option("--solve", multiple=True, metavar="CONCEPT", help="The largest value that surely fits.")
 @click.option("--what-if", multiple=True, metavar="CONCEPT=VALUE", help="The same with another value.")
@@ -219,7 +236,7 @@ def estimate(
 
 
 @cli.command(cls=Launch)
-@click.argument("config", nargs=-1, metavar="[CONFIG | -- COMMAND...]")
+@click.argument("config", nargs=-1, type=PATH, metavar="[CONFIG | -- COMMAND...]")
 @click.option("--autotune", is_flag=True, help="Heal failures and tune the token budget, live.")
 @click.option("--run-folder", metavar="DIR", help="Where the run writes.")
 @click.option("--resume", metavar="DIR", help="Go on with the run of a folder.")
@@ -258,7 +275,7 @@ def host(checkpoints: tuple[str, ...], ports: tuple[int, ...], form: str) -> NoR
 
 
 @cli.command()
-@click.argument("rule")
+@click.argument("rule", shell_complete=completion.rules)
 def explain(rule: str) -> None:
     """Say what a rule knows."""
     from rldoctor.explain import explain as run_explain

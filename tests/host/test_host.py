@@ -58,7 +58,8 @@ def test_a_check_knows_the_machine(tmp_path: Path) -> None:
     (tmp_path / "train.sh").write_text(SCRIPT)
     told = {"cluster.gpus_per_node": 4, "cluster.gpu_memory_gib": 79.6, "cluster.cpus": 96}
     (tmp_path / "node.json").write_text(json.dumps({"command": "host", "lines": [], "facts": told}))
-    done = rldoctor("check", "train.sh", "--host", "node.json", "--format", "json", folder=tmp_path)
+    words = ("check", "train.sh", "--host", "node.json", "--nodes", "2", "--format", "json")
+    done = rldoctor(*words, folder=tmp_path)
     found = {fact["concept"]: fact["value"] for fact in json.loads(done.stdout)["facts"]}
     assert {name: found[name] for name in told} == told
     assert any(each["rule"] == "fewer-gpus-than-asked" for each in json.loads(done.stdout)["findings"])

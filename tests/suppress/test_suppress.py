@@ -58,7 +58,7 @@ def test_a_comment_answers_and_says_why_in_the_report(tmp_path: Path) -> None:
         (f"# rldoctor: ignore[{RULES[0]}]\n", "needs a reason"),
         ("# rldoctor: ignore it all\n", "names its rule"),
         ("# rldoctor: ignore[token-budget-inactiv] why\n", "did you mean token-budget-inactive"),
-        ("# rldoctor: ignore[nan-loss] why\n", ""),
+        ("# rldoctor: ignore[moe-dist-checkpoint-hang] why\n", ""),
         ("# rldoctor: ignore[too-few-kv-heads-for-tp] why\n", ""),
     ],
 )
