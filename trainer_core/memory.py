@@ -16,7 +16,7 @@ from trainer_core.types import Memory, UserError
 GIB = 1 << 30
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SAMPLE_SECONDS = 0.002
-MAPPED_FROM_BYTES, KEPT_BYTES = 1 << 20, 1 << 24
+MAPPED_FROM_BYTES, KEPT_BYTES = 1 << 25, 1 << 24
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 

@@ -17,7 +17,8 @@ from rldoctor.run.tuner import CONCEPT, KEY
 from rldoctor.types import Edit, Finding, Remedy, Report
 
 OUT_OF_MEMORY: Final = "out-of-memory-in-training"
-CAUTION: Final = 4
+HELD_TO_FIT: Final = 2
+OF_THE_FAILED: Final = 8
 IN_A_ROW: Final = 12
 RESTARTS_IN_A_ROW: Final = 3
 IN_ALL: Final = 30
@@ -109,20 +110,25 @@ def _edited(finding: Finding, remedy: Remedy, config: Text | None) -> Cure:
     return Cure(finding, remedy.title, remedy.safety, remedy.set, text, remedy.edits)
 
 
-def cautious(cure: Cure, floor: int) -> Cure:
-    """Return the cure with a quarter of the budget that is held to fit, not below the longest sample.
+def cautious(cure: Cure, floor: int, failed: int | None) -> Cure:
+    """Return the cure with half of the budget that is held to fit; ``failed`` tokens were too many.
 
-    Climbing back is live and costs a few steps; a budget that fails again costs a whole start.
+    Climbing back is live and costs a few steps; a budget that fails again costs a whole start. Where the
+    model holds not even the longest sample (``floor``) to fit, it counts less than that the run trained
+    at all: then an eighth of what has failed is tried first.
     """
     budget = cure.set.get(CONCEPT)
     if cure.text is None or not isinstance(budget, int) or cure.finding.rule != OUT_OF_MEMORY:
         return cure
-    lower = max(floor, budget // CAUTION)
-    if lower >= budget:
+    if budget > floor:
+        wanted, why = max(floor, budget // HELD_TO_FIT), "half of what is held to fit"
+    else:
+        wanted, why = max(floor, (failed or 0) // OF_THE_FAILED), "an eighth of what has failed"
+    if wanted == budget:
         return cure
-    text = with_values(cure.text, {KEY: lower})
-    title = f"{cure.title}: a quarter of what is held to fit, to climb from there"
-    return replace(cure, title=title, set={**cure.set, CONCEPT: lower}, text=text)
+    text = with_values(cure.text, {KEY: wanted})
+    title = f"{cure.title}: {why}, to climb from there"
+    return replace(cure, title=title, set={**cure.set, CONCEPT: wanted}, text=text)
 
 
 def _step_back(finding: Finding, history: History, config: Text | None) -> Cure | None:

@@ -161,7 +161,7 @@ def _cured(session: Session) -> bool:
     if not session.options.autotune:
         cure, why = None, _offer(cure)
     elif cure is not None and not cure.steps_back:
-        cure = heal.cautious(cure, story.least_budget(session))
+        cure = heal.cautious(cure, story.least_budget(session), story.micro_batch_tokens(session))
     if cure is None or not _carry_out(session, cure, end):
         draw(report)
         story.stop(session, end, report, why)

@@ -9,9 +9,10 @@ from typing import Final
 from msgspec import Struct, field
 
 MARGIN: Final = 0.1
-GROWTH, FIRST_GROWTH = 4.0, 2.0
-PAYS: Final = 1.0
-WARM_STEPS, MEASURED_STEPS = 1, 4
+GROWTH: Final = 8.0
+SLOWER: Final = 0.9
+GAIN: Final = 0.01
+WARM_STEPS, MEASURED_STEPS = 1, 5
 LEAST_GROWTH: Final = 1.05
 FAILED_SHARE: Final = 0.9
 
@@ -74,7 +75,7 @@ class Step(Struct, frozen=True):
 
 
 class Window(Struct, frozen=True):
-    """A few steps with one budget, together."""
+    """A few steps with one budget, together: the usual rate of training, the best one, the whole step's."""
 
     tokens: int
     peak: int
@@ -82,18 +83,21 @@ class Window(Struct, frozen=True):
     limit: int
     step_tokens: int
     rate: float
+    best_rate: float
     step_rate: float
 
 
 def together(steps: Sequence[Step]) -> Window:
-    """Return the highest peak, the best rate of training (others' load only slows), the step's usual one."""
+    """Return the highest peak and the usual rates: one step that others' load slows does not count."""
+    rates = [step.step_tokens / step.seconds for step in steps]
     return Window(
         tokens=max(step.tokens for step in steps),
         peak=max(step.peak for step in steps),
         held=min(step.held for step in steps),
         limit=steps[-1].limit,
         step_tokens=max(step.step_tokens for step in steps),
-        rate=max(step.step_tokens / step.seconds for step in steps),
+        rate=median(rates),
+        best_rate=max(rates),
         step_rate=median(step.step_tokens / step.step_seconds for step in steps),
     )
 
@@ -113,37 +117,55 @@ class Climb(Struct):
     points: list[Point] = field(default_factory=list)
     too_much: int | None = None
 
-    def next(self, budget: int, window: Window) -> Proposal | None:
-        """Return the next budget to try, None where the one in force is as good as it gets."""
+    def next(self, budget: int, window: Window, before: Window | None = None) -> Proposal | str:
+        """Return the next budget to try, or why the one in force is as good as it gets.
+
+        The line through the measured peaks leads straight to the margin; ``before`` is the window of
+        the last smaller budget, which tells what fewer micro-batches gain.
+        """
         line = fit(self.points, window.held)
         target = (1 - MARGIN) * window.limit
         if line is None or not window.limit:
-            return None
-        growth = GROWTH if len({point.tokens for point in self.points}) > 1 else FIRST_GROWTH
-        wanted = min(line.tokens(target), growth * budget)
+            return "the measured peaks do not grow with the budget, or have no limit"
         whole = -(-window.step_tokens // self.ranks)
-        wanted = min(wanted, whole * LEAST_GROWTH)
+        wanted = min(line.tokens(target), GROWTH * budget, whole * LEAST_GROWTH)
         if self.too_much is not None:
             wanted = min(wanted, FAILED_SHARE * self.too_much)
         new = rounded(wanted)
         if window.peak > target:
             back = rounded(min(wanted, budget * FAILED_SHARE))
             why = f"the peak is above {1 - MARGIN:.0%} of the limit"
-            return Proposal(back, line.peak(back), why) if back > 0 else None
+            return Proposal(back, line.peak(back), why) if back > 0 else why
+        if _micro_batches(whole, budget) == 1:
+            return "all tokens of a step are in one micro-batch"
         if new < budget * LEAST_GROWTH or _micro_batches(whole, new) == _micro_batches(whole, budget):
-            return None
+            return f"a budget that needs fewer micro-batches would be above {1 - MARGIN:.0%} of the limit"
+        if before is not None and self._gain(before, window, new) < GAIN:
+            return "still fewer micro-batches would gain nothing"
         return Proposal(new, line.peak(min(new, whole)), "the measured peaks leave room")
 
+    def _gain(self, before: Window, after: Window, new: int) -> float:
+        """Return by which share the next budget would shorten training: each micro-batch has its cost."""
+        whole = -(-after.step_tokens // self.ranks)
+        first, now, then = (_micro_batches(whole, tokens) for tokens in (before.tokens, after.tokens, new))
+        saved = max(after.rate / before.rate, after.best_rate / before.best_rate) - 1
+        return saved * (now - then) / (first - now) if first > now else GAIN
+
     def verdict(self, before: Window, after: Window) -> tuple[str, str]:
-        """Return kept or reverted, and why."""
+        """Return kept or reverted, and why; what only others' load can have slowed is kept."""
         if after.peak > (1 - MARGIN) * after.limit:
             return "reverted", f"the peak is above {1 - MARGIN:.0%} of the limit"
         gain = after.rate / before.rate
         if before.peak > (1 - MARGIN) * before.limit:
             return "kept", "the peak is below the margin again"
-        if gain < PAYS:
+        if is_slower(before, after):
             return "reverted", f"training runs at {gain:.2f} times the speed: it does not pay"
         return "kept", f"training runs at {gain:.2f} times the speed"
+
+
+def is_slower(before: Window, after: Window) -> bool:
+    """Say whether training is clearly slower: the usual step and the best one."""
+    return after.rate < SLOWER * before.rate and after.best_rate < SLOWER * before.best_rate
 
 
 def _micro_batches(tokens: int, budget: int) -> int:

@@ -18,6 +18,7 @@ from rldoctor.run.tune import (
     Proposal,
     Step,
     Window,
+    is_slower,
     together,
 )
 
@@ -41,6 +42,8 @@ class Tuner(Struct):
     _held: int | None = None
     _watchful: bool = True
     _failed: bool = False
+    _slow: Window | None = None
+    _doubted: bool = False
 
     def hear(self, event: LiveEvent) -> None:
         """Take in an event; after enough steps judge what is in force, and try the next budget."""
@@ -89,28 +92,43 @@ class Tuner(Struct):
             self.climb.points.append(Point(window.tokens, window.peak))
             proposal = self.climb.next(self.budget, window)
             self._watchful = False
-            if proposal is not None and proposal.budget < self.budget:
+            if isinstance(proposal, Proposal) and proposal.budget < self.budget:
                 self.session.screen.say(f"the peak has grown: {window.peak / GIB:.3f} GiB")
                 self._write(proposal.budget, proposal.why)
 
     def _judge(self, window: Window) -> None:
         self.climb.points.append(Point(window.tokens, window.peak))
-        experiment = self.session.history.open_experiment
+        experiment, earlier = self.session.history.open_experiment, self.before
         if experiment is None:
+            earlier = None
             self._note(window, "baseline", "")
-            self.before = window
-        elif self.before is not None:
-            verdict, why = self.climb.verdict(self.before, window)
+            if self._is_proved_slow(window):
+                return
+        elif earlier is not None:
+            verdict, why = self.climb.verdict(earlier, window)
             self._note(window, verdict, why)
             if verdict == "reverted":
-                self._revert(int(experiment["before"]), why)
+                self._revert(int(experiment["before"]), why, window if is_slower(earlier, window) else None)
                 return
-            self.before = window
-        proposal = self.climb.next(self.budget, window)
-        if proposal is None:
-            self._settle("the measured peaks leave no room for a budget that would need fewer micro-batches")
+        self.before = window
+        proposal = self.climb.next(self.budget, window, earlier)
+        if isinstance(proposal, str):
+            self._settle(proposal)
         else:
             self._try(proposal)
+
+    def _is_proved_slow(self, window: Window) -> bool:
+        """Measure the smaller budget once more before a larger one is given up: load comes and goes."""
+        slow, self._slow = self._slow, None
+        if slow is None:
+            return False
+        if is_slower(window, slow):
+            self._settle(
+                f"a budget of {slow.tokens} tokens is slower, and was so when measured against twice"
+            )
+            return True
+        self.session.screen.say("it is as slow with the smaller budget: something else took the time")
+        return False
 
     def _try(self, proposal: Proposal) -> None:
         number, old = self.session.history.experiments + 1, self.budget
@@ -129,10 +147,14 @@ class Tuner(Struct):
                 f"predicted peak {proposal.peak / GIB:.3f} GiB"
             )
 
-    def _revert(self, budget: int, why: str) -> None:
+    def _revert(self, budget: int, why: str, slow: Window | None = None) -> None:
+        """Go back to a budget; for good, unless it was only slow, which is looked at a second time."""
         if self._write(budget, why):
             self.session.screen.say(f"reverted to {KEY} {budget}: {why}")
-        self._settle(why)
+        if slow is None or self._doubted:
+            self._settle(why)
+        else:
+            self._slow, self._doubted = slow, True
 
     def _write(self, budget: int, reason: str) -> bool:
         config = self.session.config

@@ -141,13 +141,13 @@ def test_run_a_cure_that_the_trainer_refuses_is_taken_back(driven: Driven) -> No
     assert "the trainer refuses this cure" in out
 
 
-def test_run_a_budget_that_does_not_pay_is_reverted(driven: Driven) -> None:
+def test_run_a_budget_that_does_not_pay_is_measured_against_twice_and_reverted(driven: Driven) -> None:
     driven.fake = {"slower": True}
     driven.text = CONFIG.replace("steps: 12", "steps: 40")
     code, out = driven.run("--autotune")
     assert code == 0, out
     verdicts = [entry["verdict"] for entry in driven.journal("measured")]
-    assert verdicts == ["baseline", "reverted"]
+    assert verdicts == ["baseline", "reverted", "baseline"]
     assert driven.settings()["train"]["max_token_in_packing"] == 1000
 
 
