@@ -32,12 +32,14 @@ def setup_of_arguments(settings: Mapping[str, Any]) -> Setup:
         head=Head(
             fused_loss=bool(args.get("cross-entropy-loss-fusion")),
             upcast=args.get("cross-entropy-fusion-impl") != "te",
+            deferred=deferred_of(args, settings),
         ),
         kernels=Kernels(
             stack="te",
             flash=_is_flash(args, settings.get("env") or {}),
             dropout=float(args.get("hidden-dropout", 0.1)) > 0,
             fp8="fp8-format" in args or "fp8" in args,
+            fused_swiglu=not args.get("no-bias-swiglu-fusion"),
         ),
         rollout=rollout_of(args),
         gpu=str(settings.get("hardware", "")),
@@ -45,6 +47,14 @@ def setup_of_arguments(settings: Mapping[str, Any]) -> Setup:
         stage=parallel.pp - 1,
         unknown=() if settings.get("n_gpus") else ("n_gpus",),
     )
+
+
+def deferred_of(args: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
+    """Return the micro-batches whose head waits for its weight gradient; no limit: all of a step."""
+    if not args.get("defer-embedding-wgrad-compute"):
+        return 0
+    steps = batch_of(args, parallel_of(args, settings)).micro_batches
+    return min(_size(args, "wgrad-deferral-limit", steps), steps)
 
 
 def _size(args: Mapping[str, Any], name: str, default: int = 1) -> int:

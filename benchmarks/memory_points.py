@@ -199,10 +199,15 @@ def splits(name: str, points: Sequence[Point]) -> None:
 
 def fitted(points: Sequence[Point]) -> Free:
     """Return the constants with the least mean of bounded errors, on a grid that gets finer."""
-    best = Free(layers=1.12, head=1.08, imbalance=1.0)
+    best = Free(fragments=0.1, compiled=1.3, imbalance=1.0)
     for steps in GRID:
         tried = [
-            replace(best, layers=best.layers + a, head=best.head + b, imbalance=best.imbalance + c)
+            replace(
+                best,
+                fragments=best.fragments + a,
+                compiled=best.compiled + 4 * b,
+                imbalance=best.imbalance + c,
+            )
             for a, b, c in product(steps, repeat=3)
         ]
         best = min(tried, key=lambda free: _loss(points, free))

@@ -31,6 +31,8 @@ BYTES = {
     "int8": 1.0,
 }
 DEFAULT_RANK = 64
+EXPANDABLE = ("prime-rl", "torchtitan")
+"""Engines whose own launchers switch expandable segments on (src/prime_rl/rl.py, run_train.sh)."""
 
 
 def setup_of(settings: Mapping[str, Any]) -> Setup:
@@ -40,7 +42,8 @@ def setup_of(settings: Mapping[str, Any]) -> Setup:
 
         return setup_of_arguments(settings)
     shape = shape_of(settings["config"], str(settings.get("model", "")))
-    megatron = "megatron" in str(settings.get("engine", ""))
+    engine = str(settings.get("engine", "")).lower()
+    megatron = "megatron" in engine
     return Setup(
         shape=shape,
         parallel=parallel_of(settings),
@@ -48,13 +51,27 @@ def setup_of(settings: Mapping[str, Any]) -> Setup:
         batch=batch_of(settings),
         recompute=recompute_of(str(settings.get("recompute") or "none"), settings),
         head=Head(fused_loss=True) if megatron else head_of(settings),
-        kernels=Kernels(
-            stack="te" if megatron else ("compiled" if settings.get("compile") else "eager"),
-            fp8="fp8" in str(settings.get("compute_dtype", "")),
-        ),
+        kernels=kernels_of(settings, shape, megatron=megatron),
         lora=lora_of(settings),
         gpu=str(settings.get("hardware", "")),
+        expandable="expandable" in str(settings.get("env")) or engine.startswith(EXPANDABLE),
         stage=None,
+    )
+
+
+def kernels_of(settings: Mapping[str, Any], shape: Shape, *, megatron: bool) -> Kernels:
+    """Return what layers are made of.
+
+    Compiled layers that look at data run eagerly: prime-rl's adapters assert how many tokens they
+    have, and its experts count theirs.
+    """
+    engine = str(settings.get("engine", ""))
+    looks = engine.startswith("prime-rl") and (settings.get("lora") or shape.num_experts)
+    compiled = settings.get("compile") and not looks
+    return Kernels(
+        stack="te" if megatron else ("compiled" if compiled else "eager"),
+        fp8="fp8" in str(settings.get("compute_dtype", "")),
+        fp32_combine=engine.startswith(("prime-rl", "torchtitan")),
     )
 
 
@@ -136,6 +153,7 @@ def states_of(settings: Mapping[str, Any]) -> States:
         foreach=_is_foreach(optimizer, str(settings.get("engine", ""))),
         quantized="8bit" in optimizer,
         reshard=int(settings.get("pp") or 1) == 1,
+        root_ends="torchtitan" in str(settings.get("engine")),
         grad_in_backward=bool(settings.get("optimizer_in_bwd")),
         on_host=1.0 if "optim" in str(settings.get("offload") or "none") else 0.0,
     )
@@ -209,6 +227,8 @@ def recompute_of(text: str, settings: Mapping[str, Any]) -> Recompute:
 
 def head_of(settings: Mapping[str, Any]) -> Head:
     """Return how the head turns logits into a loss, from its description."""
+    if not settings.get("lm_head") and settings.get("compile") and "torchtitan" in str(settings["engine"]):
+        return Head("full", per_entry=4.0, source="torchtitan/components/loss.py: compiled with the model")
     text = str(settings.get("lm_head") or "full logits").lower()
     if "vocab rows" in text:
         return Head("chunked_vocab", chunk=int(re.findall(r"chunks? of (\d+)", text)[0]))

@@ -78,9 +78,13 @@ def _around(setup: Setup) -> Iterator[Part]:
     yield Part("input", each)
     yield Part("residual", each)
     yield Part("norm", 2 * each)
+    if setup.parallel.sequence_parallel and setup.kernels.stack != "te":
+        # DTensor keeps the gathered inputs of both halves; Megatron gathers them again
+        yield Part("norm", 2 * setup.kernels.width * setup.shape.hidden_size)
     if setup.kernels.stack == "eager":
-        # the fp32 copy and the normalised input of each norm; in fp32 there is no copy
-        yield Part("norm", 2 * (3 if setup.kernels.width == BF16 else 1) * each)
+        # of each norm the fp32 copy (none in fp32), and the normalised input where its weight is trained
+        copy, trained = 2 if setup.kernels.width == BF16 else 0, setup.lora is None
+        yield Part("norm", 2 * (copy + trained) * each)
     if setup.kernels.dropout:
         yield Part("mask", each)
 
@@ -116,8 +120,8 @@ def _latent(setup: Setup, mla: MLA) -> Iterator[Part]:
     down = (mla.q_lora_rank or 0) + mla.kv_lora_rank + mla.qk_rope_head_dim
     yield Part("qkv", 2 * BF16 * down)
     width = mla.qk_nope_head_dim + mla.qk_rope_head_dim
-    queries, keys = shape.num_heads * width, shape.num_heads * (mla.qk_nope_head_dim + mla.v_head_dim)
-    yield Part("mla_up", BF16 * (2 * queries + keys + shape.num_heads * mla.v_head_dim) / tp)
+    # queries and keys joined with their rotated parts, values copied out of what both came from
+    yield Part("mla_up", BF16 * shape.num_heads * (2 * width + mla.v_head_dim) / tp)
 
 
 def _linear(setup: Setup, gated: Gated) -> Iterator[Part]:
@@ -155,10 +159,23 @@ def _experts(setup: Setup) -> Iterator[Part]:
     yield Part("router", 3 * FP32 * (shape.num_experts or 0) * share)
     yield Part("expert_in", BF16 * shape.hidden_size * count)
     yield Part("expert_fc1", BF16 * up * inner * count)
-    yield Part("expert_act", BF16 * inner * count)
+    yield Part("expert_act", BF16 * inner * (1 + _unfused(setup)) * count)
     if setup.kernels.stack != "te":
-        yield Part("expert_out", BF16 * shape.hidden_size * count)
+        width = FP32 if setup.kernels.fp32_combine else BF16
+        yield Part("expert_out", width * shape.hidden_size * count)
     yield Part("shared", BF16 * (up + 1) * shape.shared_ffn / split.tp)
+
+
+def _unfused(setup: Setup) -> int:
+    """Return how many widths an expert's activation keeps beside its output, kernel by kernel.
+
+    Megatron-LM fuses it for gated units alone (core/transformer/moe/experts.py); else the activation is
+    kept to be weighted, and of a gated unit the activated half too.
+    """
+    gated = setup.shape.gated_mlp
+    if setup.kernels.stack == "te":
+        return 0 if gated and setup.kernels.fused_swiglu else 1 + gated
+    return int(gated and setup.kernels.stack == "eager")
 
 
 def total(found: Iterable[Part]) -> float:
@@ -185,10 +202,10 @@ def _alternate(setup: Setup, every: list[Part]) -> float:
     shape, tp = setup.shape, setup.parallel.tp
     queries, keys = shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim
     core = total(part for part in every if part.group == "core")
-    if setup.kernels.fp8:  # its products are not on the list of what is saved
-        return stream(setup) + core
     products = queries + keys + shape.ffn_hidden_size
-    return stream(setup) + core + setup.kernels.width * products / tp + stream(setup)
+    # the last product is only added to the residual: a compiled backward graph never asks for it
+    last = 0.0 if setup.kernels.stack == "compiled" else stream(setup)
+    return stream(setup) + core + setup.kernels.width * products / tp + last
 
 
 def gradients(setup: Setup, index: int) -> float:
@@ -212,7 +229,9 @@ def _expert_gradients(setup: Setup, up: int) -> float:
     shape, count = setup.shape, rows(setup)
     width = (up + 1) * (shape.moe_ffn or 0) / setup.parallel.etp
     ends = (2 if setup.kernels.stack == "te" else 4) * shape.hidden_size
-    return BF16 * (width + ends) * count
+    # weighting in fp32: the gradient, its fp32 copy, and its products with weights and with outputs
+    combine = (BF16 + 3 * FP32) * shape.hidden_size if setup.kernels.fp32_combine else 0
+    return max(BF16 * (width + ends), combine) * count
 
 
 def _attention_gradients(setup: Setup) -> float:
@@ -232,4 +251,5 @@ def working(setup: Setup, index: int) -> float:
     again = every - kept(setup, index) if setup.recompute.kind != "none" else 0.0
     if setup.recompute.kind == "full":
         again = every - stream(setup)
-    return max(0.0, again) + gradients(setup, index)
+    times = setup.free.compiled if setup.kernels.stack == "compiled" and again > 0 else 1.0
+    return times * (max(0.0, again) + gradients(setup, index))

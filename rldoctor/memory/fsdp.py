@@ -84,11 +84,25 @@ def root_terms(setup: Setup, stage: int, *, head_running: bool) -> Iterator[Term
     embeds, heads = ends(setup, stage)
     kept = setup.states
     tied = bool(heads) and setup.shape.tie_embeddings and not embeds
+    if kept.root_ends and kept.reshard:
+        yield _times("gathered embedding", embeds, kept.gathered)
     if kept.reshard or head_running:
         yield _times("gathered head", heads, kept.gathered)
     frozen = setup.lora is not None and setup.head.kind != "chunked_vocab"
     if heads and not frozen and (head_running or (tied and setup.lora is None)):
         yield _times("gradient of the head", heads, kept.gathered)
+
+
+def cached(setup: Setup, stage: int) -> float:
+    """Return bytes that all-gathers have left cached: their outputs come from a stream of their own.
+
+    What is gathered ahead is in that stream's blocks already; an embedding or head is larger than it.
+    """
+    if not gathers(setup) or setup.states.scheme == "megatron_fsdp" or setup.parallel.replicas == 1:
+        return 0.0
+    unit, (embeds, heads) = _unit(setup, stage).all, ends(setup, stage)
+    root = embeds + heads if setup.states.root_ends else max(embeds, heads)
+    return max(0.0, root - unit) * setup.states.gathered
 
 
 def scatter_of_ends(setup: Setup, stage: int) -> Iterator[Term]:

@@ -60,7 +60,8 @@ class States(Struct, frozen=True):
     ``weight`` is a copy to compute with that is held beside the master copy (Megatron); 0 where
     the master copy is gathered and cast (FSDP). ``gathered`` and ``reduce`` are what a gathered
     parameter and a gradient on the wire take. ``grad_buffer``: gradients are there from the start
-    (Megatron); else they grow while the first micro-batch's backward pass runs.
+    (Megatron); else they grow while the first micro-batch's backward pass runs. ``root_ends``: untied
+    embedding and head are both in the root unit, which stays gathered from first to last layer.
     """
 
     scheme: Scheme = "fsdp"
@@ -78,6 +79,7 @@ class States(Struct, frozen=True):
     quantized: bool = False
     fused_wgrad: bool = True
     double_buffer: bool = False
+    root_ends: bool = False
     on_host: float = 0.0
 
 
@@ -102,6 +104,7 @@ class Recompute(Struct, frozen=True):
 class Head(Struct, frozen=True):
     """How logits become a loss. ``kept``: the full-precision logits stay referenced in the backward pass.
 
+    ``deferred`` micro-batches keep input and gradient of the head until its weight gradient is computed.
     ``per_entry`` and ``reading`` are bytes a logit with and without gradients where a system's own
     code decides them, and ``source`` is that code.
     """
@@ -112,19 +115,26 @@ class Head(Struct, frozen=True):
     entropy: bool = False
     fused_loss: bool = False
     upcast: bool = True
+    deferred: int = 0
     per_entry: float | None = None
     reading: float | None = None
     source: str = ""
 
 
 class Kernels(Struct, frozen=True):
-    """What the layers are made of, as far as memory notices. ``width`` is bytes of an activation."""
+    """What the layers are made of, as far as memory notices. ``width`` is bytes of an activation.
+
+    ``fp32_combine``: experts' outputs are weighted in fp32 (torchtitan's MoE and what descends from it).
+    ``fused_swiglu``: one kernel splits, activates and weights, and keeps its input alone.
+    """
 
     stack: Stack = "eager"
     width: float = 2.0
     flash: bool = True
     dropout: bool = False
     fp8: bool = False
+    fp32_combine: bool = False
+    fused_swiglu: bool = True
 
 
 class Lora(Struct, frozen=True):
@@ -188,18 +198,18 @@ class Others(Struct, frozen=True):
 class Free(Struct, frozen=True):
     """What counting cannot give, few terms, each with its reason; a run's own peaks calibrate them.
 
-    ``workspace``: GiB of cuBLAS and Transformer Engine workspaces. ``layers``, ``head``: reserved over
-    allocated bytes of all that comes and goes, at a peak in a layer (dozens of sizes, after the head's
-    blocks were cut up) and at one in the head (a few huge blocks). ``expandable``: what is left of that
-    excess with expandable segments. ``imbalance``: rows on the fullest rank's experts over the mean.
+    ``workspace``: GiB of cuBLAS and Transformer Engine workspaces. ``fragments``: reserved beyond
+    allocated bytes, as a share of all that comes and goes; ``expandable``: the same with expandable
+    segments. ``compiled``: what a compiled layer's backward graph holds over what is counted for a
+    recomputed layer. ``imbalance``: rows on the fullest rank's experts over the mean.
     ``scale`` and ``offset`` (GiB) are what a calibration found; ``points`` it rests on, ``spread`` the
     relative error that it left.
     """
 
     workspace: float = 0.11
-    layers: float = 1.24
-    head: float = 1.16
-    expandable: float = 0.25
+    fragments: float = 0.16
+    expandable: float = 0.02
+    compiled: float = 1.5
     imbalance: float = 1.15
     scale: float = 1.0
     offset: float = 0.0

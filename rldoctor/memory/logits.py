@@ -9,6 +9,7 @@ from rldoctor.memory.layout import Setup, Term
 TORCH = (
     "torch cross_entropy: logits, fp32 copy, log_softmax, its gradient (aten/LossNLL, log_softmax_backward)"
 )
+PARALLEL = "torch/distributed/tensor/parallel/loss.py:_nll_loss_and_log_softmax_backward"
 MEGATRON = "Megatron-LM core/tensor_parallel/cross_entropy.py"
 CHUNKED = "recomputed chunk by chunk (Liger-Kernel fused linear cross entropy, verl utils/experimental)"
 
@@ -23,6 +24,7 @@ def bytes_per_entry(setup: Setup) -> tuple[float, str]:
 
     Plain torch keeps log_softmax (4), and in the backward pass the loss's gradient (4) and the
     result (4), after bf16 logits (2), their fp32 copy (4) and log_softmax (4) in the forward pass.
+    torch's loss over a split vocabulary adds exponentials of its own (4).
     Megatron's own loss works in place on one fp32 copy (2 + 4); its jit-fused form does not
     (2 + 4 + 4); Transformer Engine's works on the bf16 logits themselves.
     """
@@ -33,7 +35,8 @@ def bytes_per_entry(setup: Setup) -> tuple[float, str]:
         if not head.fused_loss:
             return 6.0, MEGATRON
         return (10.0, f"{MEGATRON} (fused)") if head.upcast else (4.0, "Transformer Engine cross_entropy")
-    return 12.0 + (4.0 if head.kept else 0.0) + (4.0 if head.entropy else 0.0), TORCH
+    extra = (4.0 if head.kept else 0.0) + (4.0 if head.entropy else 0.0)
+    return (16.0 + extra, PARALLEL) if setup.parallel.tp > 1 else (12.0 + extra, TORCH)
 
 
 def term(setup: Setup, count: float | None = None) -> Term:
@@ -51,6 +54,21 @@ def term(setup: Setup, count: float | None = None) -> Term:
     each, source = bytes_per_entry(setup)
     text = f"{seen:.0f} tokens × {vocab:.0f} entries × {each:g} B"
     return Term("logits", seen * vocab * each, text, source)
+
+
+def deferred(setup: Setup) -> Term:
+    """Return the inputs and gradients that wait for the head's weight gradient (Megatron-LM)."""
+    entries = width(setup) + setup.shape.hidden_size
+    count = setup.head.deferred * tokens(setup)
+    return Term("deferred head", 2.0 * count * entries, f"{count:.0f} tokens × {entries:.0f} × 2 B", MEGATRON)
+
+
+def hole(setup: Setup) -> float:
+    """Return the block of the bf16 logits, free in the backward pass and too small for any fp32 one."""
+    head = setup.head
+    if head.kind != "full" or head.per_entry is not None or setup.kernels.stack == "te":
+        return 0.0
+    return 0.0 if head.fused_loss else 2.0 * tokens(setup) * width(setup)
 
 
 BY_TOKENS = 16.0

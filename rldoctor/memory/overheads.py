@@ -21,18 +21,18 @@ def workspace(setup: Setup) -> Term:
     return Term("workspaces", setup.free.workspace * GIB, "three of 32 MiB and small ones", CUBLAS)
 
 
-def reserved(setup: Setup, peak: float, resident: float, at: str) -> float:
-    """Return reserved bytes for a peak of allocated bytes at a moment; ``resident`` of them never move.
+def reserved(setup: Setup, peak: float, resident: float, holes: float = 0.0) -> float:
+    """Return reserved bytes for a peak of allocated bytes; ``resident`` of them never move.
 
-    Near the GPU's end the allocator gives cached blocks back before it fails, so that reserved
-    bytes stop there (CUDACachingAllocator: release_cached_blocks).
+    ``holes`` are blocks known to be cached beside the peak. Near the GPU's end the allocator gives
+    cached blocks back before it fails, so that reserved bytes stop there (CUDACachingAllocator:
+    release_cached_blocks).
     """
     free = setup.free
     if setup.on_cpu:
         return peak
-    excess = (free.head if at.startswith("head") else free.layers) - 1
-    excess *= free.expandable if setup.expandable else 1.0
-    whole = peak + excess * max(0.0, peak - resident)
+    excess = free.expandable if setup.expandable else free.fragments
+    whole = peak + excess * max(0.0, peak - resident) + holes
     if setup.gpu_gib is None:
         return whole
     usable = setup.gpu_gib * GIB - context(setup).bytes

@@ -86,7 +86,22 @@ def train(setup: Setup, stage: int) -> Phase:
     extra = tuple(_waiting(setup, stage))
     size = _calibrated(setup, widest.bytes, still) + sum(term.bytes for term in extra)
     still += sum(term.bytes for term in extra)
-    return _phase(setup, "train", stage, widest.name, (*widest.terms, *extra), (size, still))
+    found = _phase(setup, "train", stage, widest.name, (*widest.terms, *extra), (size, still))
+    return replace(found, reserved=_reserved(setup, stage, still, sum(term.bytes for term in extra)))
+
+
+def _reserved(setup: Setup, stage: int, still: float, extra: float) -> float:
+    """Return the reserved bytes of the moment that makes the allocator take most."""
+    sizes = (
+        overheads.reserved(
+            setup,
+            _calibrated(setup, moment.bytes, still - extra) + extra,
+            still,
+            moment.holes * setup.free.scale,
+        )
+        for moment in training.moments(setup, stage)
+    )
+    return max(sizes)
 
 
 def _calibrated(setup: Setup, peak: float, still: float) -> float:
@@ -111,7 +126,7 @@ def _phase(
         beside=tuple(term for term in beside if term.bytes),
         resident=min(still, peak),
         allocated=peak,
-        reserved=overheads.reserved(setup, peak, still, moment),
+        reserved=overheads.reserved(setup, peak, still),
     )
 
 

@@ -15,10 +15,11 @@ KORTHIKANTI = "arXiv:2205.05198 §4, counted tensor by tensor"
 
 
 class Moment(Struct, frozen=True):
-    """A point in a phase: what a rank holds then."""
+    """A point in a phase: what a rank holds then; ``holes`` are cached blocks that nothing else fits."""
 
     name: str
     terms: tuple[Term, ...]
+    holes: float = 0.0
 
     @property
     def bytes(self) -> float:
@@ -35,15 +36,19 @@ def moments(setup: Setup, stage: int) -> list[Moment]:
     if setup.batch is None:
         return found
     before = (*states.terms(setup, stage, grads=_has_gradients(setup)), own)
+    # gradients come and go in blocks of their own sizes, which later activations do not fit
+    cached = sum(term.bytes for term in whole) - sum(term.bytes for term in before)
+    cached += fsdp.cached(setup, stage)
     saved = tuple(kept(setup, stage))
     layers = (*fsdp.layer_terms(setup, stage), *fsdp.root_terms(setup, stage, head_running=False))
     working = _working(setup, stage)
-    found.append(Moment("backward, last layer", (*before, *saved, *layers, working)))
+    found.append(Moment("backward, last layer", (*before, *saved, *layers, working), cached))
     found.append(Moment("backward, first layer", (*whole, *layers, working)))
     found.append(Moment("backward, embedding", (*whole, *fsdp.scatter_of_ends(setup, stage))))
     if any(part.heads for part in of_stage(setup, stage)):
         root = tuple(fsdp.root_terms(setup, stage, head_running=True))
-        found.append(Moment("head and loss", (*before, *saved, *root, logits.term(setup))))
+        head = (*root, logits.term(setup), logits.deferred(setup))
+        found.append(Moment("head and loss", (*before, *saved, *head), cached + logits.hole(setup)))
     return found
 
 
@@ -87,6 +92,18 @@ def kept(setup: Setup, stage: int) -> Iterator[Term]:
     if setup.recompute.offload and setup.recompute.kind == "full":
         yield Term("layer inputs on their way to the host", 2 * activations.stream(setup) * seen)
     yield _final_norm(setup, parts)
+    if setup.parallel.pp > 1 and setup.kernels.stack != "te":
+        yield _between(setup, stage, sum(flight))
+
+
+def _between(setup: Setup, stage: int, flight: int) -> Term:
+    """Return what torch's pipeline holds between stages: inputs and gradients to receive, outputs sent."""
+    micro, last = setup.batch.micro_batches if setup.batch else 1, stage == setup.parallel.pp - 1
+    count = (micro if stage else 0) + (0 if last else micro + flight)
+    count *= setup.parallel.vpp
+    size = activations.stream(setup) * activations.tokens(setup)
+    text = f"{count} × {size / 2**20:.0f} MiB"
+    return Term("pipeline buffers", count * size, text, "torch/distributed/pipelining/stage.py")
 
 
 def _final_norm(setup: Setup, parts: list[Piece]) -> Term:

@@ -3,7 +3,7 @@ from made import fsdp, gpt3, megatron, model
 from msgspec.structs import replace
 
 from rldoctor.memory import activations
-from rldoctor.memory.layout import Kernels, Recompute, Setup
+from rldoctor.memory.layout import Kernels, Lora, Recompute, Setup
 
 
 def every(setup: Setup, index: int = 0) -> float:
@@ -58,8 +58,9 @@ def test_every_second_product_is_saved_by_torchtitan() -> None:
     setup = replace(fsdp("Llama-3.1-8B"), recompute=Recompute("selective", alternate_matmuls=True))
     # input, attention output, and the products of q, v, gate and down
     assert activations.kept(setup, 0) == pytest.approx(2 * (4096 + 4096 + 4096 + 1024 + 14336 + 4096) + 128)
-    fp8 = replace(setup, kernels=Kernels(fp8=True))
-    assert activations.kept(fp8, 0) == pytest.approx(2 * (4096 + 4096) + 128)
+    # a compiled graph does not keep what is only added: the last product
+    compiled = replace(setup, kernels=Kernels("compiled"))
+    assert activations.kept(setup, 0) - activations.kept(compiled, 0) == 2 * 4096
 
 
 def test_a_rank_with_all_experts_sees_its_own_rows_exactly() -> None:
@@ -85,7 +86,7 @@ def test_latent_attention_keeps_the_compressed_and_what_goes_up() -> None:
     setup = megatron(model("DeepSeek-V3"), world=8, tp=8)
     groups = {part.group: part.bytes for part in activations.parts(setup, 0)}
     width = 128 * (128 + 64)
-    assert groups["mla_up"] == pytest.approx(2 * (2 * width + 128 * 256 + 128 * 128) / 8)
+    assert groups["mla_up"] == pytest.approx(2 * (2 * width + 128 * 128) / 8)
 
 
 def test_fp32_takes_twice_as_much() -> None:
@@ -115,3 +116,47 @@ def test_ulysses_holds_queries_keys_values_and_outputs_twice() -> None:
     assert activations.working(shared, 0) >= activations.working(setup, 0)
     attention = 2 * 2 * (2 * 4096 + 2 * 1024) + 4 * 4096
     assert activations._attention_gradients(shared) == attention
+
+
+def test_frozen_norms_keep_one_tensor_less() -> None:
+    full = fsdp("Qwen3-4B")
+    adapted = replace(full, lora=Lora(rank=16))
+    norms = [
+        sum(part.bytes for part in activations.parts(setup, 0) if part.group == "norm")
+        for setup in (full, adapted)
+    ]
+    assert norms[0] - norms[1] == 2 * activations.stream(full)
+
+
+def test_weighting_experts_in_fp32_is_the_widest_moment_of_their_backward_pass() -> None:
+    plain = fsdp("Qwen3-30B-A3B")
+    wide = replace(plain, kernels=Kernels(fp32_combine=True))
+    rows = 8 * 2048
+    assert every(wide) - every(plain) == 2 * rows
+    assert activations.gradients(wide, 0) == pytest.approx((2 + 3 * 4) * rows + 2 * activations.stream(wide))
+
+
+def test_experts_that_are_not_gated_keep_their_activation_twice() -> None:
+    setup = megatron(replace(gpt3(), num_experts=8, moe_ffn=2048, moe_topk=2))
+    act = [part.bytes for part in activations.parts(setup, 0) if part.group == "expert_act"]
+    assert sum(act) == 2 * 2 * 2048 * 2
+
+
+def test_gathered_inputs_are_kept_by_dtensor_and_gathered_again_by_megatron() -> None:
+    split = {"tp": 4, "sequence_parallel": True}
+    torch = fsdp("Llama-3.1-8B", 8)
+    torch = replace(torch, parallel=replace(torch.parallel, **split))
+    inside = replace(torch, kernels=Kernels("te"))
+    norms = [
+        sum(part.bytes for part in activations.parts(setup, 0) if part.group == "norm")
+        for setup in (torch, inside)
+    ]
+    assert norms[0] > norms[1] + 2 * 2 * 4096 - 1
+
+
+def test_what_inductor_holds_over_the_count_is_one_factor_on_a_recomputed_layer() -> None:
+    plain = replace(fsdp("Llama-3.1-8B", 8), kernels=Kernels("compiled"), recompute=Recompute())
+    again = replace(plain, recompute=Recompute("full"))
+    bare = replace(again, free=replace(again.free, compiled=1.0))
+    assert activations.working(again, 0) == pytest.approx(again.free.compiled * activations.working(bare, 0))
+    assert activations.working(plain, 0) == activations.gradients(plain, 0)

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from rldoctor.memory import fsdp as gathering
 from rldoctor.memory import logits, training
-from rldoctor.memory.layout import GIB, Batch, Head, Kernels, Lora, Parallel, Recompute, States
+from rldoctor.memory.layout import GIB, Batch, Head, Kernels, Lora, Parallel, Recompute, Setup, States
 
 
 def named(setup: object, moment: str, stage: int = 0) -> training.Moment:
@@ -146,3 +146,49 @@ def test_double_buffers_hold_two_layers_and_their_gradients() -> None:
     terms = {t.name: t.bytes for t in gathering.layer_terms(setup, 0)}
     layer = (8_190_735_360 - 2 * 151936 * 4096 - 4096) / 36
     assert terms == {"double buffers": pytest.approx(2 * layer * (2 + 4))}
+
+
+def holes(setup: Setup, name: str = "head and loss") -> float:
+    return next(each.holes for each in training.moments(setup, 0) if each.name == name)
+
+
+def test_gradients_that_come_and_go_stay_cached_beside_the_peak() -> None:
+    setup = fsdp("Llama-3.1-8B", 8)
+    once = replace(setup, batch=Batch(16384, 8192, 1))
+    gradients = 4 * 8_030_261_248 / 8
+    assert holes(once) - holes(setup) == pytest.approx(gradients)
+    assert holes(setup, "optimizer step") == 0
+
+
+def test_the_block_of_the_half_precision_logits_fits_nothing_later() -> None:
+    setup = fsdp("Llama-3.1-8B", 8)
+    chunked = replace(setup, head=Head("chunked_tokens", chunk=1024))
+    assert holes(setup) - holes(chunked) == 2 * 16384 * 128256
+    alone = replace(setup, parallel=replace(setup.parallel, world=1))
+    gathered = 2 * (128256 * 4096 - 218_112_000)  # the head, larger than the layer gathered ahead
+    assert holes(setup) - holes(alone) == pytest.approx(gathered, rel=0.001)
+
+
+def test_ends_in_one_root_unit_stay_gathered_together() -> None:
+    setup = fsdp("Llama-3.1-8B", 8)
+    both = replace(setup, states=replace(setup.states, root_ends=True))
+    assert term(named(both, "head and loss"), "gathered embedding") == 2 * 128256 * 4096
+    assert not any(each.name == "gathered embedding" for each in named(setup, "head and loss").terms)
+
+
+def test_a_torch_pipeline_holds_what_it_sends_and_receives() -> None:
+    setup = fsdp("Llama-3.1-8B", 8)
+    setup = replace(setup, parallel=replace(setup.parallel, pp=2), batch=Batch(8192, 8192, 4))
+    size = 2 * 4096 * 8192
+    ends = [
+        sum(each.bytes for each in training.kept(setup, stage) if each.name == "pipeline buffers")
+        for stage in (0, 1)
+    ]
+    assert ends == [6 * size, 4 * size]  # four gradients and two outputs; four inputs
+
+
+def test_a_head_whose_weight_gradient_waits_keeps_its_inputs_and_gradients() -> None:
+    setup = megatron(tp=2)
+    late = replace(setup, head=Head(deferred=2))
+    more = named(late, "head and loss").bytes - named(setup, "head and loss").bytes
+    assert more == pytest.approx(2 * 2 * 8192 * (51200 / 2 + 1024))
