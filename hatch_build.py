@@ -37,6 +37,7 @@ def twins(root: Path, folder: Path) -> dict[str, Path]:
     os.environ["XDG_CACHE_HOME"] = str(folder)
     os.environ.pop("RLDOCTOR_RULES", None)
     from rldoctor import dialects, vocabulary
+    from rldoctor.dialects import limits
     from rldoctor.rules import index
     from rldoctor.types import Document
 
@@ -44,6 +45,7 @@ def twins(root: Path, folder: Path) -> dict[str, Path]:
     for name in dialects.NAMES:
         dialects.load(name)
         dialects.log_shape(name)
+        limits.load(name)
     dialects.detect(Document("", "yaml", ()))
     if not index().ids:
         raise ValueError(f"no rules in {root / 'rules'}")

@@ -162,8 +162,10 @@ def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
     for old, new in (plan.rename or {}).items():
         yield from _renaming(old, new, facts, plan.at)
     for key, value in plan.keys.items():
-        for setting in _named(key, facts, plan.at):
+        named = list(_named(key, facts, plan.at))
+        for setting in named:
             yield from sources.replace(document, setting, value) if sources.can_edit(setting) else ()
+        yield from () if named else _added(key, value, facts, keys)
     for key in plan.drop:
         named = list(_named(key, facts, plan.at))
         for setting in named:
@@ -190,6 +192,15 @@ def _edit(name: str, value: Any, facts: Facts, keys: Sequence[str]) -> tuple[Edi
     if row.type == "flag" and theirs is False:
         return sources.delete(document, found[1])
     return sources.replace(document, found[1], theirs) if sources.can_edit(found[1]) else ()
+
+
+def _added(key: str, value: Any, facts: Facts, keys: Sequence[str]) -> tuple[Edit, ...]:
+    """Return the edits that write a key which stands nowhere yet."""
+    document, command = facts.document, facts.start.command
+    if document is None or command is None:
+        return ()
+    near = next((each for name in keys for each in command.settings if each.key == name), None)
+    return sources.insert(document, command, key, value, _form(facts), near)
 
 
 def _form(facts: Facts) -> Form:

@@ -45,6 +45,7 @@ BUILTINS: Final[Mapping[str, Callable[..., Any]]] = {
     "float": float,
     "str": str,
     "round": round,
+    "sum": sum,
     "missing": _missing,
 }
 

@@ -20,6 +20,7 @@ BUILTIN_NAMES: Final = (
     "float",
     "str",
     "round",
+    "sum",
     "missing",
 )
 

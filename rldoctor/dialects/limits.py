@@ -1,0 +1,156 @@
+"""What a system refuses among its own settings: ``limits.yaml``, one row for each check of its validators."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct, convert, to_builtins
+
+from rldoctor import compiled, expr
+from rldoctor.types import RLDoctorError
+from rldoctor.vocabulary import unknown_word
+
+FILE: Final = "limits.yaml"
+FOLDER: Final = Path(__file__).parent
+ROW_KEYS: Final = (
+    "refuses",
+    "key",
+    "choices",
+    "says",
+    "where",
+    "severity",
+    "set",
+    "unset",
+    "advice",
+    "safety",
+    "since",
+    "until",
+    "own",
+    "example",
+    "fine",
+)
+SEVERITIES: Final = ("error", "warning", "hint")
+SAFETIES: Final = ("safe", "unsafe")
+FLAGS: Final = ("megatron", "slime", "vllm", "sglang")
+_TEXTS: Final = ("says", "where", "severity", "advice", "safety")
+INHERITED: Final[Mapping[str, tuple[str, ...]]] = {"slime": ("megatron",)}
+
+
+class Cure(Struct, frozen=True):
+    """One setting that ends a refusal: its new value, or None to take it out."""
+
+    key: str
+    value: expr.Node | None = None
+
+
+class Limit(Struct, frozen=True):
+    """A combination that a system refuses, ignores or regrets, in its own keys.
+
+    ``reads`` are the names of the condition, flags with their dashes, ``shows`` those whose value is told;
+    ``choices`` stands alone: the words that one key takes. ``example`` breaks the limit, ``fine`` does not.
+    """
+
+    reads: tuple[str, ...]
+    shows: tuple[str, ...] = ()
+    refuses: expr.Node | None = None
+    choices: tuple[str, ...] = ()
+    says: str = ""
+    where: str = ""
+    severity: str = "error"
+    cures: tuple[Cure, ...] = ()
+    advice: str = ""
+    safety: str = "unsafe"
+    since: str | None = None
+    until: str | None = None
+    example: Mapping[str, Any] = {}
+    fine: Mapping[str, Any] = {}
+
+
+@cache
+def load(system: str) -> tuple[Limit, ...]:
+    """Return the limits of a system and of those whose arguments it takes over, read once a process."""
+    sources = (*_sources(system), Path(__file__), FOLDER.parent / "expr" / "compiling.py")
+    data = compiled.load(f"limits-{system}", sources, lambda: {"limits": to_builtins(_build(system))})
+    return tuple(convert(row, Limit) for row in data["limits"])
+
+
+def _sources(system: str) -> tuple[Path, ...]:
+    names = (system, *INHERITED.get(system, ()))
+    return tuple(path for name in names if (path := FOLDER / name / FILE).is_file())
+
+
+def _build(system: str) -> list[Limit]:
+    import yaml
+
+    found: list[Limit] = []
+    for path in _sources(system):
+        own = path.parent.name == system
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))["limits"]
+        mistakes = [f"{path}: {text}" for row in rows for text in _mistakes(row)]
+        if mistakes:
+            raise RLDoctorError("\n".join(mistakes), file=str(path))
+        found += [_limit(row, system, own) for row in rows if own or not row.get("own")]
+    return found
+
+
+def _mistakes(row: Mapping[str, Any]) -> Iterator[str]:
+    yield from (unknown_word("key", str(key), ROW_KEYS) for key in row if key not in ROW_KEYS)
+    if ("refuses" in row) == ("choices" in row):
+        yield f"{row.get('says', row.get('key'))}: one of refuses and choices"
+    if "refuses" in row and not row.get("says"):
+        yield f"{row['refuses']}: says is missing"
+    if not row.get("example"):
+        yield f"{row.get('says', row.get('key'))}: example is missing"
+    for key, allowed in (("severity", SEVERITIES), ("safety", SAFETIES)):
+        if row.get(key, allowed[0]) not in allowed:
+            yield f"{key} is one of {', '.join(allowed)}"
+
+
+def _limit(row: Mapping[str, Any], system: str, own: bool) -> Limit:
+    condition = expr.compile(str(row["refuses"])) if "refuses" in row else None
+    names = expr.names(condition) if condition is not None else (str(row["key"]),)
+    cures = [Cure(str(key), _value(value)) for key, value in row.get("set", {}).items()]
+    cures += [Cure(str(key)) for key in row.get("unset", ())]
+    plain = {name: str(row[name]) for name in _TEXTS if name in row}
+    bounds = {name: str(row[name]) for name in ("since", "until") if name in row and own}
+    return Limit(
+        reads=tuple(spelled(name, system) for name in names),
+        shows=tuple(spelled(name, system) for name in names if name in _asked(condition)),
+        refuses=condition,
+        choices=tuple(str(word) for word in row.get("choices", ())),
+        cures=tuple(cures),
+        example=row["example"],
+        fine=row.get("fine", {}),
+        **plain,
+        **bounds,
+    )
+
+
+def _asked(condition: expr.Node | None) -> tuple[str, ...]:
+    """Return the names whose value matters, not only whether somebody wrote them."""
+    if condition is None:
+        return ()
+    written = [node for node in expr.walk(condition) if node[0] == "call" and node[1] == "written"]
+    inside = Counter(name for node in written for name in expr.names(node))
+    every = Counter(node[1] for node in expr.walk(condition) if node[0] == "name")
+    return tuple(every - inside)
+
+
+def _value(value: Any) -> expr.Node:
+    """Return the compiled value of a cure: a text is an expression, as in a rule."""
+    return expr.compile(value) if isinstance(value, str) else ["const", value]
+
+
+def spelled(name: str, system: str) -> str:
+    """Return a name of a condition as the key that is written: ``min_lr`` is ``--min-lr``."""
+    flag = system in FLAGS and "." not in name and not name.startswith("-")
+    return "--" + name.replace("_", "-") if flag else name
+
+
+def reading(limits: Sequence[Limit], written: Mapping[str, Any]) -> Iterator[Limit]:
+    """Yield the limits that read something that is written: others hold by default."""
+    yield from (limit for limit in limits if any(name in written for name in limit.reads))

@@ -1,0 +1,208 @@
+"""The settings of a launch that its own system refuses together, as events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from rldoctor import dialects, expr
+from rldoctor.dialects import catalogue, grammar, limits, suggest
+from rldoctor.dialects.catalogue import Known
+from rldoctor.dialects.limits import Limit
+from rldoctor.dialects.values import FALSE, NOTHING, TRUE, unquoted
+from rldoctor.dialects.versions import version_key
+from rldoctor.facts.table import Table
+from rldoctor.facts.told import split
+from rldoctor.facts.walk import Facts
+from rldoctor.types import UNKNOWN, Event, LogLine, Setting
+
+_DEEPEST: Final = 4
+_ENGLISH: Final = {True: "true", False: "false", None: "null"}
+
+
+def refused(facts: Facts) -> Iterator[Event]:
+    """Yield what the system of a launch refuses among its settings; nothing where nobody can tell."""
+    table = facts.table
+    if table is None or table.version is None or facts.start.command is None:
+        return
+    found = limits.load(table.system)
+    if not found:
+        return
+    keys = Keys(facts, table)
+    for limit in limits.reading(found, table.spoken.settings):
+        if not _is_past(limit, table.version):
+            continue
+        if limit.choices:
+            yield from _chosen(limit, keys)
+        elif _holds(limit, keys):
+            yield _event(limit, keys)
+
+
+def _is_past(limit: Limit, version: str) -> bool:
+    late = limit.since is not None and version_key(version) < version_key(limit.since)
+    return not late and (limit.until is None or version_key(version) < version_key(limit.until))
+
+
+def _holds(limit: Limit, keys: Keys) -> bool:
+    value = expr.evaluate(limit.refuses, keys) if limit.refuses is not None else UNKNOWN
+    return value is not UNKNOWN and bool(value)
+
+
+class Keys:
+    """The scope of a limit: a system's own keys with their defaults, and concepts behind them."""
+
+    def __init__(self, facts: Facts, table: Table) -> None:
+        self.facts, self.table = facts, table
+        self.settings = table.spoken.settings
+        releases = catalogue.load(table.system).nearby(str(table.version))
+        built = [grammar.of(table.system, each, facts.start.command, facts.start.below) for each in releases]  # type: ignore[arg-type]
+        self.grammar = next((each for each in reversed(built) if each is not None), None)
+
+    def lookup(self, name: str) -> Any:
+        """Return the value of a key or concept, UNKNOWN where it hangs on what nobody told."""
+        if name == "system" or name.startswith(("env.", "version.")):
+            return self.facts.value(name)
+        key = limits.spelled(name, self.table.system)
+        if key in self.settings or self._known(key) is not None:
+            return self.of_key(key)
+        return self.facts.value(name) if split(name) is not None else None
+
+    def call(self, function: str, args: Sequence[expr.Node], keywords: Mapping[str, expr.Node]) -> Any:
+        """Return the value of ``written(key)``: what the user wrote, else None."""
+        if function != "written" or len(args) != 1 or args[0][0] != "name":
+            return UNKNOWN
+        key = limits.spelled(args[0][1], self.table.system)
+        return self.of_key(key) if key in self.settings else None
+
+    def of_key(self, key: str, depth: int = 0) -> Any:
+        """Return the value of a key as the system would see it."""
+        setting, known = self.settings.get(key), self._known(key)
+        if setting is not None and setting.form != "delete":
+            value = UNKNOWN if setting.state == "unknown" else _typed(setting.value, known)
+        else:
+            value = self._default(known)
+        if isinstance(value, str) and value.startswith("${") and value.endswith("}"):
+            return self.of_key(value[2:-1], depth + 1) if depth < _DEEPEST else UNKNOWN
+        return UNKNOWN if isinstance(value, str) and "${" in value else value
+
+    def _default(self, known: Known | None) -> Any:
+        if known is None:
+            return None
+        if not self.table.complete or known.default is UNKNOWN:
+            return UNKNOWN
+        return False if known.kind == "flag" and known.default is None else _typed(known.default, known)
+
+    @lru_cache(maxsize=512)  # noqa: B019 (a scope lives as long as one launch is looked at)
+    def _known(self, key: str) -> Known | None:
+        return self.grammar.find(key) if self.grammar is not None else None
+
+
+def _typed(value: Any, known: Known | None) -> Any:
+    """Return a written value in the type that its key has: words of a shell are texts."""
+    plain = unquoted(value)
+    kind = known.kind if known is not None else "any"
+    if not isinstance(plain, str):
+        return plain
+    word = plain.strip()
+    if word[:1] == "[" and word[-1:] == "]" and kind != "str":
+        return [_typed(item.strip().strip("'\""), None) for item in word[1:-1].split(",") if item.strip()]
+    if word.lower() in NOTHING and kind != "flag":
+        return None
+    if kind in ("bool", "any") and word.lower() in ("true", "false"):
+        return word.lower() == "true"
+    if kind == "bool" and word.lower() in TRUE | FALSE:
+        return word.lower() in TRUE
+    return plain if kind in ("str", "path") else _number(plain)
+
+
+def _number(text: str) -> Any:
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _chosen(limit: Limit, keys: Keys) -> Iterator[Event]:
+    """Yield a word that is none of those that the code of a system takes."""
+    setting = keys.settings.get(limit.reads[0])
+    value = keys.of_key(limit.reads[0])
+    if setting is None or value in (None, UNKNOWN) or str(value) in limit.choices or "." in str(value):
+        return
+    nearest = suggest.word(str(value), list(limit.choices))
+    about = {"nearest": nearest, "choices": list(limit.choices), "consequence": "refused"}
+    yield Event("unknown_choice", {**_fields(setting.key, value, keys), **about}, lines=_lines([setting]))
+
+
+def _event(limit: Limit, keys: Keys) -> Event:
+    written = [keys.settings[name] for name in limit.reads if name in keys.settings]
+    named = [name for name in limit.shows if name in keys.settings or keys._known(name) is not None]
+    shown = [_pair(name, keys) for name in named]
+    fields = {
+        **_fields(written[0].key, keys.of_key(written[0].key), keys),
+        "says": limit.says,
+        "where": limit.where,
+        "severity": limit.severity,
+        "shown": ", ".join(shown),
+        "advice": limit.advice or None,
+        "safety": limit.safety,
+        **_cures(limit, keys),
+    }
+    del fields["at"]
+    return Event("refused_setting", fields, lines=_lines(written))
+
+
+def _cures(limit: Limit, keys: Keys) -> dict[str, Any]:
+    """Return up to three cures as fields of the event: a key with its new value, or one to take out."""
+    about: dict[str, Any] = {}
+    for number, cure in zip(("first", "second", "third"), _open(limit, keys), strict=False):
+        about[f"{number}_key"] = cure[0]
+        about[f"{number}_value"] = cure[1]
+        about[f"{number}_says"] = f"{cure[0]} out" if cure[1] is None else f"{cure[0]} {_said(cure[1])}"
+        about[f"{number}_drops"] = cure[1] is None
+    return about
+
+
+def _open(limit: Limit, keys: Keys) -> Iterator[tuple[str, Any]]:
+    for cure in limit.cures:
+        if cure.value is None or (cure.value == ["const", False] and cure.key.startswith("--")):
+            if cure.key in keys.settings:
+                yield cure.key, None
+            continue
+        value = expr.evaluate(cure.value, keys)
+        if value is not UNKNOWN and value is not None and value != keys.of_key(cure.key):
+            yield cure.key, value
+
+
+def _said(value: Any) -> str:
+    return _ENGLISH[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _pair(name: str, keys: Keys) -> str:
+    value = keys.of_key(name)
+    if name.startswith("-"):
+        return name if value is True else f"no {name}" if value in (None, False) else f"{name} {value}"
+    yaml = keys.facts.document is not None and keys.facts.document.kind == "yaml"
+    return f"{name}{': ' if yaml else '='}{_said(value)}"
+
+
+def _fields(key: str, value: Any, keys: Keys) -> dict[str, Any]:
+    setting = keys.settings[key]
+    place = setting.place or setting.defined_at
+    return {
+        "key": key,
+        "written": key,
+        "value": None if value is None else str(value),
+        "system": keys.table.system,
+        "release": str(keys.table.version),
+        "root": keys.grammar.name if keys.grammar is not None else dialects.load(keys.table.system).system,
+        "at": place.line if place is not None else None,
+        "certain": True,
+    }
+
+
+def _lines(written: Sequence[Setting]) -> tuple[LogLine, ...]:
+    places = [setting.place or setting.defined_at for setting in written]
+    return tuple(LogLine(place.file, place.line, "") for place in places if place is not None)

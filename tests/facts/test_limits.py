@@ -1,0 +1,114 @@
+"""Every row of every ``limits.yaml``: its example is refused, what is fine is not, and its first cure ends it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rldoctor.check import check
+from rldoctor.dialects import catalogue, limits
+from rldoctor.dialects.limits import Limit
+from rldoctor.facts import ToldFacts
+from rldoctor.types import Finding, Remedy
+
+SYSTEMS = ("verl", "slime", "megatron", "areal", "chatlearn")
+OWN = [(system, limit) for system in SYSTEMS for limit in limits.load(system) if limit.example]
+HEADS = {
+    "verl": "python3 -m {program}",
+    "megatron": "torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 24",
+    "slime": "python3 train.py --hf-checkpoint /models/Qwen3-4B --rm-type math",
+    "chatlearn": "python chatlearn/entrypoint.py grpo",
+}
+NEWEST = {
+    "verl": "0.10.dev",
+    "megatron": "0.20",
+    "slime": "0.3.2.dev",
+    "areal": "1.0.4",
+    "chatlearn": "1.2.1",
+}
+AREAL = {"gconfig.n_samples": 8, "cluster.name_resolve.type": "nfs", "train_dataset.batch_size": 8}
+
+
+def text_of(system: str, settings: Mapping[str, Any]) -> str:
+    if system == "areal":
+        return "".join(f"{line}\n" for line in yaml_lines({**AREAL, **settings}))
+    words = {key: value for key, value in settings.items() if key != "program"}
+    head = HEADS[system].format(program=settings.get("program", "verl.trainer.main_ppo"))
+    if system in ("megatron", "slime"):
+        said = [key if value is True else f"{key} {quoted(value)}" for key, value in words.items()]
+    else:
+        said = [f"{key}={value}" for key, value in words.items()]
+    return " \\\n    ".join([head, *said]) + "\n"
+
+
+def quoted(value: Any) -> str:
+    return str(value) if str(value).startswith("aime ") else shlex.quote(str(value))
+
+
+def yaml_lines(settings: Mapping[str, Any]) -> list[str]:
+    import yaml
+
+    tree: dict[str, Any] = {}
+    for key, value in settings.items():
+        *above, last = key.split(".")
+        at = tree
+        for name in above:
+            at = at.setdefault(name, {})
+        at[last] = value
+    return str(yaml.safe_dump(tree, sort_keys=False)).splitlines()
+
+
+def findings(system: str, settings: Mapping[str, Any], folder: Path) -> tuple[Path, tuple[Finding, ...]]:
+    path = folder / ("a.yaml" if system == "areal" else "a.sh")
+    path.write_text(text_of(system, settings))
+    return path, again(system, path)
+
+
+def again(system: str, path: Path) -> tuple[Finding, ...]:
+    told = ToldFacts(system=system, versions={system: NEWEST[system]})
+    return check([str(path)], told).report.findings
+
+
+def about(limit: Limit, found: tuple[Finding, ...]) -> list[Finding]:
+    if limit.choices:
+        return [each for each in found if each.rule == "unknown-choice" and limit.reads[0] in each.title]
+    return [each for each in found if each.rule == "refused-setting" and each.title.startswith(limit.says)]
+
+
+def applied(path: Path, cure: Remedy) -> None:
+    data = path.read_bytes()
+    for edit in sorted(cure.edits, key=lambda edit: -edit.start):
+        data = data[: edit.start] + edit.new.encode() + data[edit.end :]
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("system", "limit"), OWN, ids=[f"{s}-{x.says or x.reads[0]}" for s, x in OWN])
+def test_limit(system: str, limit: Limit, tmp_path: Path) -> None:
+    path, found = findings(system, limit.example, tmp_path)
+    broken = about(limit, found)
+    assert broken, [each.title for each in found]
+    assert limit.choices or broken[0].severity == limit.severity
+    editing = [cure for cure in broken[0].remedies if cure.edits]
+    if limit.cures:
+        assert editing, "no cure is an edit"
+    if editing:
+        applied(path, editing[0])
+        assert not about(limit, again(system, path)), path.read_text()
+    assert not about(limit, findings(system, limit.fine, tmp_path)[1])
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_name_is_a_key_or_a_concept(system: str) -> None:
+    from rldoctor import vocabulary
+
+    parts = {"slime": ("slime", "megatron")}.get(system, (system,))
+    known = [catalogue.load(each) for each in parts]
+    for limit in limits.load(system):
+        for name in limit.reads:
+            behind = name.startswith("--sglang-") and f"--{name[9:]}" in catalogue.load("sglang")
+            concept = name in vocabulary.load().concepts
+            assert concept or behind or any(name in each for each in known), f"{limit.says}: {name}"
