@@ -6,13 +6,15 @@ import hashlib
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from rldoctor.logs.patterns import Pattern, options
+from rldoctor.logs.patterns import Pattern, options, refuse_empty
 
 WINDOW: Final = 1 << 16
+FORM: Final = 1  # to be raised when patterns are put before the matcher in another way
 
 
 class Matcher(Protocol):
@@ -42,11 +44,10 @@ class HyperscanMatcher:
 
         self.count = len(patterns)
         self.found: list[tuple[int, int]] = []
-        expressions = [pattern.loose.encode() for pattern in patterns]
         self.database: Any = None
         self.exact = True
-        if expressions:
-            self.database, self.exact = _database(hyperscan, expressions)
+        if patterns:
+            self.database, self.exact = _database(hyperscan, tuple(patterns))
         # The callback must be a named method that stays alive: hyperscan keeps no reference of its own.
         self.callback = self._note
 
@@ -63,13 +64,15 @@ class HyperscanMatcher:
         return self.found
 
 
-def _database(hyperscan: Any, expressions: list[bytes]) -> tuple[Any, bool]:
+@lru_cache(maxsize=4)
+def _database(hyperscan: Any, patterns: tuple[Pattern, ...]) -> tuple[Any, bool]:
     """Return the compiled patterns, and whether hyperscan takes each of them as it is."""
-    file = _cache_file(hyperscan, expressions)
+    file = _cache_file(hyperscan, patterns)
     database = _load(hyperscan, file)
     if database is not None:
         return database, True
-    database, exact = _compile(hyperscan, expressions)
+    refuse_empty(patterns)
+    database, exact = _compile(hyperscan, [pattern.loose.encode() for pattern in patterns])
     if exact:
         _store(hyperscan, database, file)
     return database, exact
@@ -121,11 +124,12 @@ def _store(hyperscan: Any, database: Any, file: Path) -> None:
         return
 
 
-def _cache_file(hyperscan: Any, expressions: list[bytes]) -> Path:
+def _cache_file(hyperscan: Any, patterns: Iterable[Pattern]) -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    key = hashlib.sha256(f"{hyperscan.__version__} {platform.machine()} {_cpu()}".encode())
-    for expression in expressions:
-        key.update(len(expression).to_bytes(4, "little") + expression)
+    key = hashlib.sha256(f"{FORM} {hyperscan.__version__} {platform.machine()} {_cpu()}".encode())
+    for pattern in patterns:
+        text = pattern.key.encode()
+        key.update(len(text).to_bytes(4, "little") + text)
     return Path(home, "rldoctor", f"patterns-{key.hexdigest()[:32]}.hs")
 
 
@@ -144,6 +148,7 @@ class Re2Matcher:
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         import re2
 
+        refuse_empty(patterns)
         self.any, self.exact = bool(patterns), True
         self.set = re2.Set.SearchSet(options())
         for pattern in patterns:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
@@ -110,12 +110,20 @@ def options() -> Any:
 
 
 def parse(keys: Collection[str]) -> tuple[Pattern, ...]:
-    """Return the patterns of keys, each once, in order; a pattern that every line has is refused."""
-    patterns = tuple(Pattern(key) for key in dict.fromkeys(keys))
+    """Return the patterns of keys, each once, in order."""
+    return tuple(map(_pattern, dict.fromkeys(keys)))
+
+
+@lru_cache(maxsize=8192)
+def _pattern(key: str) -> Pattern:
+    return Pattern(key)
+
+
+def refuse_empty(patterns: Iterable[Pattern]) -> None:
+    """Raise if a pattern is one that every line has; compiles all, so ask once for a set of patterns."""
     for pattern in patterns:
         if not pattern.key.strip() or (not pattern.is_literal and pattern.search(b"") is not None):
             raise RLDoctorError(f"the pattern {pattern.key!r} matches every line")
-    return patterns
 
 
 def _escape(text: str) -> str:
