@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rldoctor.logs import LogReading, matchers, read
-from rldoctor.logs import matchers
 from rldoctor.logs.matchers import HyperscanMatcher, Re2Matcher
 from rldoctor.logs.opening import find
 from rldoctor.logs.patterns import alternatives, parse
