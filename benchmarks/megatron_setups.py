@@ -45,8 +45,17 @@ def setup_of_arguments(settings: Mapping[str, Any]) -> Setup:
         gpu=str(settings.get("hardware", "")),
         expandable="expandable" in str(settings.get("env")),
         stage=parallel.pp - 1,
-        unknown=() if settings.get("n_gpus") else ("n_gpus",),
+        unknown=() if world_of(args, settings) else ("n_gpus",),
     )
+
+
+def worlds_of(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the fewest and the most GPUs that arguments allow: one sample a step for each rank at most."""
+    args = settings["megatron_args"]
+    split, least = parallel_of(args, {}), least_of(args)
+    unit, micro = split.tp * split.pp * split.cp, _size(args, "micro-batch-size")
+    most = unit * max(1, _size(args, "global-batch-size", micro) // micro)
+    return least, max(least, most // least * least)
 
 
 def deferred_of(args: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
@@ -61,15 +70,30 @@ def _size(args: Mapping[str, Any], name: str, default: int = 1) -> int:
     return int(args.get(name) or default)
 
 
+NODE = 8
+
+
+def least_of(args: Mapping[str, Any]) -> int:
+    """Return the fewest GPUs that a layout allows."""
+    tp, pp = _size(args, "tensor-model-parallel-size"), _size(args, "pipeline-model-parallel-size")
+    ep, etp = _size(args, "expert-model-parallel-size"), _size(args, "expert-tensor-parallel-size", tp)
+    return math.lcm(tp * pp * _size(args, "context-parallel-size"), etp * ep * pp)
+
+
+def world_of(args: Mapping[str, Any], settings: Mapping[str, Any]) -> int | None:
+    """Return the GPUs: those told, else one node of eight where the layout fits it; None: any number."""
+    told = settings.get("n_gpus")
+    return int(told) if told else (NODE if NODE % least_of(args) == 0 else None)
+
+
 def parallel_of(args: Mapping[str, Any], settings: Mapping[str, Any]) -> Parallel:
     tp, pp = _size(args, "tensor-model-parallel-size"), _size(args, "pipeline-model-parallel-size")
     cp, ep = _size(args, "context-parallel-size"), _size(args, "expert-model-parallel-size")
     etp = _size(args, "expert-tensor-parallel-size", tp)
     pieces = pieces_of(args, pp)
     vpp = len(pieces) // pp if pieces else virtual_of(args, pp)
-    least = math.lcm(tp * pp * cp, etp * ep * pp)
     return Parallel(
-        world=int(settings.get("n_gpus") or least),
+        world=world_of(args, settings) or least_of(args),
         tp=tp,
         pp=pp,
         vpp=vpp,

@@ -19,6 +19,7 @@ from rldoctor.memory.layout import (
     States,
 )
 from rldoctor.models import MLA, Shape
+from rldoctor.models import shape as bundled
 
 BYTES = {
     "fp32": 4.0,
@@ -47,7 +48,7 @@ def setup_of(settings: Mapping[str, Any]) -> Setup:
     return Setup(
         shape=shape,
         parallel=parallel_of(settings),
-        states=_megatron_states(settings) if megatron else states_of(settings),
+        states=_megatron_states(settings, shape) if megatron else states_of(settings),
         batch=batch_of(settings),
         recompute=recompute_of(str(settings.get("recompute") or "none"), settings),
         head=Head(fused_loss=True) if megatron else head_of(settings),
@@ -75,18 +76,34 @@ def kernels_of(settings: Mapping[str, Any], shape: Shape, *, megatron: bool) -> 
     )
 
 
+def config_of(settings: Mapping[str, Any], shapes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a point's config: its own, that of a table of shapes, or of the model's bundled shape."""
+    own, model = settings.get("config"), str(settings.get("model", ""))
+    named = shapes.get(model) or {}
+    if isinstance(own, dict) and "layers" in own:
+        return own
+    if "layers" in named:
+        return {**named, **(own or {})}
+    found = bundled(model)
+    if found is None:
+        raise ValueError(f"model {model or 'not named'}")
+    return {"shape": found}
+
+
 def shape_of(config: Mapping[str, Any], model: str = "") -> Shape:
     """Return the shape of a point's ``config``; names as in the points' README."""
-    shared = config.get("shared_experts", 0) * config.get("moe_ffn", 0)
+    if isinstance(config.get("shape"), Shape):
+        return config["shape"]  # type: ignore[no-any-return]
+    shared = (config.get("shared_experts") or 0) * (config.get("moe_ffn") or 0)
     heads = config["heads"]
     return Shape(
         architecture=model,
         source="the point's config",
         num_layers=config["layers"],
         hidden_size=config["hidden"],
-        ffn_hidden_size=config.get("ffn", 0),
+        ffn_hidden_size=config.get("ffn") or 0,
         num_heads=heads,
-        num_kv_heads=config.get("kv_heads", heads),
+        num_kv_heads=config.get("kv_heads") or heads,
         head_dim=config.get("head_dim") or config["hidden"] // heads,
         vocab_size=config["vocab"],
         tie_embeddings=bool(config.get("tied")),
@@ -174,13 +191,13 @@ def moments_of(optimizer: str, master: float) -> float:
     return each if "muon" in optimizer else 2 * each
 
 
-def _megatron_states(settings: Mapping[str, Any]) -> States:
+def _megatron_states(settings: Mapping[str, Any], shape: Shape) -> States:
     """Return Megatron's states; Megatron-Bridge's recipes reduce gradients in bf16, and those of the
 
     DeepSeek family (MLA) keep bf16 moments and only the lower half of the master parameters.
     """
     bridge = "bridge" in str(settings.get("engine", ""))
-    aware = bridge and bool(settings["config"].get("mla"))
+    aware = bridge and shape.mla is not None
     return States(
         scheme="megatron",
         weight=2.0,
@@ -194,7 +211,10 @@ def _megatron_states(settings: Mapping[str, Any]) -> States:
 
 def batch_of(settings: Mapping[str, Any]) -> Batch:
     """Return the micro-batch: a pipeline runs sequences one by one unless told."""
-    length, pp = int(settings["seq_len"]), int(settings.get("pp") or 1)
+    pp, told = int(settings.get("pp") or 1), settings.get("seq_len") or settings.get("tokens_per_microbatch")
+    if not told:
+        raise ValueError("seq_len")
+    length = int(told)
     local = int(settings.get("local_batch") or 0)
     count = int(settings.get("grad_accum") or 0)
     if pp > 1 and local and not settings.get("micro_batch"):
