@@ -86,7 +86,7 @@ def check(paths: Sequence[str], told: ToldFacts, choice: Choice | None = None) -
 def _of_file(path: str, told: ToldFacts, rules: Index, choice: Choice | None) -> _Part:
     project = _project(path, rules)
     told = project.told(told) if project is not None else told
-    document = sources.read(path, sources.Told(told.env, told.args))
+    document = sources.read(path, sources.told_of(told.env, told.args, told.set))
     worlds = facts.walk_known(document, told)
     outcomes = [(world, _examined(world, rules)) for world in worlds]
     found = [

@@ -98,7 +98,7 @@ def known_facts(reading: LogReading, config: str | None, told: ToldFacts) -> tup
     versions = {**reading.versions, **told.versions}
     told = replace(told, versions=versions)
     if config is not None:
-        document = sources.read(config, sources.Told(told.env, told.args))
+        document = sources.read(config, sources.told_of(told.env, told.args, told.set))
         return facts.walk_known(document, told)[0], ()
     printed = nearest_config(reading)
     worlds = facts.walk(printed.document, told) if printed is not None else ()

@@ -57,7 +57,7 @@ def estimate(paths: Sequence[str], told: ToldFacts, ask: Ask | None = None) -> R
 
 
 def _of_file(path: str, told: ToldFacts, ask: Ask) -> list[dict[str, Any]]:
-    document = sources.read(path, sources.Told(told.env, told.args))
+    document = sources.read(path, sources.told_of(told.env, told.args, told.set))
     worlds = facts.walk_known(document, told)
     found = [of_facts(world, ask) for world in worlds]
     first = found[:1]

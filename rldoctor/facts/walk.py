@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -29,6 +29,9 @@ from rldoctor.types import (
     Setting,
     State,
 )
+
+FEW: Final = 8
+MOST_LAUNCHES: Final = 64
 
 
 class UnknownSystemError(RLDoctorError):
@@ -166,7 +169,7 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
         here = [each for each in detections if each.world == number]
         systems = tuple(dict.fromkeys(each.system for each in here if each.certainty == "certain"))
         launchers = launched([each for each in here if each.certainty == "certain"])
-        for system, command in _trained(world, here, told.system):
+        for system, command in _distinct(_trained(world, here, told.system)):
             base = below(document, command, dialects.load(system))
             start = Start(told, command, base.settings, launchers, base.complete, base.assumes)
             start = replace(start, release=_release(start, base.document, dialects.load(system)))
@@ -200,6 +203,15 @@ def walk_known(document: Document, told: ToldFacts) -> tuple[Facts, ...]:
     if document.problems:
         message, line = f"{document.problems[0].message}; {message}", document.problems[0].line
     raise UnknownSystemError(message, file=document.path, line=line, hint=hint)
+
+
+def _distinct(launches: Iterator[tuple[str, Command]]) -> Iterator[tuple[str, Command]]:
+    """Yield launches, each once: a loop may give thousands of the same, and of others too many to look at."""
+    every = list(launches)
+    if len(every) <= FEW:
+        yield from every
+        return
+    yield from list({repr(each): each for each in every}.values())[:MOST_LAUNCHES]
 
 
 def _trained(

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rldoctor.sources.opening import load, text_bytes
-from rldoctor.sources.told import Told
+from rldoctor.sources.told import Told, told_of
 from rldoctor.types import Command, Document, Edit, Form, Setting
 
 __all__ = ["Told", "can_edit", "delete", "insert", "read", "read_text", "replace", "set_env", "unset_env"]
+__all__ += ["told_of"]
 
 Kind = Literal["yaml", "shell", "command"]
 

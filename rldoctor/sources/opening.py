@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from rldoctor.types import RLDoctorError
@@ -17,14 +18,19 @@ def load(path: Path) -> bytes:
             raise RLDoctorError(
                 "this is a folder", file=name, hint="name a launch script or a YAML file in it"
             )
-        size = path.stat().st_size
-        if size > MOST_SCRIPT_BYTES:
+        found = path.stat()
+        if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
+            raise RLDoctorError("this is a device", file=name, hint="name a launch script or a YAML file")
+        with path.open("rb") as file:
+            data = file.read(MOST_SCRIPT_BYTES + 1)
+        if len(data) > MOST_SCRIPT_BYTES:
+            said = f"{found.st_size / 2**20:.0f} MiB" if found.st_size else "more"
             raise RLDoctorError(
-                f"the file has {size / 2**20:.0f} MiB; a script or config may have 10 MiB",
+                f"the file has {said}; a script or config may have 10 MiB",
                 file=name,
                 hint="a log is read by `rldoctor diagnose`",
             )
-        return path.read_bytes()
+        return data
     except FileNotFoundError:
         raise RLDoctorError("there is no such file", file=name) from None
     except OSError as error:

@@ -164,3 +164,19 @@ def test_nothing_is_executed(tmp_path):
     touch = f"touch {mark}"
     read(f"$({touch})\n{touch}\neval '{touch}'\nX=`{touch}`\n. <({touch})\nbash -c '{touch}'\nawk x > {mark}")
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "counting",
+    [
+        "$(nvidia-smi -L 2>/dev/null | wc -l | tr -d ' ')",
+        '$(python -c "import torch; print(torch.cuda.device_count())")',
+        "`nvidia-smi --query-gpu=name --format=csv,noheader | wc -l`",
+    ],
+)
+def test_told_gpus_are_what_a_count_of_them_gives(counting: str) -> None:
+    text = f"N={counting}\npython3 train.py --actor-num-gpus-per-node $N\n"
+    (setting,) = sources.read_text(text, "a.sh", "shell", Told(gpus=4)).worlds[0][0].settings
+    assert (setting.value, setting.state, setting.assumes) == ("4", "known", ("4 GPUs a node, as told",))
+    (unknown,) = sources.read_text(text, "a.sh", "shell").worlds[0][0].settings
+    assert unknown.state == "unknown"

@@ -12,10 +12,11 @@ from rldoctor.sources.launch import Layer, Peeled
 from rldoctor.sources.shell import builtins, control, sourcing, statements
 from rldoctor.sources.shell.call import Call
 from rldoctor.sources.shell.environment import environment, with_prefix
-from rldoctor.sources.shell.state import MOST_DEPTH, State, Variable, scalar
+from rldoctor.sources.shell.state import MOST_DEPTH, MOST_OF_ONE_FILE, State, Variable, scalar
 from rldoctor.sources.shell.text import (
     Piece,
     Pieces,
+    Source,
     Word,
     decoded,
     encoded,
@@ -56,7 +57,7 @@ def _source(call: Call, state: State) -> list[State]:
     found = sourcing.find(state, call.words[1])
     if found is None:
         return sourcing.missing(state, call.words[1], call.span)
-    if state.run.depth >= MOST_DEPTH:
+    if state.run.depth >= MOST_DEPTH or _in_a_ring(found, call, state):
         return state.ended("open")
     positional, arguments = state.positional, tuple(held(word) for word in call.words[2:])
     if arguments:
@@ -65,13 +66,25 @@ def _source(call: Call, state: State) -> list[State]:
     for name, variable in call.prefix.items():
         state.assign(name, variable)
     state.run.depth += 1
+    state.run.active.append(found.file)
     ends = statements.execute(found, state)
+    state.run.active.pop()
     state.run.depth -= 1
     for end in ends:
         end.stop = "" if end.stop == "return" else end.stop
         end.positional = positional if arguments else end.positional
         end.restore(before)
     return ends
+
+
+def _in_a_ring(found: Source, call: Call, state: State) -> bool:
+    """Return whether a file reads itself again and again; once more is what a guard at its top is for."""
+    if state.run.active.count(found.file) < MOST_OF_ONE_FILE:
+        return False
+    state.run.problem(
+        f"{found.file} sources itself, by others or directly", call.span, "it is read no further"
+    )
+    return True
 
 
 def _spaced(words: list[Word]) -> Pieces:

@@ -25,6 +25,7 @@ MOST_NESTING = 40
 MOST_TEXT = 1_000_000
 MOST_WORDS = 20_000
 MOST_DEPTH = 16
+MOST_OF_ONE_FILE = 2
 MOST_PIECES = 512
 
 ALWAYS_SET = re.compile(
@@ -98,6 +99,7 @@ class Run(Struct, eq=False):
     problems: dict[str, RLDoctorError] = field(default_factory=dict)
     steps: int = 0
     depth: int = 0
+    active: list[str] = field(default_factory=list)
     nesting: int = 0
     submitted: bool = False
     batch: Mapping[str, str] = field(default_factory=dict)

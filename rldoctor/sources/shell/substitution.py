@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from rldoctor.sources.shell.lexer import Part
 from rldoctor.sources.shell.state import MOST_DEPTH, State
@@ -17,11 +18,19 @@ from rldoctor.sources.shell.text import (
     unknown,
 )
 
+_COUNTS: Final = re.compile(
+    r"torch\.cuda\.device_count\(\)|nvidia-smi\s[^|]*(-L|--list-gpus|--query-gpu=\w+)[^|]*(2>\s*/dev/null\s*)?"
+    r"\|\s*(wc\s+-l|grep\s+-c\b)|rocm-smi[^|]*--showid[^|]*\|"
+)
+
 
 def output(state: State, part: Part) -> Pieces:
     """Return what ``$(…)`` prints in this world, without the newlines at its end."""
     whole = state.source.text[part.start : part.end]
     state.status = "presumed"
+    if state.run.told.gpus is not None and _COUNTS.search(part.text):
+        count = state.run.told.gpus
+        return (Piece(str(count), assumes=(f"{count} GPUs a node, as told",)),)
     if state.run.depth >= MOST_DEPTH:
         return (unknown(whole, "nesting that is too deep"),)
     inside = state.source.cut(part.inner, part.inner + len(part.text))
