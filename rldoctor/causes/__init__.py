@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from rldoctor.causes import words
 from rldoctor.causes.unrecognised import UNRECOGNISED, unrecognised
 from rldoctor.types import Finding, LogLine, Match, Part, Severity
 
@@ -31,7 +32,14 @@ def explain(matches: Sequence[Match], reading: LogReading) -> tuple[Finding, ...
     if stranger is not None and known:
         told = any(_not_later(match, stranger) for match in known)
         stranger = None if told else _as_hint(stranger)
-    return _judge([*loud, *([stranger] if stranger else [])], _order_of_files(reading))
+    judged = _judge([*loud, *([stranger] if stranger else [])], _order_of_files(reading))
+    by_id = {match.finding.id: match for match in loud}
+    return tuple(
+        words.with_inner(finding, by_id[finding.id], reading.failures)
+        if finding.part == "root" and finding.id in by_id
+        else finding
+        for finding in judged
+    )
 
 
 def _without_harmless(matches: Iterable[Match]) -> list[Match]:

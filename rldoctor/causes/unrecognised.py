@@ -9,8 +9,10 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor import vocabulary
+from rldoctor.causes import words
 from rldoctor.causes.advice import advise
 from rldoctor.types import Event, Evidence, Finding, Identity, LogLine, Match, Remedy, Verdict
 
@@ -84,7 +86,17 @@ def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
         return None
     by_clock = all(candidate.time is not None for candidate in found)
     first = min(found, key=lambda candidate: (candidate.rank, *_position(candidate, files, by_clock)))
+    first = _with_words(first, reading)
     return Match(_finding(first), first.lines, conditions=1, explains=FOLLOW[first.rank], spread=first.who)
+
+
+def _with_words(first: Candidate, reading: LogReading) -> Candidate:
+    """Return a candidate that only reports an end together with what the program said before it."""
+    said = words.last_words(reading, first.lines[0]) if first.rank == REPORTS else None
+    if said is None:
+        return first
+    lines = (said, *first.lines)
+    return replace(first, title=said.text, lines=lines, who=(said.who, *first.who), failure=None)
 
 
 def _position(candidate: Candidate, files: dict[str, int], by_clock: bool) -> tuple[float, int, int]:
@@ -157,9 +169,10 @@ def _finding(first: Candidate) -> Finding:
     failure = first.failure
     frames = [str(frame) for frame in reversed(failure.frames)][:SHOWN_FRAMES] if failure else []
     evidence = [
-        _quote(first.lines[0]),
+        words.quoted(first.lines[0]),
         *(_further(failure.message) if failure else ()),
-        *map(_quote, first.lines[1:6]),
+        *(words.bare_check(failure) if failure else ()),
+        *map(words.quoted, first.lines[1:6]),
         *(Evidence(text=frame) for frame in frames),
     ]
     title = " ".join(first.title.split())[:LONGEST_TITLE]
@@ -224,9 +237,3 @@ def _words(title: str) -> str:
     """Return what to search for: the exception's short name and the start of its message."""
     name, colon, message = title.partition(": ")
     return f"{name.rsplit('.', 1)[-1]} {message[:80]}".strip() if colon else name
-
-
-def _quote(line: LogLine) -> Evidence:
-    return Evidence(
-        line.text.strip()[:LONGEST_TEXT], line.file, line.number or None, None, line.who.rank, line.time
-    )

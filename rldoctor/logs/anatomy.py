@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 
@@ -46,6 +47,8 @@ LOGGER: Final = re.compile(
 SYSTEM: Final = re.compile(r"\(AReaL\) ")
 PID_TAG: Final = re.compile(r"\((?P<actor>[A-Z]\w{0,60}(?: \w{1,20})?) pid=(?P<pid>\d{1,10})\) ?")
 NCCL: Final = re.compile(r"(?:[^ ]{1,200} )?([A-Za-z][\w.-]{0,100}):(\d{1,10}):\d{1,10} \[\d{1,4}\] ")
+CRI: Final = re.compile(r"(?:stdout|stderr) [FP] ")  # how Kubernetes keeps the output of containers
+JSON_TEXT: Final = ("log", "message", "msg", "textPayload")
 INSIDE_RANK: Final = re.compile(r"\[(?:[Gg]lobal )?[Rr]ank[ _:]?\s?(\d{1,6})\]|\bRank (\d{1,6})\]")
 
 
@@ -61,12 +64,27 @@ class Anatomy(Struct, frozen=True):
 def read_line(raw: bytes, year: int | None = None) -> Anatomy:
     """Return the message of a line, who said it and when; of a progress bar the last state counts."""
     line = raw[: 4 * LONGEST].decode("utf-8", "replace")[:LONGEST].rstrip("\r\n")
+    if line.startswith('{"'):
+        line = _unwrapped(line)
     first, _, rest = line.partition("\r")
     if not rest:
         return _one(first, year)
     last = next((part for part in reversed(rest.split("\r")) if part.strip()), "")
     whole, head = _one(last or first, year), _one(first, year)
     return Anatomy(whole.text, merge(whole.who, head.who), whole.time or head.time, whole.repeated)
+
+
+def _unwrapped(line: str) -> str:
+    """Return the text that a line of JSON carries (docker's and others' logs), with its time before it."""
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):  # a line of braces, or one that was cut
+        return line
+    text = next((told[key] for key in JSON_TEXT if isinstance(told.get(key), str)), None)
+    if text is None:
+        return line
+    time = next((told[key] for key in ("time", "timestamp", "ts") if isinstance(told.get(key), str)), "")
+    return f"{time} {text}".rstrip("\r\n") if time else text.rstrip("\r\n")
 
 
 def merge(first: Identity, second: Identity) -> Identity:
@@ -164,5 +182,5 @@ def _log_head(text: str, at: int, dated: bool) -> int:
         return found.end()
     if not dated:
         return at
-    found = LOGGER.match(text, at) or PLACE.match(text, at)
+    found = LOGGER.match(text, at) or PLACE.match(text, at) or CRI.match(text, at)
     return found.end() if found else at

@@ -13,7 +13,24 @@ from rldoctor.types import LogLine
 UNHANDLED: Final = "/Unhandled exception: \\w+\\. what\\(\\): /"
 TERMINATE: Final = "terminate called after throwing an instance of"
 CHECK: Final = "/[Cc]heck failed: \\S/"
-PATTERNS: Final = (UNHANDLED, TERMINATE, CHECK)
+LAST_WORDS: Final[Mapping[str, tuple[str, int]]] = {
+    "/\\w\\.py: error: \\S/": ("arguments refused", 600),
+    "/: (?:line )?\\d+: .{1,120}: (?:command )?not found/": ("not found", 60),
+    "/: line \\d+: .{1,200}: (?:No such file or directory|Permission denied|cannot execute)/": (
+        "not run",
+        60,
+    ),
+    "/: line \\d+: (?:.{1,200}: unbound variable|syntax error )/": ("mistake in the script", 60),
+    "/python[\\d.]*: can't open file /": ("not found", 60),
+    "/python[\\d.]*: (?:No module named|Error while finding module specification)/": ("not found", 60),
+    "/: .{0,300}: Assertion [`'].{1,300}' failed/": ("failed assertion", 200),
+    "/^(?:double free or corruption|(?:free|malloc|realloc|munmap_chunk)\\(\\): )/": ("spoilt memory", 200),
+    "/^(?:corrupted (?:size vs|double-linked)|\\*\\*\\* (?:stack smashing|buffer overflow) detected)/": (
+        "spoilt memory",
+        200,
+    ),
+}  # what a program says last: what it means, and how many lines may follow it
+PATTERNS: Final = (UNHANDLED, TERMINATE, CHECK, *LAST_WORDS)
 
 RAYS: Final = re.compile(
     r"Unhandled exception: (?P<name>\w{1,200})\. what\(\): (?P<message>.{0,500}?)(?= /\S+\.so|$)"
@@ -33,20 +50,25 @@ def read_native(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> Iterator
             yield _failure(_plain(found["name"]), found["message"], line)
     for line in hits.get(TERMINATE, ()):
         found = INSTANCE.search(line.text)
-        yield _failure(found["name"] if found else "C++ exception", _what(text, line), line)
+        message, told = _what(text, line)
+        yield _failure(found["name"] if found else "C++ exception", message, told, line)
     for line in hits.get(CHECK, ()):
         found = FAILED.search(line.text)
         if found is not None:
             yield _failure("check failed", found["message"], line)
+    for pattern, (meaning, most) in LAST_WORDS.items():
+        for line in hits.get(pattern, ()):
+            if text.scan.lines[text.index[line.file]] - line.number <= most:
+                yield _failure(meaning, line.text, line)
 
 
-def _what(text: Text, line: LogLine) -> str:
-    """Return the words of an exception, which stand on one of the next lines of the same process."""
+def _what(text: Text, line: LogLine) -> tuple[str, LogLine]:
+    """Return the words of an exception and where they stand: on one of the next lines of the same process."""
     for other in text.between(text.index[line.file], line.number + 1, line.number + NEXT):
         found = WHAT.match(other.text)
         if found is not None and other.who == line.who:
-            return found["message"].strip()
-    return ""
+            return found["message"].strip(), other
+    return "", line
 
 
 def _plain(name: str) -> str:
@@ -55,5 +77,5 @@ def _plain(name: str) -> str:
     return f"std::{found[1]}" if found else name
 
 
-def _failure(name: str, message: str, line: LogLine) -> Failure:
-    return Failure((Link(name, message.strip(), line),), line.who, line)
+def _failure(name: str, message: str, line: LogLine, start: LogLine | None = None) -> Failure:
+    return Failure((Link(name, message.strip(), line),), line.who, start or line)

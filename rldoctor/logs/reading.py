@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from rldoctor.logs import configs, detect, events_file, metrics, native, phases, shapes, versions
 from rldoctor.logs.anatomy import NOBODY
+from rldoctor.logs.boxes import START
 from rldoctor.logs.configs import PrintedConfig
 from rldoctor.logs.detect.sightings import Sighting, merged
 from rldoctor.logs.failures import Failure
@@ -26,7 +27,7 @@ from rldoctor.logs.rereading import Text
 from rldoctor.logs.scanning import scan
 from rldoctor.logs.seen import Seen
 from rldoctor.logs.shapes import Shape
-from rldoctor.logs.tracebacks import HEAD, assemble
+from rldoctor.logs.tracebacks import IGNORED, assemble
 from rldoctor.types import Event, LogLine, Sample
 
 RAISED: Final = "/[A-Za-z](?:Error|Exception)(?:\\([A-Za-z]\\w*\\))?: /"
@@ -112,7 +113,7 @@ def read(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
 
 
 def _own_patterns(known: Iterable[Shape]) -> Iterator[str]:
-    yield from (HEAD, RAISED, *detect.PATTERNS, *native.PATTERNS, *versions.PATTERNS)
+    yield from (START, RAISED, *detect.PATTERNS, *native.PATTERNS, *versions.PATTERNS)
     yield from (key for key, _ in configs.GENERIC)
     for shape in known:
         if shape.key:
@@ -189,7 +190,8 @@ def _is_passed_over(failure: Failure, text: Text) -> bool:
     """Say whether the program says right behind an exception that it goes on without."""
     last = max(failure.chain, key=lambda link: link.line.number).line
     behind = text.between(text.index[last.file], last.number + 1, last.number + GOES_ON_WITHIN)
-    return any(GOES_ON.search(line.text) for line in behind if line.who == last.who)
+    said = (line.text for line in behind if line.who == last.who and not line.text.startswith(IGNORED))
+    return any(GOES_ON.search(text) for text in said)
 
 
 def _is_recovered(failure: Failure, moves: Progress) -> bool:
@@ -199,7 +201,7 @@ def _is_recovered(failure: Failure, moves: Progress) -> bool:
 
 def _regions(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> list[tuple[int, int, int]]:
     """Return log, first and last line of the stretches to read again; of too many those at the ends."""
-    spans = [(text.index[line.file], line.number, line.number + AFTER_HEAD) for line in hits.get(HEAD, ())]
+    spans = [(text.index[line.file], line.number, line.number + AFTER_HEAD) for line in hits.get(START, ())]
     spans += [
         (text.index[line.file], max(1, line.number - BEFORE_RAISED), line.number + AFTER_RAISED)
         for line in hits.get(RAISED, ())

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from rldoctor.logs.anatomy import merge, read_line
+from rldoctor.logs.anatomy import LONGEST, merge, read_line
 from rldoctor.logs.names import writer
 from rldoctor.logs.opening import Forward, LogFile
 from rldoctor.logs.scanning import RawHit, Scan
@@ -75,6 +75,14 @@ class Text:
         )
         after = _matching(self.between(log, line.number + 1, line.number + FARTHEST), line.who, same, lines)
         return (*reversed(before), line, *after)
+
+    def whole(self, line: LogLine) -> str:
+        """Return a line as it stands in its log, with its level and all else that it wears."""
+        log = self.index.get(line.file)
+        if log is None:
+            return line.text
+        block = self._block(log, line.number)
+        return block.raw[line.number - block.first][:LONGEST].decode("utf-8", "replace")
 
     def _line(self, log: int, number: int, raw: bytes) -> LogLine:
         part = read_line(raw, self.scan.years[log])

@@ -11,10 +11,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rldoctor.logs.anatomy import NOBODY, merge
+from rldoctor.logs.boxes import PLAIN_HEAD, unboxed
 from rldoctor.logs.failures import Failure, Frame, Link
 from rldoctor.types import Identity, LogLine
 
-HEAD: Final = "Traceback (most recent call last):"
+HEAD: Final = PLAIN_HEAD
 FRAME: Final = re.compile(
     r'File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7})(?:, in (?P<function><?[\w.]{1,200}>?))?'
 )
@@ -37,7 +38,14 @@ CHAINS: Final = (
     "During handling of the above exception, another exception occurred",
     "The above exception was the direct cause of the following exception",
 )
+OF_ANOTHER: Final = re.compile(
+    r"^-- Process \d{1,6} terminated with the following error|^(?:Base)?ExceptionGroup: |^\+-\+-"
+)  # behind such a line of a message stands the traceback that it is about
 IGNORED: Final = ("Exception ignored in", "--- Logging error ---", "Exception ignored while")
+PASSED_OVER: Final = re.compile(
+    r"(?i)\b(?:fail|could not|couldn't|unable|error).{0,160}"
+    r"\b(?:going on|continuing|skipping|ignoring|falling back)\b"
+)  # what a program says before the traceback of something that it does without
 LEVEL: Final = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 MOST_FRAMES: Final = 400  # of a deeper stack its ends are kept
 LONGEST_CODE: Final = 200
@@ -97,16 +105,16 @@ class _Stream:
 
     def feed(self, line: LogLine) -> Iterator[Failure]:
         """Take the next line of the process; yield what it completes."""
-        text = line.text
+        text = unboxed(line.text)
         stripped = text.strip()
         if HEAD in text:
-            if self.open is not None and self.open.links and _is_inner_head(stripped):
+            if self.open is not None and self.open.links and self._is_inner_head(stripped):
                 self.open.nested = True
             else:
                 yield from self._start(line)
             self._one_line(line, text[text.index(HEAD) + len(HEAD) :])
         elif not stripped:
-            if self.open is not None:
+            if self.open is not None and (not self.open.links or self.open.links[-1].message.strip()):
                 self.open.in_message = False
         elif stripped.startswith(CHAINS):
             if self.open is not None and self.open.links:
@@ -116,6 +124,12 @@ class _Stream:
         if stripped:
             self.before = stripped
 
+    def _is_inner_head(self, text: str) -> bool:
+        """Say whether a traceback is told inside of a message: of a data worker, of a process."""
+        if text.startswith("Original Traceback") or HEAD + " (RANK" in text:
+            return True
+        return bool(OF_ANOTHER.search(self.before)) or self.before == '"""'
+
     def close(self) -> Iterator[Failure]:
         """Yield the traceback that is open, if it came to an exception."""
         opened, self.open = self.open, None
@@ -123,7 +137,7 @@ class _Stream:
             yield _failure(opened)
 
     def _start(self, line: LogLine) -> Iterator[Failure]:
-        new = _Open(line, ignored=self.before.startswith(IGNORED))
+        new = _Open(line, ignored=self.before.startswith(IGNORED) or bool(PASSED_OVER.search(self.before)))
         if self.open is not None and self.open.chained:
             new.causes = [*self.open.causes, self.open]
             new.ignored = self.open.ignored
@@ -151,7 +165,7 @@ class _Stream:
         """Read a line where no frame waits for its exception: one told on its own, or more of a message."""
         found = STRICT.match(stripped)
         if found is not None and (found["message"] or found["inner"]):
-            if self.open is None or not (_is_nested(self.open) and self.open.in_message):
+            if self.open is None or not (_announces(self.open) and self.open.in_message):
                 yield from self._start(line)
             assert self.open is not None
             _add_link(self.open, line, stripped)
@@ -187,9 +201,10 @@ def _is_nested(opened: _Open) -> bool:
     return opened.nested or "ray::" in last.message or last.name.endswith("RayTaskError")
 
 
-def _is_inner_head(text: str) -> bool:
-    """Say whether a traceback is told inside of an exception's message: of a data worker, of another rank."""
-    return text.startswith("Original Traceback") or HEAD + " (RANK" in text
+def _announces(opened: _Open) -> bool:
+    """Say whether the message of the last exception is another one, told on the next line."""
+    message = opened.links[-1].message.strip()
+    return _is_nested(opened) or not message or message.endswith(":")
 
 
 def _is_error(opened: _Open, stripped: str, column: int) -> bool:
@@ -203,6 +218,8 @@ def _is_error(opened: _Open, stripped: str, column: int) -> bool:
 
 def _is_next(opened: _Open, line: LogLine) -> bool:
     """Say whether a line is the next message of a log, not more of an exception's."""
+    if line.text.lstrip().startswith(IGNORED):
+        return True
     return line.time not in (None, opened.links[-1].line.time) or LEVEL.search(line.text[:80]) is not None
 
 

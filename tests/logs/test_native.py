@@ -9,30 +9,33 @@ from rldoctor.logs import LogReading
 
 
 @pytest.mark.parametrize(
-    ("log", "name", "message"),
+    ("log", "name", "message", "line"),
     [
         (
             "(pid=44) [2026-05-01 11:48:32,338 E 44 44] logging.cc:118: Unhandled exception: St12system_error. what(): Resource temporarily unavailable /opt/x.so(+0x18) [0x7e]\n",
             "std::system_error",
             "Resource temporarily unavailable",
+            1,
         ),
         (
             "terminate called after throwing an instance of 'c10::Error'\n  what():  CUDA error: device-side assert triggered\n",
             "c10::Error",
             "CUDA error: device-side assert triggered",
+            2,
         ),
         (
             "[2026-05-01 11:48:32,338 C 44 44] (raylet) worker_pool.cc:570:  Check failed: shim_pid.has_value() no pid\n",
             "check failed",
             "shim_pid.has_value() no pid",
+            1,
         ),
     ],
 )
 def test_failures_of_native_code(
-    reading: Callable[..., LogReading], log: str, name: str, message: str
+    reading: Callable[..., LogReading], log: str, name: str, message: str, line: int
 ) -> None:
     (failure,) = reading(log).failures
-    assert (failure.exception, failure.message, failure.line.number) == (name, message, 1)
+    assert (failure.exception, failure.message, failure.line.number) == (name, message, line)
 
 
 def test_a_lost_gcs_is_a_lost_connection(reading: Callable[..., LogReading]) -> None:

@@ -72,6 +72,11 @@ ROWS: Final = (
     ),
     ("gpu_error", "/CUDA error: [a-z]/", r"CUDA error: (?P<message>[^\n]{1,200})"),
     (
+        "gpu_error",
+        "/\\], thread: \\[\\d+,\\d+,\\d+\\] Assertion [`'].{1,300}[`'] failed/",
+        r"(?P<message>Assertion .{1,300})",
+    ),
+    (
         "checkpoint_saved",
         "/successfully saved checkpoint (?:from|at) iteration +\\d+/",
         r"iteration +(?P<step>\d+) to (?P<path>\S{1,300})",
@@ -120,4 +125,6 @@ def detect(seen: Seen) -> Iterator[Sighting]:
 def _value(name: str, text: str) -> Any:
     if name in INTEGERS:
         return int(text)
+    if name == "message" and text.startswith("Assertion"):
+        return f"device-side assert: {text}"  # what the CUDA runtime calls it later
     return float(text) if name in NUMBERS and re.fullmatch(r"\d+(?:\.\d+)?", text) else text

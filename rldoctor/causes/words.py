@@ -1,0 +1,67 @@
+"""Lines that prove a cause though no rule claims them: inner exceptions, the last words of a program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from rldoctor.types import Evidence, Finding, LogLine, Match
+
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
+    from rldoctor.logs.failures import Failure
+
+LONGEST_TEXT: Final = 1000
+LOOK_BACK: Final = 80
+LOUD: Final = re.compile(
+    r"\b(?:ERROR|FATAL|CRITICAL)\b|^(?:[Ff]atal|[Ee]rror|ERR)\b.{0,20}[:!]|\b(?:[Ff]atal error|[Ee]rror): \S"
+)
+LAUNCHERS: Final = re.compile(
+    r"torch[./]distributed|elastic|exitcode|exit code|return code|local_rank|ChildFailed|sigkill_handler"
+    r"|Sending process|closing signal|^\s*(?:File \"|raise |at::|frame #)|^srun:|^slurmstepd:|raysubmit"
+    r"|Error executing job with overrides|HYDRA_FULL_ERROR|\[repeated |error_file|retry|[Rr]etrying"
+)
+
+
+def quoted(line: LogLine) -> Evidence:
+    """Return a line of a log as evidence."""
+    number, who = line.number or None, line.who
+    return Evidence(line.text.strip()[:LONGEST_TEXT], line.file, number, None, who.rank, line.time)
+
+
+def with_inner(finding: Finding, match: Match, failures: Sequence[Failure]) -> Finding:
+    """Return a root with the innermost exception behind its decisive line, where that only wraps it."""
+    for failure in failures if match.lines else ():
+        places = [_at(link.line) for link in failure.chain]
+        if _at(match.lines[0]) in places[1:] and not set(places[:1]) & {_at(line) for line in match.lines}:
+            inner = quoted(failure.line)
+            return replace(finding, evidence=(*finding.evidence[:1], inner, *finding.evidence[1:]))
+    return finding
+
+
+def last_words(reading: LogReading, report: LogLine) -> LogLine | None:
+    """Return the last line before a launcher's report in which a program itself speaks of an error."""
+    if reading.text is None:
+        return None
+    window = reading.window(report, LOOK_BACK, "run")
+    said = [line for line in window if _at(line) < _at(report) and _is_loud(reading.text.whole(line))]
+    last = next(reversed(said), None)
+    return next((line for line in said if last is not None and line.text == last.text), None)
+
+
+def bare_check(failure: Failure) -> Iterator[Evidence]:
+    """Yield the source line that raised an exception without words, which says more than its name."""
+    frame = next(iter(failure.chain[0].frames[-1:]), None)
+    if frame is not None and frame.code and not failure.message.strip():
+        yield Evidence(text=f"{frame.code} in {frame}"[:LONGEST_TEXT])
+
+
+def _is_loud(text: str) -> bool:
+    return LOUD.search(text) is not None and LAUNCHERS.search(text) is None
+
+
+def _at(line: LogLine) -> tuple[str, int]:
+    return line.file, line.number
