@@ -39,6 +39,7 @@ def negated(node: Node) -> Node:
     return ["not", node]
 
 
+PATTERNS = {id(rules): Index.of(rules).patterns for rules in (SHIPPED, FIXTURES)}
 MUTANTS = [(rule, what, mutant) for rule in (*SHIPPED, *FIXTURES) for what, mutant in mutants(rule)]
 
 
@@ -49,6 +50,7 @@ MUTANTS = [(rule, what, mutant) for rule in (*SHIPPED, *FIXTURES) for what, muta
 )
 def test_the_examples_notice(rule: Rule, mutant: Rule, tmp_path: Path) -> None:
     index = Index.of(mutant if other is rule else other for other in siblings(rule))
+    index.patterns = PATTERNS[id(siblings(rule))]  # those of the whole set, which is compiled once
     examples = sorted(rule.tests, key=lambda test: test.expect == "none")
     for number, test in enumerate(examples):
         folder = tmp_path / str(number)
