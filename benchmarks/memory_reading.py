@@ -91,7 +91,8 @@ def shared(settings: Mapping[str, Any], left: Iterable[str]) -> str:
 
 def point_of(told: Mapping[str, Any], shapes: Mapping[str, Any] | None = None) -> Point:
     """Return a point as its file tells it."""
-    settings, measured = dict(told["settings"]), told.get("measured") or {}
+    settings, measured = dict(told["settings"]), told.get("measured")
+    measured = measured if isinstance(measured, dict) else {"value": False}
     what, kind = str(measured.get("what", "")), str(told.get("kind", "train"))
     reserved = re.search("memory_reserved|max_reserved|peak_reserved|reserved_bytes", what)
     setup, lacks = _mapped(settings, shapes or {}, kind)
@@ -132,15 +133,47 @@ def _mapped(
     if kind not in KINDS:
         return None, (f"a model of {kind}",)
     try:
+        refuse_sizes(settings)
         if "megatron_args" not in settings:
             settings["config"] = config_of(settings, shapes)
         if kind == "train":
             setup = sized(setup_of(settings))
+            found = train(setup, fullest(setup)).allocated
+            if not 0 < found < MOST:
+                raise ValueError(f"an estimate of {found / GIB:.0f} GiB")
             return setup, _lacking(settings, setup)
-        shape_of(settings["config"])
-        return None, ()
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as problem:
-        return None, (f"{type(problem).__name__} {problem}",)  # one odd point must not hide the others
+        engine.weights(shape_of(settings["config"]), rollout_of(settings))
+        return None, () if kind == "weights" or settings.get("kv_tokens") else ("kv_tokens",)
+    except ODD as problem:  # one odd point must not hide what the others say
+        return None, (f"{type(problem).__name__} {problem}",)
+
+
+ODD = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError, RecursionError)
+MOST = 2**50
+SIZES = (
+    "n_gpus",
+    "tp",
+    "pp",
+    "vpp",
+    "cp",
+    "ep",
+    "etp",
+    "dp",
+    "seq_len",
+    "micro_batch",
+    "local_batch",
+    "kv_tokens",
+)
+
+
+def refuse_sizes(settings: Mapping[str, Any]) -> None:
+    """Refuse sizes that nothing can have."""
+    for name in SIZES:
+        value = settings.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not str(value).isdecimal() or not 0 < int(value) < 2**40:
+            raise ValueError(f"{name} {value!r}")
 
 
 def sized(setup: Setup) -> Setup:

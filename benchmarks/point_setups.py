@@ -29,6 +29,8 @@ BYTES = {
     "bfloat16": 2.0,
     "fp8": 1.0,
     "nf4": 0.55,
+    "int4": 0.55,
+    "mxfp4": 0.53,
     "int8": 1.0,
 }
 DEFAULT_RANK = 64
