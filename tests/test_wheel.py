@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,12 @@ interface.BuildHookInterface = object
 import hatch_build
 made = hatch_build.twins(Path.cwd(), Path(sys.argv[1]))
 print(json.dumps({name: str(path) for name, path in made.items()}))
+"""
+IMPORTED = """
+from importlib.metadata import packages_distributions
+owners = packages_distributions()
+names = {module.partition(".")[0] for module in sys.modules}
+print(json.dumps(sorted({owner for name in names for owner in owners.get(name, ())})))
 """
 START = """
 import sys
@@ -73,3 +80,11 @@ def test_an_installed_doctor_starts_without_yaml_and_without_a_cache(installed: 
 def test_no_path_of_the_building_machine_is_shipped(installed: Path) -> None:
     for twin in (installed / "rldoctor" / "_index").glob("*.json"):
         assert str(ROOT) not in twin.read_text(), twin.name
+
+
+def test_the_build_asks_for_all_that_it_imports(tmp_path: Path) -> None:
+    imported = json.loads(python(TWINS + IMPORTED, str(tmp_path), folder=ROOT).splitlines()[-1])
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    named = {requirement.partition(">")[0] for requirement in asked}
+    given = {"rldoctor", "setuptools", "typing-extensions"}  # a site's own, and what msgspec takes if it is there
+    assert {name.lower().replace("_", "-") for name in imported} - given <= named
