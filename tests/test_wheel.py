@@ -86,5 +86,9 @@ def test_the_build_asks_for_all_that_it_imports(tmp_path: Path) -> None:
     imported = json.loads(python(TWINS + IMPORTED, str(tmp_path), folder=ROOT).splitlines()[-1])
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     named = {requirement.partition(">")[0] for requirement in asked}
-    given = {"rldoctor", "setuptools", "typing-extensions"}  # a site's own, and what msgspec takes if it is there
+    given = {
+        "rldoctor",
+        "setuptools",
+        "typing-extensions",
+    }  # a site's own, and what msgspec takes if it is there
     assert {name.lower().replace("_", "-") for name in imported} - given <= named
