@@ -92,7 +92,7 @@ def _of_file(path: str, told: ToldFacts, rules: Index, choice: Choice | None) ->
     found = [
         (world, [_finding(match, world, rules) for match in outcome.matches]) for world, outcome in outcomes
     ]
-    notes = [str(problem) for problem in document.problems]
+    notes = [str(problem).replace("\n  ", "; ") for problem in document.problems]
     notes += [text for _, outcome in outcomes for text in outcome.broken]
     notes += [project.note()] if project is not None and project.note() else []
     part = _Part(
