@@ -57,6 +57,10 @@ def test_assertion_without_words_is_quoted(tmp_path: Path) -> None:
     assert "demands: assert len(rows) == chuck_size" in _cures(tmp_path, log)[0]
 
 
-def test_kind_that_says_nothing(tmp_path: Path) -> None:
-    (only,) = _cures(tmp_path, _raised("lathe.Stopped: 17"))
-    assert only.startswith("Search the issues")
+def test_kind_that_says_nothing_points_to_the_library(tmp_path: Path) -> None:
+    assert _cures(tmp_path, _raised("lathe.Stopped: 17"))[0].startswith("Upgrade lathe")
+
+
+def test_kind_that_says_nothing_points_to_the_code(tmp_path: Path) -> None:
+    cures = _cures(tmp_path, _raised("lathe.Stopped: 17", "/app/mine/turn.py"))
+    assert cures[0] == "Look at turn (/app/mine/turn.py:9): spin(rows)"

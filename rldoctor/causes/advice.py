@@ -42,6 +42,7 @@ _FOR_ANOTHER_RELEASE = (
     r"|cannot import name|module '[\w.]+' has no attribute"
     rf"|(?:'(?!(?:{_PLAIN})')\w+' object|type object '\w+') has no attribute"
     r"|Can't instantiate abstract class|unexpected keyword arg|incompatible function arguments"
+    r"|(?:too many|not enough) values to unpack"
 )
 _EMPTY = (
     r"zero-size array|arg is an empty sequence|non-empty TensorList|non-empty list of Tensors"
@@ -77,7 +78,7 @@ class Kind(Struct, frozen=True):
 
 KINDS: Final = (
     Kind(
-        r"TypeError|AttributeError|ImportError|AbstractError",
+        r"TypeError|AttributeError|ImportError|ValueError",
         _FOR_ANOTHER_RELEASE,
         (
             "Install releases of {libraries} that fit each other, those that the framework pins for its "
@@ -93,7 +94,7 @@ KINDS: Final = (
         (
             "Find out why the value is None in {place}: {code}: an option that is not set, a result, file "
             "or field that is missing",
-            "Update {libraries}, or switch off the optional feature that this code belongs to, if none of "
+            "Upgrade {libraries}, or switch off the optional feature that this code belongs to, if none of "
             "it is yours",
         ),
     ),
@@ -127,7 +128,7 @@ KINDS: Final = (
             "Compare the two lengths in {place}: padding, truncation, packing, special tokens, and sequence"
             " or context parallel slices must be the same on both sides (switch off packing and sequence "
             "parallelism, or set one micro-batch, to find which)",
-            "Update {libraries}, or go back to the release before, if no code or setting of yours made the "
+            "Upgrade {libraries}, or go back to the version before, if no code or setting of yours made the "
             "lengths",
         ),
     ),
@@ -194,14 +195,26 @@ def advise(failure: Failure | None) -> tuple[Remedy, ...]:
 
 
 def _as_it_says(failure: Failure, name: str) -> tuple[Remedy, ...]:
-    """Return the condition that an assertion or a refusal tells."""
-    if name == "AssertionError" or re.search(_TELLS_ITS_CURE, failure.message, re.IGNORECASE):
-        told = _quoted(failure.message) or _code(failure)
-        asserted = _code(failure).startswith("assert") and told != _code(failure)
-        also = f" ({_code(failure)})" if asserted else ""
-        if told:
-            return (Remedy(f"Make true what {_place(failure)} demands: {told}{also}", "manual"),)
-    return ()
+    """Return the condition that an assertion or a refusal tells, and where to look if it tells none."""
+    told = _quoted(failure.message) or _code(failure)
+    asserted = _code(failure).startswith("assert") and told != _code(failure)
+    also = f" ({_code(failure)})" if asserted else ""
+    if not told or not (
+        name == "AssertionError" or re.search(_TELLS_ITS_CURE, failure.message, re.IGNORECASE)
+    ):
+        return _elsewhere(failure)
+    return (Remedy(f"Make true what {_place(failure)} demands: {told}{also}", "manual"), *_elsewhere(failure))
+
+
+def _elsewhere(failure: Failure) -> tuple[Remedy, ...]:
+    """Return where to look for the cure: in libraries' releases, or in the code on top of the stack."""
+    frame = _innermost(failure)
+    if frame is None or not _libraries(failure):
+        return ()
+    if frame.is_library:
+        cure = "Upgrade {} (or install the version that the framework pins): it is raised in their own code"
+        return (Remedy(cure.format(" and ".join(_libraries(failure))), "manual", command=VERSIONS),)
+    return (Remedy(f"Look at {_place(failure)}: {_code(failure) or _quoted(failure.message)}", "manual"),)
 
 
 def _filled(cure: str, failure: Failure) -> str:
