@@ -11,6 +11,7 @@ from rldoctor.types import Role
 VERL: Final = "verl/workers/engine/fsdp/transformer_impl.py:prepare_model_outputs"
 VERL_MEGATRON: Final = "verl/utils/megatron/tensor_parallel.py:vocab_parallel_entropy"
 SLIME: Final = "slime/utils/ppo_utils.py: fp32 copy, exponentials, gradient"
+AREAL: Final = "areal/utils/functional/vocab_parallel.py: compiled chunks of the bf16 logits, whole gradients"
 CHUNK: Final = 1024
 
 
@@ -27,6 +28,9 @@ def head_of(facts: Facts, role: Role) -> Head:
     chunk = facts.value("mem.logprob_chunk")
     if isinstance(chunk, int) and chunk > 0:
         return Head("chunked_tokens", chunk=chunk, entropy=with_entropy)
+    if facts.system == "areal" and facts.value("train.backend") != "megatron":
+        # each chunk's gradient is a whole tensor of zeros but for the chunk, added to those before
+        return Head("full", entropy=with_entropy, per_entry=6.0, reading=2.0, source=AREAL)
     if facts.system == "slime":
         return Head(
             "full",

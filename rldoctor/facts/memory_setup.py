@@ -31,6 +31,8 @@ from rldoctor.types import UNKNOWN, Role
 MEGATRON: Final = ("megatron", "megatron_fsdp")
 BYTES: Final = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
 SCHEMES: Final = {"no_shard": "ddp", "optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3"}
+NATIVE: Final = ("archon", "torchtitan")
+"""Backends whose models are torchtitan's: recomputation by operators, experts weighted in fp32."""
 MICRO_BATCHES: Final = 2
 """Micro-batches of a step where nobody tells: gradients are then there when the second one starts."""
 
@@ -111,6 +113,7 @@ def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
         kernels=Kernels(
             stack="te" if megatron else "eager",
             width=BYTES.get(reader.get("train.compute_dtype") or "bf16", 2.0),
+            fp32_combine=reader.get("train.backend") in NATIVE,
         ),
         lora=_lora(reader),
         rollout=_rollout(reader) if reader.role == "policy" else None,
@@ -182,6 +185,8 @@ def states_of(reader: Reader) -> States:
         foreach="8bit" not in optimizer,
         quantized="8bit" in optimizer,
         reshard=reader.get("train.fsdp_reshard") is not False,
+        # FSDP 1 keeps one flat parameter of all that is in no layer
+        root_ends=reader.get("train.fsdp_version") == 1,
         on_host=1.0 if reader.is_on("mem.cpu_optimizer") else 0.0,
     )
 
@@ -272,8 +277,10 @@ def recompute_of(reader: Reader) -> Recompute:
     modules = reader.get("mem.recompute_modules")
     block = reader.get("mem.recompute_method") == "block"
     names = frozenset(str(name) for name in modules) if isinstance(modules, list) else frozenset()
+    by_operators = kind == "selective" and reader.get("train.backend") in NATIVE
     return Recompute(
         kind=kind,
+        alternate_matmuls=by_operators,
         modules=names or (frozenset({"core_attn"}) if kind == "selective" else frozenset()),
         layers=reader.count("mem.recompute_layers", 0) or None if block else None,
         offload=reader.is_on("mem.activation_offload") and kind == "full",

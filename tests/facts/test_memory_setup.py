@@ -136,3 +136,23 @@ def test_what_no_run_can_be_gives_no_number(told: dict[str, str], says: str) -> 
 def test_experts_must_divide() -> None:
     found = all_of(SLIME + "--expert-model-parallel-size 7")
     assert any("128 experts do not divide by ep 7" in text for text in found.wrong)
+
+
+def test_areal_keeps_half_precision_logits_and_whole_gradients_of_them() -> None:
+    text = (
+        "experiment_name: a\ntrial_name: b\nallocation_mode: sglang:d4+d4\n"
+        "cluster: {n_nodes: 1, n_gpus_per_node: 8}\n"
+        "gconfig: {n_samples: 4, max_new_tokens: 1024}\n"
+        "actor: {path: Qwen/Qwen3-8B, gradient_checkpointing: true, mb_spec: {max_tokens_per_mb: 10240}}\n"
+        "train_dataset: {path: openai/gsm8k, batch_size: 32}\n"
+    )
+    (facts, *_) = walk(read_text(text, "run.yaml", "yaml"), ToldFacts(system="areal"))
+    found = sized(facts).setup
+    assert found is not None, sized(facts)
+    assert (found.head.per_entry, found.head.reading) == (6.0, 2.0)
+
+
+def test_one_flat_parameter_holds_embedding_and_head_under_the_first_fsdp() -> None:
+    first = setup(VERL + LENGTHS + DYNAMIC + f"{ACTOR}strategy=fsdp")
+    second = setup(VERL + LENGTHS + DYNAMIC + f"{ACTOR}strategy=fsdp2")
+    assert (first.states.root_ends, second.states.root_ends) == (True, False)
