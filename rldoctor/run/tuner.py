@@ -227,7 +227,10 @@ def start(session: Session) -> Tuner | None:
 
 
 def _measured(event: LiveEvent, train: LiveEvent, held: int | None) -> Step | None:
-    """Return what a step tells of its training, None where its memory has no limit that is known."""
+    """Return what a step tells of its training, None where its memory has no limit that is known.
+
+    Training does not read the last token of a sample: it is only predicted.
+    """
     metrics: dict[str, Any] = dict(event.get("metrics") or {})
     peak, limit, seconds = train.get("bytes_peak"), train.get("bytes_total"), train.get("seconds")
     tokens = metrics.get("micro_batch_tokens_max")
@@ -238,7 +241,7 @@ def _measured(event: LiveEvent, train: LiveEvent, held: int | None) -> Step | No
         peak=int(peak),
         held=held or 0,
         limit=int(limit),
-        step_tokens=int(event.get("tokens") or tokens),
+        step_tokens=int(event.get("tokens") or tokens) - int(event.get("samples") or 0),
         seconds=float(seconds),
         step_seconds=float(event.get("seconds") or seconds),
     )

@@ -6,55 +6,55 @@ import os
 import signal
 
 import psutil
-from conftest import Trainer
+from trainer_running import TOO_MANY_TOKENS, Process, Trainer
 
-RAY = ("cluster.kind=ray", "cluster.workers=2")
+RAY = ("cluster.kind=ray", "checkpoint.every=2")
+ENDLESS = "run.steps=1000000"
 
 
-def actors(trainer: Trainer) -> list[psutil.Process]:
-    children = psutil.Process(trainer.started[-1].pid).children(recursive=True)
-    return [child for child in children if "ray::_Actor" in " ".join(child.cmdline() or [child.name()])]
+def tree(process: Process) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def actors(process: Process) -> list[psutil.Process]:
+    return [child for child in tree(process) if "ray::_Actor" in " ".join(child.cmdline() or [child.name()])]
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return those that do not end within a while."""
+    return [p for p in psutil.wait_procs(processes, timeout=30)[1] if p.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_killed_actor_ends_the_run_and_the_next_start_goes_on(trainer: Trainer) -> None:
-    process = trainer.start(*RAY, "run.steps=1000000", "checkpoint.every=2")
+    process = trainer.start(*RAY, "cluster.workers=2", ENDLESS)
     trainer.wait(lambda: len(trainer.events("checkpoint_saved")) > 1, 120)
-    found = actors(trainer)
-    everyone = psutil.Process(process.pid).children(recursive=True)
+    found, everyone = actors(process), tree(process)
     assert len(found) == 2
     process.send_signal(signal.SIGUSR1)
-    trainer.wait(
-        lambda: all((trainer.folder / "dumps" / f"stacks_rank_{rank}.txt").exists() for rank in (0, 1))
-    )
+    stacks = [trainer.folder / "dumps" / f"stacks_rank_{rank}.txt" for rank in (0, 1)]
+    trainer.wait(lambda: all(path.exists() for path in stacks))
     found[0].kill()
     _, err = process.communicate(timeout=60)
     last = trainer.events()[-1]
     assert (process.returncode, last["kind"]) == (1, "worker_died")
     assert last["rank"] in (0, 1) and f"rank {last['rank']} died" in err
-    assert not [p for p in psutil.wait_procs(everyone, timeout=10)[1] if p.status() != psutil.STATUS_ZOMBIE]
-
-    saved = trainer.events("checkpoint_saved")[-1]["step"]
-    code, _, _ = trainer.run(*RAY, f"run.steps={saved + 1}", "checkpoint.every=2")
-    assert code == 0
-    assert trainer.events("checkpoint_loaded")[0]["step"] == saved
-    assert trainer.events()[-1]["status"] == "done"
+    assert not alive(everyone)
     assert {path.name for path in (trainer.folder / "logs").iterdir()} == {"rank_0.log", "rank_1.log"}
 
+    saved = trainer.events("checkpoint_saved")[-1]["step"]
+    process = trainer.start(*RAY, "cluster.workers=1", ENDLESS)
+    trainer.wait(lambda: trainer.events("step_finished")[-1]["step"] > saved + 2, 120)
+    assert trainer.events("checkpoint_loaded")[0]["step"] == saved
+    everyone = tree(process)
+    assert len(everyone) > 3
+    os.kill(process.pid, signal.SIGKILL)  # the driver itself, without a word to Ray
+    process.communicate(timeout=30)
+    assert not alive(everyone)
 
-def test_out_of_memory_in_an_actor_and_no_orphan_of_a_killed_driver(trainer: Trainer) -> None:
-    batch = ("rollout.prompts_per_step=40", "rollout.samples_per_prompt=16", "rollout.max_new_tokens=8")
-    code, _, err = trainer.run(
-        *RAY, *batch, "train.max_token_in_packing=100000", "cluster.worker_memory_limit_gib=0.03"
-    )
+
+def test_out_of_memory_in_an_actor(trainer: Trainer) -> None:
+    limit = "cluster.worker_memory_limit_gib=0.04"
+    code, _, err = trainer.run(*RAY, *TOO_MANY_TOKENS, "cluster.workers=1", limit)
     last = trainer.events()[-1]
     assert (code, last["kind"], last["device"]) == (1, "out_of_memory", "cpu_limit")
     assert "DefaultCPUAllocator: can't allocate memory" in err
-
-    process = trainer.start(*RAY, "run.folder=other", "run.steps=1000000")
-    other = trainer.folder.parent / "other"
-    trainer.wait(lambda: trainer.events("step_finished", other), 120)
-    everyone = psutil.Process(process.pid).children(recursive=True)
-    assert len(everyone) > 4
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
-    assert not [p for p in psutil.wait_procs(everyone, timeout=30)[1] if p.status() != psutil.STATUS_ZOMBIE]

@@ -1,4 +1,4 @@
-"""Two ranks under torchrun: the same numbers in all layouts, one decisive event when a rank goes wrong."""
+"""Two ranks as torchrun starts them: the same numbers in all layouts, one event says what went wrong."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Trainer
-
-
-def rank_one(trainer: Trainer) -> psutil.Process:
-    """Return the process of rank 1."""
-    for child in psutil.Process(trainer.started[-1].pid).children(recursive=True):
-        if child.environ().get("RANK") == "1":
-            return child
-    raise AssertionError("no rank 1")
+from trainer_running import TOO_MANY_TOKENS, Trainer
 
 
 def test_layouts_agree_and_a_checkpoint_fits_another_number_of_ranks(
@@ -34,39 +26,38 @@ def test_layouts_agree_and_a_checkpoint_fits_another_number_of_ranks(
     assert [e["step"] for e in trainer.events("step_finished")] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    ("number", "kinds"),
-    [(signal.SIGKILL, {"worker_died"}), (signal.SIGSTOP, {"collective_timeout"})],
-    ids=["killed", "stopped"],
-)
-def test_a_rank_that_goes_wrong_ends_the_run_with_the_reason(
-    trainer: Trainer, number: signal.Signals, kinds: set[str]
-) -> None:
-    process = trainer.start("run.steps=1000000", "cluster.process_group_timeout_seconds=4", ranks=2)
+def test_a_killed_rank_of_a_real_torchrun_ends_the_run_with_the_reason(trainer: Trainer) -> None:
+    process = trainer.start_torchrun(2, "run.steps=1000000")
     trainer.wait(lambda: len(trainer.events("checkpoint_saved")) > 1)
-    other = rank_one(trainer)
-    driver = next(p for p in psutil.Process(process.pid).children() if p.environ().get("RANK") == "0")
-    driver.send_signal(signal.SIGUSR1)
+    ranks = {p.environ().get("RANK"): p for p in psutil.Process(process.pid).children()}
+    assert_dumps(trainer, ranks["0"].pid)
+    ranks["1"].kill()
+    trainer.wait(lambda: trainer.events()[-1]["kind"] == "worker_died", 40)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+
+
+def test_a_stopped_rank_ends_the_run_by_the_timeout(trainer: Trainer) -> None:
+    driver, other = trainer.start_ranks(2, "run.steps=1000000", "cluster.process_group_timeout_seconds=4")
+    trainer.wait(lambda: trainer.events("step_finished"))
+    os.kill(other.pid, signal.SIGSTOP)
+    driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert trainer.events()[-1]["kind"] == "collective_timeout"
+
+
+def assert_dumps(trainer: Trainer, driver: int) -> None:
+    """Have the driver dump, and wait for what must be in it."""
+    os.kill(driver, signal.SIGUSR1)
     stacks = trainer.folder / "dumps" / "stacks_rank_1.txt"
     trainer.wait(lambda: stacks.exists() and "in serve" in stacks.read_text())
     for rank in (0, 1):
         recorded = trainer.folder / "dumps" / f"flight_recorder_rank_{rank}.json"
         trainer.wait(lambda path=recorded: path.exists() and "gloo:all_reduce" in path.read_text())
-    os.kill(other.pid, number)
-    trainer.wait(lambda: trainer.events()[-1]["kind"] in kinds, 40)
-    if number == signal.SIGSTOP:
-        other.kill()
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert trainer.events()[-1]["kind"] in kinds
 
 
 def test_out_of_memory_on_another_rank_is_told_by_the_driver(trainer: Trainer) -> None:
-    process = trainer.start(
-        "rollout.prompts_per_step=40", "rollout.samples_per_prompt=16", "rollout.max_new_tokens=8",
-        "train.max_token_in_packing=100000", "cluster.worker_memory_limit_gib=0.03", ranks=2,
-    )  # fmt: skip
-    _, err = process.communicate(timeout=120)
+    code, _, _ = trainer.run(*TOO_MANY_TOKENS, "cluster.worker_memory_limit_gib=0.03", ranks=2)
     last = trainer.events()[-1]
     assert (last["kind"], last["device"]) == ("out_of_memory", "cpu_limit")
-    assert process.returncode != 0 and "can't allocate memory" in err
+    assert code == 1

@@ -32,26 +32,32 @@ def watch(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def keep(mark: str, folder: str) -> None:
-    """Wait for the end of the driver, who holds stdin's other end; end what is marked, remove its folder."""
+    """Wait for the end of the driver, who holds stdin's other end; end its cluster, remove its folder."""
     sys.stdin.read()
     for _ in range(ROUNDS):
-        if not marked(mark):
+        if not members(mark, folder):
             break
         time.sleep(GRACE_SECONDS)
-        for pid in marked(mark):
+        for pid in members(mark, folder):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def marked(mark: str) -> list[int]:
-    """Return the processes that carry the mark in their environment."""
-    wanted, found = f"{MARK}={mark}".encode(), []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue  # it ended meanwhile, or is somebody else's
-        if wanted in words:
-            found.append(int(entry.name))
-    return found
+def members(mark: str, folder: str) -> list[int]:
+    """Return the processes of a cluster."""
+    own = os.getpid()
+    found = (entry for entry in Path("/proc").glob("[0-9]*") if _is_member(entry, mark, folder))
+    return [int(entry.name) for entry in found if int(entry.name) != own]
+
+
+def _is_member(entry: Path, mark: str, folder: str) -> bool:
+    """Say whether a process carries the mark, or has a file of the folder open.
+
+    Ray's agents write their titles over their environment.
+    """
+    with suppress(OSError):  # it ended meanwhile, or is somebody else's
+        if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+            return True
+        return any(str(file.readlink()).startswith(f"{folder}/") for file in (entry / "fd").iterdir())
+    return False
