@@ -170,7 +170,7 @@ def _finding(first: Candidate) -> Finding:
     frames = [str(frame) for frame in reversed(failure.frames)][:SHOWN_FRAMES] if failure else []
     evidence = [
         words.quoted(first.lines[0]),
-        *(_further(failure.message) if failure else ()),
+        *(_further(failure) if failure else ()),
         *(words.bare_check(failure) if failure else ()),
         *map(words.quoted, first.lines[1:6]),
         *(Evidence(text=frame) for frame in frames),
@@ -196,9 +196,11 @@ def _finding(first: Candidate) -> Finding:
     )
 
 
-def _further(message: str) -> Iterator[Evidence]:
-    """Yield the next lines of a long message, but for rules and headings."""
-    inside = takewhile(lambda text: not text.lstrip().startswith("```"), message.strip().splitlines()[1:5])
+def _further(failure: Failure) -> Iterator[Evidence]:
+    """Yield the next lines of a long message, but for rules and headings, from its first words on."""
+    lines = failure.message.strip().splitlines()
+    begun = bool(lines) and lines[0].strip() in failure.line.text
+    inside = takewhile(lambda text: not text.lstrip().startswith("```"), lines[begun : begun + 4])
     texts = [text.strip() for text in inside]
     told = [text[:LONGEST_TEXT] for text in texts if text.strip(" =-*") and not text.endswith(":")]
     yield from (Evidence(text=text) for text in told[:2])

@@ -45,6 +45,9 @@ LOGGER: Final = re.compile(
     r" {0,2}- (?P<name>[\w./]{1,60}) - (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) - "
 )
 SYSTEM: Final = re.compile(r"\(AReaL\) ")
+SERVICE: Final = re.compile(
+    r"\[[\w./-]{1,60}\] {1,2}(?=20\d\d-\d\d-\d\dT)|[a-z][\w.-]{0,60}-\d{1,4} {1,20}\| (?=\S| {2})"
+)
 PID_TAG: Final = re.compile(r"\((?P<actor>[A-Z]\w{0,60}(?: \w{1,20})?) pid=(?P<pid>\d{1,10})\) ?")
 NCCL: Final = re.compile(r"(?:[^ ]{1,200} )?([A-Za-z][\w.-]{0,100}):(\d{1,10}):\d{1,10} \[\d{1,4}\] ")
 CRI: Final = re.compile(r"(?:stdout|stderr) [FP] ")  # how Kubernetes keeps the output of containers
@@ -152,26 +155,35 @@ def _identity(text: str, at: int, number: int) -> tuple[int | None, Identity]:
     """Return where a process prefix at ``at`` ends, and whose it is."""
     start = text[at : at + 1]
     if start == "(":
-        found = RAY.match(text, at) or RAYLET.match(text, at) or PID_TAG.match(text, at)
-        if found:
-            part = found.groupdict()
-            pid = int(part["pid"]) if part.get("pid") else None
-            return found.end(), Identity(part.get("ip"), None, pid, part.get("actor"))
-        found = SYSTEM.match(text, at)
-        if found:
-            return found.end(), NOBODY
-    elif start == "[":
+        return _in_parentheses(text, at)
+    if start == "[":
         found = RANK.match(text, at)
-        if found:
-            return found.end(), Identity(rank=int(found["rank"]))
-    elif start in (">", "`"):
+        return (found.end(), Identity(rank=int(found["rank"]))) if found else _service(text, number)
+    if start in (">", "`"):
         found = QUOTE.match(text, at)
-        if found:
-            return found.end(), NOBODY
-    elif number == 0 and (start.isdigit() or start == " "):
+        return (found.end() if found else None), NOBODY
+    if number == 0 and (start.isdigit() or start == " "):
         found = SRUN.match(text)
+        return (found.end(), Identity(rank=int(found["rank"]))) if found else (None, NOBODY)
+    return _service(text, number)
+
+
+def _in_parentheses(text: str, at: int) -> tuple[int | None, Identity]:
+    found = RAY.match(text, at) or RAYLET.match(text, at) or PID_TAG.match(text, at)
+    if found:
+        part = found.groupdict()
+        pid = int(part["pid"]) if part.get("pid") else None
+        return found.end(), Identity(part.get("ip"), None, pid, part.get("actor"))
+    found = SYSTEM.match(text, at)
+    return (found.end() if found else None), NOBODY
+
+
+def _service(text: str, number: int) -> tuple[int | None, Identity]:
+    """Return where the name of a container at the start of a line ends: of compose, or before its time."""
+    if number == 0 and (text.startswith("[") or "|" in text[:80]):
+        found = SERVICE.match(text)
         if found:
-            return found.end(), Identity(rank=int(found["rank"]))
+            return found.end(), Identity(actor=found[0].strip(" []|"))
     return None, NOBODY
 
 

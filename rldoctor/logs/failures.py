@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -18,6 +19,10 @@ LIBRARY: Final = (
     "<string>",
     "/lib64/python",
 )
+CHECKOUT: Final = re.compile(
+    r"/(?:verl|slime|[Mm]egatron(?:-LM)?|areal|AReaL|chatlearn|openrlhf|OpenRLHF|skyrl\w*|nemo_rl|nemo-rl|swift|trl|sglang|vllm"
+    r"|transformers|accelerate|deepspeed|DeepSpeed|peft|llamafactory|prime_rl|megatron/(?:core|training))/(?:[\w-]+/)*[\w-]+\.py$"
+)  # of a framework that runs from its checkout
 
 
 class Frame(Struct, frozen=True):
@@ -31,7 +36,7 @@ class Frame(Struct, frozen=True):
     @property
     def is_library(self) -> bool:
         """Return whether the frame lies in an installed package, not in the user's own code."""
-        return any(part in self.file for part in LIBRARY)
+        return any(part in self.file for part in LIBRARY) or CHECKOUT.search(self.file) is not None
 
     def __str__(self) -> str:
         return f"{self.function} ({self.file}:{self.line})"

@@ -59,7 +59,10 @@ def read_native(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> Iterator
     for pattern, (meaning, most) in LAST_WORDS.items():
         for line in hits.get(pattern, ()):
             if text.scan.lines[text.index[line.file]] - line.number <= most:
-                yield _failure(meaning, line.text, line)
+                before = text.between(text.index[line.file], line.number - 1, line.number - 1)
+                yield _failure(
+                    meaning, line.text, line, next(iter(before), None) if line.number > 1 else None
+                )
 
 
 def _what(text: Text, line: LogLine) -> tuple[str, LogLine]:
