@@ -113,7 +113,7 @@ class Document(Struct, frozen=True):
     """
 
     path: str
-    kind: Literal["yaml", "shell", "command", "log"]
+    kind: Literal["yaml", "shell", "command", "python", "log"]
     worlds: tuple[tuple[Command, ...], ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
     problems: tuple[RLDoctorError, ...] = ()

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from rldoctor.sources.opening import load, text_bytes
 from rldoctor.sources.told import Told, told_of
-from rldoctor.types import Command, Document, Edit, Form, Setting
+from rldoctor.types import Command, Document, Edit, Form, Place, Setting
 
 __all__ = ["Told", "can_edit", "delete", "insert", "read", "read_text", "replace", "set_env", "unset_env"]
 __all__ += ["told_of"]
 
-Kind = Literal["yaml", "shell", "command"]
+Kind = Literal["yaml", "shell", "command", "python"]
 
 _YAML_LINE = re.compile(rb"(?m)^(?!\s*(#|$))(---|- |[\"']?[\w./ -]+[\"']?\s*:(\s|$)|defaults:|%YAML)")
 _SHELL_LINE = re.compile(
@@ -29,6 +29,8 @@ def read(path: str, told: Told | None = None) -> Document:
         from rldoctor.sources import yaml
 
         return yaml.read(path, data)
+    if kind == "python":
+        return _read_python(data, path, told, path)
     return _read_shell(data, path, kind, told, path)
 
 
@@ -40,7 +42,15 @@ def read_text(text: str | bytes, name: str, kind: Kind | None = None, told: Told
         from rldoctor.sources import yaml
 
         return yaml.read(name, data)
+    if kind == "python":
+        return _read_python(data, name, told, None)
     return _read_shell(data, name, kind, told, None)
+
+
+def _read_python(data: bytes, name: str, told: Told | None, path: str | None) -> Document:
+    from rldoctor.sources.python import reader
+
+    return reader.read(name, data, told or Told(), path)
 
 
 def _read_shell(
@@ -55,6 +65,8 @@ def _kind_of(name: str, data: bytes) -> Kind:
     suffix = Path(name).suffix.lower()
     if suffix in (".yaml", ".yml", ".json"):
         return "yaml"
+    if suffix == ".py":
+        return "python"
     if suffix in (".sh", ".bash", ".slurm", ".sbatch", ".env"):
         return "shell"
     first = _YAML_LINE.search(data)
@@ -80,6 +92,10 @@ def replace(document: Document, setting: Setting, value: Any) -> tuple[Edit, ...
         from rldoctor.sources import yaml
 
         return (yaml.replace(document, setting, value),)
+    if _in_python(document, setting.place):
+        from rldoctor.sources.python import editing
+
+        return editing.replace(document, setting, value)
     from rldoctor.sources.shell import replacing
 
     return replacing.replace(document, setting, value)
@@ -96,6 +112,10 @@ def insert(
         return (yaml.insert(document, key, value, "flag" if flags else "yaml"),)
     if form == "env":
         return set_env(document, command, key, value)
+    if document.kind == "python":
+        from rldoctor.sources.python import editing
+
+        return editing.insert(document, command, key, value, form, near)
     from rldoctor.sources.shell import inserting
 
     return inserting.insert(document, command, key, value, form, near)
@@ -107,6 +127,10 @@ def delete(document: Document, setting: Setting) -> tuple[Edit, ...]:
         from rldoctor.sources import yaml
 
         return (yaml.delete(document, setting),)
+    if _in_python(document, setting.place):
+        from rldoctor.sources.python import editing
+
+        return editing.delete(document, setting)
     from rldoctor.sources.shell import deleting
 
     return deleting.delete(document, setting)
@@ -116,6 +140,8 @@ def set_env(document: Document, command: Command, name: str, value: Any) -> tupl
     """Return the edits that give a command an environment variable."""
     if document.kind == "yaml":
         return _set_in_yaml(document, command, name, value)
+    if document.kind == "python":
+        return ()
     from rldoctor.sources import environment
 
     return environment.set_env(document, command, name, value)
@@ -126,9 +152,16 @@ def unset_env(document: Document, command: Command, name: str) -> tuple[Edit, ..
     if document.kind == "yaml":
         found = [setting for setting in command.env if setting.key == name]
         return delete(document, found[-1]) if found else ()
+    if document.kind == "python":
+        return ()
     from rldoctor.sources import environment
 
     return environment.unset_env(document, command, name)
+
+
+def _in_python(document: Document, place: Place | None) -> bool:
+    """Say whether a place stands in a launcher itself, not in a script that it sources."""
+    return document.kind == "python" and (place is None or place.file == document.path)
 
 
 def _set_in_yaml(document: Document, command: Command, name: str, value: Any) -> tuple[Edit, ...]:

@@ -19,12 +19,12 @@ def insert(
     """Return the edit that adds an argument to a command; none if it has no place for one."""
     if form == "flag" and value is False:
         return ()
-    anchor = _anchor(document, command, key, near)
-    if anchor is None or anchor.file not in document.files:
+    at = anchor(document, command, key, near)
+    if at is None or at.file not in document.files:
         return ()
-    data = document.files[anchor.file]
-    context = context_at(data, anchor.start, anchor.end)
-    return (after(data, anchor, _argument(key, value, form, context)),)
+    data = document.files[at.file]
+    context = context_at(data, at.start, at.end)
+    return (after(data, at, _argument(key, value, form, context)),)
 
 
 def _argument(key: str, value: Any, form: Form, context: Context) -> str:
@@ -46,7 +46,7 @@ def _segments(key: str) -> list[str]:
     return [part for part in re.split(r"[.\-_]+", key) if part]
 
 
-def _anchor(document: Document, command: Command, key: str, near: Setting | None) -> Place | None:
+def anchor(document: Document, command: Command, key: str, near: Setting | None) -> Place | None:
     """Return what the argument goes after: a close relative, what it belongs to, any relative, the last."""
     shared, relative = _relative(document, command, key)
     if shared < CLOSE and near is not None and _stands_in(document, near):
