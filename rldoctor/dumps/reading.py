@@ -44,6 +44,19 @@ def read(found: Iterable[Found]) -> DumpReading:
     )
 
 
+def peak_bytes(path: str) -> int:
+    """Return the most bytes allocated at once in a memory snapshot's history; RLDoctorError without one."""
+    found = _reduced(path).get("snapshot")
+    if found is None:
+        raise RLDoctorError("this is no memory snapshot", file=path)
+    if not found["recorded"]:
+        hint = "torch.cuda.memory._record_memory_history() before the steps"
+        raise RLDoctorError("the snapshot has no history, so no peak", file=path, hint=hint)
+    if found["asked"]:
+        raise RLDoctorError("the snapshot ends where memory ran out: the peak would be above it", file=path)
+    return int(found["peak"])
+
+
 def _kept(work: Callable[[], T], notes: list[str]) -> T | None:
     """Return what one file says; one that cannot be read is told and does not spoil the others."""
     try:

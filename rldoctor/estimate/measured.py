@@ -22,6 +22,9 @@ METRICS: Final[tuple[tuple[str, Target], ...]] = (
     ("memory_reserved", "reserved"),
     ("memory_allocated", "allocated"),
 )
+SNAPSHOTS: Final = (".pickle", ".pkl")
+FULLEST: Final = 3
+"""Steps of a log that count: those that filled the budget, which a log does not tell."""
 MOST: Final = 64
 """Steps that are looked at: the last ones, so that a change of the token budget is seen."""
 
@@ -34,7 +37,7 @@ def calibrated(setup: Setup, told: Sequence[str]) -> tuple[Setup, dict[str, Any]
     if not seen:
         raise RLDoctorError(f"no peak of memory in {', '.join(told)}", hint="reserved=43.2,tokens=16384")
     found = calibrate(setup, seen)
-    says = _said(found, seen)
+    says = _said(found, seen, "peak" if any("=" in text for text in told) else "step")
     for text in told:
         if Path(text).is_dir():
             store(Path(text), found, says)
@@ -45,7 +48,7 @@ def _with(setup: Setup, found: Calibration) -> Setup:
     return replace(setup, free=found.free)
 
 
-def _said(found: Calibration, seen: Sequence[Measured]) -> dict[str, Any]:
+def _said(found: Calibration, seen: Sequence[Measured], what: str) -> dict[str, Any]:
     return {
         "points": len(seen),
         "spread": round(found.free.spread, 4),
@@ -53,7 +56,7 @@ def _said(found: Calibration, seen: Sequence[Measured]) -> dict[str, Any]:
         "offset_gib": round(found.free.offset, 3),
         "residuals_before": [round(error, 4) for error in found.before],
         "residuals": [round(error, 4) for error in found.after],
-        "says": f"calibrated on {len(seen)} peak{'s' * (len(seen) != 1)}, ±{100 * found.free.spread:.1f} %",
+        "says": f"calibrated on {len(seen)} {what}{'s' * (len(seen) != 1)}, ±{100 * found.free.spread:.1f} %",
     }
 
 
@@ -66,13 +69,18 @@ def store(folder: Path, found: Calibration, says: dict[str, Any]) -> None:
 
 
 def peaks(text: str) -> Iterator[Measured]:
-    """Yield peaks of a run folder, a log, or words like ``reserved=43.2,tokens=16384`` (GiB)."""
+    """Yield peaks of a run folder, a log, a memory snapshot, or words like ``reserved=43.2,tokens=16384``."""
     path = Path(text)
     if "=" in text and not path.exists():
         yield _told(text)
         return
     if not path.exists():
         raise RLDoctorError("no such run folder or log", file=text, hint="or reserved=43.2,tokens=16384")
+    if path.suffix in SNAPSHOTS:
+        from rldoctor.dumps import reading
+
+        yield Measured("allocated", float(reading.peak_bytes(text)))
+        return
     file = path / "events.jsonl" if path.is_dir() else path
     yield from _events(file) if file.suffix == ".jsonl" else _log(str(path))
 
@@ -116,12 +124,12 @@ def _row(line: str) -> Measured | None:
 
 
 def _log(path: str) -> Iterator[Measured]:
-    """Yield the peaks that a framework's log prints at each step, the largest target that it tells."""
+    """Yield the highest peaks of steps that a framework's log prints, of the largest target that it tells."""
     from rldoctor import logs
 
     samples = logs.read((path,), ()).samples
     for metric, target in METRICS:
         values = [sample.value for sample in samples if sample.metric == metric and sample.value]
         if values:
-            yield Measured(target, max(values) * GIB)
+            yield from (Measured(target, size * GIB) for size in sorted(values)[-FULLEST:])
             return

@@ -110,7 +110,7 @@ def test_peaks_calibrate_and_are_stored_beside_the_run(script: Path, tmp_path: P
         row["metrics"] = {"micro_batch_tokens_max": 16384}
     (run / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"kind": "step_fin')
     found = first(of(script, Ask(peaks=(str(run),))))
-    assert found["calibration"]["says"].startswith("calibrated on 3 peaks, ±")
+    assert found["calibration"]["says"].startswith("calibrated on 3 steps, ±")
     assert found["phases"][0]["allocated_gib"] == pytest.approx(peak / 2**30, rel=0.005)
     stored = json.loads((run / "memory.json").read_text())
     assert stored["points"] == 3
