@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Literal
+from itertools import pairwise
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from rldoctor.types import Command, Document
 
 Certainty = Literal["certain", "possible"]
+_ARGUMENT: Final = re.compile(r"--?[a-zA-Z][\w-]*(=.*)?|[+~]{0,2}[A-Za-z_][\w@/]*(\.[\w@/-]+)+=.*", re.DOTALL)
 
 
 class Mark(Struct, frozen=True):
@@ -41,7 +43,9 @@ def detect_among(document: Document, marks: Sequence[Mark]) -> tuple[Detection, 
     for number, commands in enumerate(document.worlds):
         spoken: dict[tuple[str, Certainty, bool], list[Command]] = {}
         wrappers = {name for command in commands for name in command.wrapped_by}
-        for command in commands:
+        for before, command in pairwise((None, *commands)):
+            if command is None or (before is not None and is_argument(command.program)):
+                continue  # words that the command before them has lost
             for mark, certainty in _speakers(command, marks):
                 if command.program in wrappers and not mark.launcher:
                     continue  # what it wraps is what runs
@@ -52,6 +56,11 @@ def detect_among(document: Document, marks: Sequence[Mark]) -> tuple[Detection, 
         ]
         found += sorted(detections, key=lambda each: (each.launcher, each.certainty))
     return tuple(found)
+
+
+def is_argument(program: str) -> bool:
+    """Say whether what a line begins with is an argument and no program: ``--lr``, ``trainer.nnodes=2``."""
+    return _ARGUMENT.fullmatch(program) is not None
 
 
 def _speakers(command: Command, marks: Sequence[Mark]) -> list[tuple[Mark, Certainty]]:

@@ -26,7 +26,7 @@ def expected(known: Known, value: Any, manner: Manner) -> str | None:
     if isinstance(value, str) and _UNTOLD.search(value):
         return None
     test = {"argparse": _argument, "structured": _field, "hydra": _override}[manner]
-    return None if test(known.kind, unquoted(value), known) else _WORDS[known.kind]
+    return None if test(known.kind, unquoted(value), known) else _WORDS.get(known.kind, "a number")
 
 
 def meant(known: Known, value: Any) -> str | None:
@@ -83,6 +83,8 @@ def _field(kind: str, value: Any, known: Known) -> bool:
 def _override(kind: str, value: Any, known: Known) -> bool:
     """Say whether a value means what it should in a plain Hydra configuration, which takes any."""
     word = str(value).strip().lower()
+    if kind == "any" and type(known.default) is int:  # plain YAML names no types
+        kind = "int"
     if kind not in ("int", "float", "bool") or word in ("null", "none", "") or isinstance(value, dict | list):
         return True
     if kind == "bool":

@@ -82,7 +82,7 @@ class Grammar(Struct, frozen=True):
 
     def find(self, key: str) -> Known | None:
         """Return what is known of a key, None of an unknown one; what lies in a free mapping is anything."""
-        found = self._found(key.replace("_", "-") if self.either_dash else key)
+        found = self._found(key) or (self._respelled(key) if self.either_dash else None)
         if found is not None or key.startswith("-"):
             return found or self._abbreviation(key)
         if key in self.further:
@@ -93,6 +93,12 @@ class Grammar(Struct, frozen=True):
             if above is not None:
                 return Known("any") if self._is_free(above) else None
         return None
+
+    def _respelled(self, key: str) -> Known | None:
+        """Return what a flag is that is written with underscores, or that switches another one off."""
+        name = key.replace("_", "-")
+        on = "--" + name.removeprefix("--no-")
+        return self._found(name) or (Known("flag") if name.startswith("--no-") and self._found(on) else None)
 
     def is_exempt(self, key: str) -> bool:
         """Say whether a key is another program's business."""

@@ -30,7 +30,7 @@ def refused(facts: Facts) -> Iterator[Event]:
     if not found:
         return
     keys = Keys(facts, table)
-    for limit in limits.reading(found, table.spoken.settings):
+    for limit in limits.reading(found, keys.settings):
         if not _is_past(limit, table.version):
             continue
         if limit.choices:
@@ -54,7 +54,7 @@ class Keys:
 
     def __init__(self, facts: Facts, table: Table) -> None:
         self.facts, self.table = facts, table
-        self.settings = table.spoken.settings
+        self.settings = _by_every_name(table)
         releases = catalogue.load(table.system).nearby(str(table.version))
         built = [grammar.of(table.system, each, facts.start.command, facts.start.below) for each in releases]  # type: ignore[arg-type]
         self.grammar = next((each for each in reversed(built) if each is not None), None)
@@ -96,6 +96,17 @@ class Keys:
     @lru_cache(maxsize=512)  # noqa: B019 (a scope lives as long as one launch is looked at)
     def _known(self, key: str) -> Known | None:
         return self.grammar.find(key) if self.grammar is not None else None
+
+
+def _by_every_name(table: Table) -> dict[str, Setting]:
+    """Return the settings of a command; a flag of several spellings stands under each."""
+    settings = dict(table.spoken.settings)
+    if table.system in limits.FLAGS:
+        for row in table.dialect.rows:
+            said = next((settings[name] for name in row.keys if name in settings), None)
+            if said is not None and row.aliases:
+                settings.update({name: said for name in row.keys if name not in settings})
+    return settings
 
 
 def _typed(value: Any, known: Known | None) -> Any:
@@ -155,9 +166,9 @@ def _event(limit: Limit, keys: Keys) -> Event:
 
 
 def _cures(limit: Limit, keys: Keys) -> dict[str, Any]:
-    """Return up to three cures as fields of the event: a key with its new value, or one to take out."""
+    """Return up to two cures as fields of the event: a key with its new value, or one to take out."""
     about: dict[str, Any] = {}
-    for number, cure in zip(("first", "second", "third"), _open(limit, keys), strict=False):
+    for number, cure in zip(("first", "second"), _open(limit, keys), strict=False):
         about[f"{number}_key"] = cure[0]
         about[f"{number}_value"] = cure[1]
         about[f"{number}_says"] = f"{cure[0]} out" if cure[1] is None else f"{cure[0]} {_said(cure[1])}"

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from rldoctor import vocabulary, wording
 from rldoctor.dialects.strange import Launch, strange
 from rldoctor.facts import Facts
+from rldoctor.facts.cut import cut_off
 from rldoctor.facts.limits import refused
 from rldoctor.matching.config import Outcome
 from rldoctor.matching.evidence import LONGEST
@@ -23,7 +24,7 @@ from rldoctor.types import Event, Evidence, Match
 def examine_keys(facts: Facts, index: Index) -> Outcome:
     """Evaluate event triggers over what is strange in a configuration: one match a rule and setting."""
     launch = _launch(facts)
-    events = (*strange(launch), *refused(facts)) if launch is not None else ()
+    events = (*cut_off(facts), *strange(launch), *refused(facts)) if launch is not None else ()
     matches: list[Match] = []
     broken: list[str] = []
     for event in events:

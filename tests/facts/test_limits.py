@@ -1,4 +1,4 @@
-"""Every row of every ``limits.yaml``: its example is refused, what is fine is not, and its first cure ends it."""
+"""Every row of each ``limits.yaml``: its example is refused, what is fine is not, its first cure ends it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from rldoctor.dialects.limits import Limit
 from rldoctor.facts import ToldFacts
 from rldoctor.types import Finding, Remedy
 
-SYSTEMS = ("verl", "slime", "megatron", "areal", "chatlearn")
+SYSTEMS = ("verl", "slime", "megatron", "areal", "chatlearn", "vllm", "sglang")
 OWN = [(system, limit) for system in SYSTEMS for limit in limits.load(system) if limit.example]
 HEADS = {
     "verl": "python3 -m {program}",
     "megatron": "torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 24",
     "slime": "python3 train.py --hf-checkpoint /models/Qwen3-4B --rm-type math",
     "chatlearn": "python chatlearn/entrypoint.py grpo",
+    "vllm": "vllm serve",
+    "sglang": "python -m sglang.launch_server",
 }
 NEWEST = {
     "verl": "0.10.dev",
@@ -29,6 +31,8 @@ NEWEST = {
     "slime": "0.3.2.dev",
     "areal": "1.0.4",
     "chatlearn": "1.2.1",
+    "vllm": "0.33.0",
+    "sglang": "0.5.23",
 }
 AREAL = {"gconfig.n_samples": 8, "cluster.name_resolve.type": "nfs", "train_dataset.batch_size": 8}
 
@@ -38,7 +42,7 @@ def text_of(system: str, settings: Mapping[str, Any]) -> str:
         return "".join(f"{line}\n" for line in yaml_lines({**AREAL, **settings}))
     words = {key: value for key, value in settings.items() if key != "program"}
     head = HEADS[system].format(program=settings.get("program", "verl.trainer.main_ppo"))
-    if system in ("megatron", "slime"):
+    if system in limits.FLAGS:
         said = [key if value is True else f"{key} {quoted(value)}" for key, value in words.items()]
     else:
         said = [f"{key}={value}" for key, value in words.items()]
