@@ -280,6 +280,15 @@ def test_a_launcher_without_end_is_left() -> None:
         document("x = " + "(" * 3000 + ")" * 3000)
 
 
+def test_a_function_that_a_field_calls_keeps_its_places() -> None:
+    text = (
+        'import os\n\n\ndef more():\n    """What it adds."""\n    return \'--lr 1e-6\'\n\n\n'
+        "os.system(f'python3 train.py {more()} --save /ckpt')\n"
+    )
+    (rate, _) = launched(document(text)).settings
+    assert rate.place is not None and rate.place.line == 6
+
+
 def launched_at_least_once(text: str) -> bool:
     return any(command.program == "train.py" for world in document(text).worlds for command in world)
 

@@ -64,6 +64,11 @@ def user(walk: Walk, function: Function, node: ast.Call) -> Value:
 
 def invoke(walk: Walk, function: Function, positional: list[Value], named: Mapping[str, Value]) -> Value:
     """Run a function of the file with these arguments."""
+    with walk.at_home():
+        return _invoked(walk, function, positional, named)
+
+
+def _invoked(walk: Walk, function: Function, positional: list[Value], named: Mapping[str, Value]) -> Value:
     from rldoctor.sources.python import running
 
     inner = function.node

@@ -57,6 +57,11 @@ class Walk(Struct, eq=False):
     imports: dict[str, str] = field(default_factory=dict)
     steps: int = 0
     is_apart: bool = False
+    lines: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Keep where the file's own lines begin."""
+        self.lines = self.starts
 
     def step(self) -> None:
         """Count a step; a file without end is left."""
@@ -78,13 +83,24 @@ class Walk(Struct, eq=False):
     @contextmanager
     def apart(self, start: int, text: str) -> Iterator[None]:
         """Read an expression that was parsed apart, in brackets: its places count from ``start``."""
-        starts, was = self.starts, self.is_apart
         lines = (start + 1 + len(text[: at.end()].encode()) for at in re.finditer("\n", text))
-        self.starts, self.is_apart = [start, *lines, start], True
+        with self._counting([start, *lines, start], True):
+            yield
+
+    @contextmanager
+    def at_home(self) -> Iterator[None]:
+        """Read what stands in the file itself, whoever calls it."""
+        with self._counting(self.lines, False):
+            yield
+
+    @contextmanager
+    def _counting(self, starts: list[int], is_apart: bool) -> Iterator[None]:
+        before = self.starts, self.is_apart
+        self.starts, self.is_apart = starts, is_apart
         try:
             yield
         finally:
-            self.starts, self.is_apart = starts, was
+            self.starts, self.is_apart = before
 
     def decide(self, test: ast.expr) -> bool:
         """Return how a test comes out: as the values say, else as this world has it."""
