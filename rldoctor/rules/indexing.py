@@ -94,7 +94,7 @@ class Index:
 
     @cached_property
     def patterns(self) -> tuple[str, ...]:
-        """Every pattern of ``find``, ``near`` and ``not_near``: what a log has to be scanned for."""
+        """Every pattern of a ``find``: what a log has to be scanned for; the others are sought around hits."""
         return tuple(self._twin.part("patterns"))
 
     def rule(self, name: str) -> Rule:
@@ -140,7 +140,7 @@ def parts(rules: Iterable[Rule]) -> dict[str, Any]:
     conditions = bytearray()
     for rule, position, trigger in _triggers(known.values()):
         entry = _entry(rule, position, trigger, conditions)
-        patterns |= dict.fromkeys((*trigger.find, *trigger.near, *trigger.not_near))
+        patterns |= dict.fromkeys(trigger.find)
         if trigger.kind == "config":
             config.append(entry)
             continue
