@@ -3,8 +3,8 @@
 python benchmarks/real_bash.py CHECKOUT...
 
 Each script is run by bash, every program that it would start replaced by one that only notes its arguments,
-without network, without rights and with little time. Yet it is run: use a container that may be thrown away, as
-root (the scripts run as nobody).
+without network, without rights and with little time. Yet it is run: use a container that may be thrown away,
+as root (the scripts run as nobody).
 """
 
 from __future__ import annotations
