@@ -12,6 +12,9 @@ VERL: Final = "verl/workers/engine/fsdp/transformer_impl.py:prepare_model_output
 VERL_MEGATRON: Final = "verl/utils/megatron/tensor_parallel.py:vocab_parallel_entropy"
 SLIME: Final = "slime/utils/ppo_utils.py: fp32 copy, exponentials, gradient"
 AREAL: Final = "areal/utils/functional/vocab_parallel.py: compiled chunks of the bf16 logits, whole gradients"
+CHATLEARN: Final = (
+    "chatlearn/algorithm/grpo_utils/trainer_utils.py: log_softmax of the bf16 logits, which stay"
+)
 CHUNK: Final = 1024
 
 
@@ -31,6 +34,11 @@ def head_of(facts: Facts, role: Role) -> Head:
     if facts.system == "areal" and facts.value("train.backend") != "megatron":
         # each chunk's gradient is a whole tensor of zeros but for the chunk, added to those before
         return Head("full", entropy=with_entropy, per_entry=6.0, reading=2.0, source=AREAL)
+    if facts.system == "chatlearn" and facts.value("train.backend") == "fsdp":
+        # logits, log-probabilities, and the gradients of both; with an entropy term probabilities of chunks,
+        # and each chunk's gradient as a whole tensor added to those before
+        each = 14.0 if with_entropy else 8.0
+        return Head("full", entropy=with_entropy, per_entry=each, reading=4.0, source=CHATLEARN)
     if facts.system == "slime":
         return Head(
             "full",

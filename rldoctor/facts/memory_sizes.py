@@ -82,7 +82,20 @@ def fitting(ask: Ask, floor: float = 0.0) -> Any:
     )
     if found is None:
         return floor if 0 < floor < value else None
+    if argument.name == "batch.logprob_micro" and isinstance(found, int):
+        found = _dividing(ask, found)
     return found if found is not UNKNOWN and found < value else UNKNOWN
+
+
+def _dividing(ask: Ask, most: int) -> int:
+    """Return the largest micro-batch up to ``most`` that divides a rank's part of a rollout.
+
+    Where that is not known: the largest power of two, which divides most of what people choose.
+    """
+    samples, ranks = ask.get("batch.samples_per_rollout"), ask.get("train.dp")
+    if not isinstance(samples, int) or not isinstance(ranks, int) or ranks < 1 or samples < ranks:
+        return 1 << (most.bit_length() - 1)
+    return next(size for size in range(most, 0, -1) if samples // ranks % size == 0)
 
 
 def lower_micro(ask: Ask) -> Any:

@@ -207,7 +207,7 @@ class Free(Struct, frozen=True):
     """
 
     workspace: float = 0.11
-    fragments: float = 0.16
+    fragments: float = 0.12
     expandable: float = 0.02
     compiled: float = 1.5
     imbalance: float = 1.15

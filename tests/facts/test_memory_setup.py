@@ -156,3 +156,14 @@ def test_one_flat_parameter_holds_embedding_and_head_under_the_first_fsdp() -> N
     first = setup(VERL + LENGTHS + DYNAMIC + f"{ACTOR}strategy=fsdp")
     second = setup(VERL + LENGTHS + DYNAMIC + f"{ACTOR}strategy=fsdp2")
     assert (first.states.root_ends, second.states.root_ends) == (True, False)
+
+
+def test_chatlearn_keeps_its_logits_beside_their_log_probabilities() -> None:
+    words = (
+        "python3 chatlearn/entrypoint.py grpo --config-file template/grpo_fsdp.yaml "
+        "runtime_args.train_backend=fsdp models.policy.load=Qwen/Qwen3-8B models.policy_trainer.num_gpu=8 "
+        "models.policy_trainer.packing=True models.policy_trainer.max_token_in_packing=32768 "
+    )
+    plain = setup(words)
+    assert (plain.head.per_entry, plain.head.reading) == (8.0, 4.0)
+    assert setup(words + "models.policy_trainer.entropy_coef=0.001").head.per_entry == 14.0
