@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO
 
 from trainer_core import cluster, data, reward
-from trainer_core.cluster.local import serve, world
 from trainer_core.config.reading import read
 from trainer_core.config.revision import LiveConfig, settle
 from trainer_core.events import EventLog
@@ -31,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     try:
         config, _ = read(options.config, options.set)
-        rank, _ = world()
+        rank, _ = cluster.world()
         if rank > 0:
             with Signals(None, Path(config.run.folder, "dumps"), f"follower_{rank}") as signals:
-                return serve(config, signals.forward)
+                return cluster.follow(config, signals.forward)
         lock = _lock(Path(config.run.folder))
         config, path = settle(options.config, options.set)
         return _run(LiveConfig(path, config), lock)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -60,6 +61,17 @@ class Gang:
     def close(self) -> None:
         """End the ranks."""
         self._transport.close()
+
+
+def world() -> tuple[int, int]:
+    """Return this process's rank and the number of ranks, as torchrun set them."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def follow(config: Config, on_dump: Callable[[Callable[[Path], None]], None]) -> int:
+    """Do as rank 0 says, as one of torchrun's other ranks; return the exit code."""
+    code: int = import_module("trainer_core.cluster.local").serve(config, on_dump)
+    return code
 
 
 def start(config: Config) -> Gang:

@@ -17,18 +17,13 @@ from typing import Any
 import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore, Store, TCPStore
 
-from trainer_core.cluster import Transport, worker_class
+from trainer_core.cluster import Transport, worker_class, world
 from trainer_core.config import Config
 from trainer_core.failures import describe
 from trainer_core.types import Failure, Reply, RunFailed, UserError
 
 DRIVER_SECONDS = 86400.0
 FAILURE_KEY, FAILURE_SECONDS = "failure", 3.0
-
-
-def world() -> tuple[int, int]:
-    """Return this process's rank and the number of ranks, as torchrun set them."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def start(config: Config) -> Transport:
