@@ -15,6 +15,7 @@ from rldoctor.facts import modelled
 from rldoctor.facts.basefile import below, reader_of
 from rldoctor.facts.derive import derive
 from rldoctor.facts.present import asked_by_launcher, counted, launched, present
+from rldoctor.facts.rolefiles import named
 from rldoctor.facts.table import NO_ARGUMENTS, Table, hear
 from rldoctor.facts.told import Key, ToldFacts, split, typed
 from rldoctor.types import (
@@ -49,6 +50,7 @@ class Start(Struct, frozen=True):
     assumes: tuple[str, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
     release: InUse | None = None
+    of_files: tuple[Fact, ...] = ()
 
 
 class Facts(Struct, frozen=True):
@@ -171,11 +173,12 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
         launchers = launched([each for each in here if each.certainty == "certain"])
         for system, command in _distinct(_trained(world, here, told.system)):
             base = below(document, command, dialects.load(system))
-            start = Start(told, command, base.settings, launchers, base.complete, base.assumes)
-            start = replace(start, release=_release(start, base.document, dialects.load(system)))
-            walked.append(
-                _facts(system, tuple(dict.fromkeys((system, *systems))), base.document, world, start)
-            )
+            files = named(base.document, command, dialects.load(system))
+            start = Start(told, files.command, base.settings, launchers, base.complete, base.assumes)
+            release = _release(start, files.document, dialects.load(system))
+            start = replace(start, release=release, of_files=files.facts)
+            every = tuple(dict.fromkeys((system, *systems)))
+            walked.append(_facts(system, every, files.document, world, start))
     return tuple(walked)
 
 
@@ -290,9 +293,13 @@ def _given(start: Start) -> dict[Key, Any]:
 def _complete(table: Table, start: Start, document: Document | None) -> None:
     asked_by_launcher(table, start.launchers)
     counted(table)
+    for fact in start.of_files:
+        table.put(fact)
     modelled.models(table, document)
     compute = dialects.computed(table.dialect)
     for fact in compute(table) if compute is not None else ():
+        table.put(fact)
+    for fact in start.of_files:  # what a role's own file says stands above what follows for it
         table.put(fact)
     derive(table)
     modelled.checkpoints(table, document)

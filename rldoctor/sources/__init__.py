@@ -88,6 +88,7 @@ def can_edit(setting: Setting) -> bool:
 
 def replace(document: Document, setting: Setting, value: Any) -> tuple[Edit, ...]:
     """Return the edits that give a setting a value, in its system's own spelling."""
+    document = _home(document, setting)
     if document.kind == "yaml":
         from rldoctor.sources import yaml
 
@@ -123,6 +124,7 @@ def insert(
 
 def delete(document: Document, setting: Setting) -> tuple[Edit, ...]:
     """Return the edits that take a setting out."""
+    document = _home(document, setting)
     if document.kind == "yaml":
         from rldoctor.sources import yaml
 
@@ -157,6 +159,14 @@ def unset_env(document: Document, command: Command, name: str) -> tuple[Edit, ..
     from rldoctor.sources import environment
 
     return environment.unset_env(document, command, name)
+
+
+def _home(document: Document, setting: Setting) -> Document:
+    """Return the document that a setting stands in: a YAML file that a script names is one of its own."""
+    place = setting.place
+    if place is None or place.file == document.path or not place.file.endswith((".yaml", ".yml")):
+        return document
+    return Document(place.file, "yaml", ((),), {place.file: document.files[place.file]})
 
 
 def _in_python(document: Document, place: Place | None) -> bool:
