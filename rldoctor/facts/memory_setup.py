@@ -264,7 +264,8 @@ def _steps(whole: int | None, tokens: int) -> int:
 def _logprob_tokens(reader: Reader, batch: Batch | None) -> int | None:
     """Return the tokens of a log-probability pass; those of training where it has none of its own."""
     longest = reader.count("batch.longest_sample", 0)
-    if reader.get("batch.logprob_dynamic") or (reader.is_on("batch.dynamic") and batch is not None):
+    own = reader.get("batch.logprob_dynamic")
+    if own or (own is None and reader.is_on("batch.dynamic") and batch is not None):
         budget = reader.count("batch.max_tokens_logprob", 0) * ways(reader)
         return max(budget, longest) if budget else (batch.tokens if batch else None)
     micro = reader.count("batch.logprob_micro", 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from rldoctor.facts.memory_fit import VARIED, acting, largest_that_fits, worst
+from rldoctor.facts.memory_fit import VARIED, acting, largest_that_fits, room_of, worst
 from rldoctor.facts.memory_setup import sized
 from rldoctor.facts.sizing import Ask, Name
 from rldoctor.facts.told import split
@@ -96,6 +96,18 @@ def _dividing(ask: Ask, most: int) -> int:
     if not isinstance(samples, int) or not isinstance(ranks, int) or ranks < 1 or samples < ranks:
         return 1 << (most.bit_length() - 1)
     return next(size for size in range(most, 0, -1) if samples // ranks % size == 0)
+
+
+def split_fits(facts: Facts, concept: str, ways: int) -> bool:
+    """Return whether training fits with a parallel size; where it splits sequences, a budget shrinks."""
+    if _setup(facts) is None:
+        return False
+    longest, changes = facts.value("batch.longest_sample"), {concept: ways}
+    splits = concept in ("train.ulysses_sp", "train.cp")
+    if splits and facts.value("batch.dynamic") is True and isinstance(longest, int):
+        changes["batch.max_tokens_per_gpu"] = -(-longest // ways)
+    setup = _setup(facts.changed(changes))
+    return setup is not None and setup.gpu_gib is not None and room_of(setup, ("train",)) >= 0
 
 
 def lower_micro(ask: Ask) -> Any:

@@ -31,13 +31,36 @@ def ep_for(ask: Ask) -> Any:
     )
 
 
+def raise_ep(ask: Ask) -> Any:
+    """Return a larger expert parallel size: it divides the experts, and with etp and pp the world.
+
+    The smallest with which the memory model says that training fits, else the next.
+    """
+    names = ("model.num_experts", "train.ep", "train.world_size")
+    experts, now, world = (ask.get(name) for name in names)
+    inner = [ask.get(name) for name in ("train.etp", "train.pp")]
+    if any(value is UNKNOWN for value in (experts, now, world, *inner)):
+        return UNKNOWN
+    if not experts or not now or not world:
+        return None
+    whole = _or_one(inner[0]) * _or_one(inner[1])
+    sizes = [size for size in _divisors(experts) if size > now and world % (size * whole) == 0]
+    return _that_fits(ask, "train.ep", sizes)
+
+
 def raise_ulysses(ask: Ask) -> Any:
-    """Return the next Ulysses size: a power of two that divides heads and GPUs, at most those of a node."""
-    return _next_size(ask, "train.ulysses_sp", ("model.num_heads", "train.gpus"))
+    """Return a larger Ulysses size: a power of two that divides heads and GPUs, at most those of a node.
+
+    The smallest with which the memory model says that the longest sample fits, else the next.
+    """
+    return _next_size(ask, "train.ulysses_sp", ("model.num_heads", "train.gpus"), fits=True)
 
 
 def raise_cp(ask: Ask) -> Any:
-    """Return the next context parallel size that the world allows; None where a rank is left no data."""
+    """Return a larger context parallel size that the world allows; None where a rank is left no data.
+
+    The smallest with which the memory model says that the longest sample fits, else the next.
+    """
     now, names = ask.get("train.cp"), ("train.world_size", "train.tp", "train.pp")
     world, tp, pp = (ask.get(name) for name in names)
     if any(value is UNKNOWN for value in (now, world, tp, pp)):
@@ -45,7 +68,8 @@ def raise_cp(ask: Ask) -> Any:
     if not now or not world:
         return None
     inner = _or_one(tp) * _or_one(pp)
-    return next((size for size in powers_of_two(now, world // inner) if world % (inner * size) == 0), None)
+    sizes = [size for size in powers_of_two(now, world // inner) if world % (inner * size) == 0]
+    return _that_fits(ask, "train.cp", sizes)
 
 
 def raise_tp(ask: Ask) -> Any:
@@ -66,15 +90,24 @@ def whole_node_engine(ask: Ask) -> Any:
     return width if width and now and now < width else None
 
 
-def _next_size(ask: Ask, concept: str, divided: Iterable[str]) -> Any:
+def _next_size(ask: Ask, concept: str, divided: Iterable[str], *, fits: bool = False) -> Any:
     now, width = ask.get(concept), _node(ask)
     wholes = [ask.get(name) for name in divided]
     if any(value is UNKNOWN for value in (now, width, *wholes)):
         return UNKNOWN
     if not now or not width or not all(wholes):
         return None
-    sizes = powers_of_two(now, width)
-    return next((size for size in sizes if all(whole % size == 0 for whole in wholes)), None)
+    sizes = [size for size in powers_of_two(now, width) if all(whole % size == 0 for whole in wholes)]
+    return _that_fits(ask, concept, sizes) if fits else next(iter(sizes), None)
+
+
+def _that_fits(ask: Ask, concept: str, sizes: list[int]) -> Any:
+    """Return the first size that the memory model says fits, the first of all where it cannot tell."""
+    if len(sizes) < 2 or ask.role != "policy":
+        return next(iter(sizes), None)
+    from rldoctor.facts.memory_sizes import split_fits
+
+    return next((size for size in sizes if split_fits(ask.facts, concept, size)), sizes[0])
 
 
 def _node(ask: Ask) -> Any:

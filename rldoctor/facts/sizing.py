@@ -37,6 +37,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
         ),
         "parallel": (
             "ep_for",
+            "raise_ep",
             "raise_ulysses",
             "raise_cp",
             "raise_tp",

@@ -110,3 +110,77 @@ def test_a_phase_that_fits_is_not_over() -> None:
 
 def test_an_impossible_layout_is_not_judged() -> None:
     assert size(VERL + DYNAMIC, "over_gib('train')", **GPU, **{"train.ulysses_sp": "5"}) is UNKNOWN
+
+
+LONG = VERL.replace("max_response_length=7168", "max_response_length=130048") + (
+    f"{ACTOR}ppo_micro_batch_size_per_gpu=1 {ACTOR}ulysses_sequence_parallel_size=1 "
+    "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=1 "
+)
+MOE = (
+    "python3 train.py --hf-checkpoint /models/Qwen3-30B-A3B --actor-num-nodes 2 --actor-num-gpus-per-node 8 "
+    "--num-layers 48 --hidden-size 2048 --ffn-hidden-size 6144 --num-attention-heads 32 "
+    "--group-query-attention --num-query-groups 4 --kv-channels 128 --vocab-size 151936 --swiglu "
+    "--num-experts 128 --moe-ffn-hidden-size 768 --moe-router-topk 8 --untie-embeddings-and-output-weights "
+    "--tensor-model-parallel-size 4 --sequence-parallel --use-distributed-optimizer "
+    "--expert-model-parallel-size 1 --expert-tensor-parallel-size 1 --recompute-granularity full "
+    "--recompute-method uniform --recompute-num-layers 1 --rollout-batch-size 32 --n-samples-per-prompt 8 "
+    "--global-batch-size 256 --rollout-max-response-len 8192 --rollout-max-context-len 9216 "
+    "--use-dynamic-batch-size --max-tokens-per-gpu 9216 "
+)
+
+
+def room(words: str, phase: str, changes: dict[str, Any]) -> float:
+    setup = sized(facts(words, **GPU).changed(changes)).setup
+    assert setup is not None
+    return room_of(setup, (phase,))
+
+
+@pytest.mark.parametrize(
+    ("words", "call", "concept", "phase", "whole"),
+    [
+        (
+            VERL + DYNAMIC + LOGPROB,
+            "lower_tokens(batch.max_tokens_per_gpu)",
+            "batch.max_tokens_per_gpu",
+            "train",
+            0,
+        ),
+        (VERL + f"{ACTOR}ppo_micro_batch_size_per_gpu=32 ", "lower_micro()", "batch.micro", "train", 256),
+        (
+            VERL + DYNAMIC + "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=24 "
+            "actor_rollout_ref.rollout.log_prob_use_dynamic_bsz=False ",
+            "halve(batch.logprob_micro)",
+            "batch.logprob_micro",
+            "train.logprob",
+            512,
+        ),
+        (LONG, "raise_ulysses()", "train.ulysses_sp", "train", 32),
+        (MOE, "raise_ep()", "train.ep", "train", 128),
+    ],
+)
+def test_a_remedys_number_fits_and_divides(
+    words: str, call: str, concept: str, phase: str, whole: int
+) -> None:
+    now = facts(words, **GPU).value(concept)
+    assert room(words, phase, {}) < 0
+    found = size(words, call, **GPU)
+    assert found != now
+    assert whole % found == 0
+    assert room(words, phase, {concept: found}) >= 0
+
+
+def test_a_sequence_is_split_no_further_than_it_must_be() -> None:
+    found = size(LONG, "raise_ulysses()", **GPU)
+    assert found > 2
+    assert room(LONG, "train", {"train.ulysses_sp": found // 2}) < 0
+    assert size(LONG, "raise_ulysses()") == 2
+
+
+def test_experts_are_spread_no_further_than_they_must_be() -> None:
+    found = size(MOE, "raise_ep()", **GPU)
+    assert room(MOE, "train", {"train.ep": found // 2}) < 0
+    assert size(MOE, "raise_ep()") == 2
+    assert (
+        size(MOE.replace("expert-model-parallel-size 1", "expert-model-parallel-size 16"), "raise_ep()")
+        is None
+    )
