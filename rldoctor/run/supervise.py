@@ -29,6 +29,7 @@ MOST_ROUNDS: Final = 10
 TORCHRUN_BAD_INPUT: Final = "failed (exitcode: 2)"
 TORCHRUN_LINES: Final = re.compile(r"^[EWI]\d{4} ", re.MULTILINE)
 VERIFIED_STEPS: Final = 2
+LAST_LOOKS: Final = 2  # an edit by hand counts once it has not moved between two looks
 
 
 def supervise(session: Session) -> int:
@@ -136,7 +137,8 @@ def _attempt(session: Session) -> launch.Attempt:
         session.screen.draw()
 
     ended = launch.attempt(session, ears, pulse)
-    pulse()
+    for _ in range(LAST_LOOKS):
+        pulse()
     return ended
 
 
