@@ -46,7 +46,7 @@ def bundled(name: str) -> tuple[str, dict[str, Any]] | None:
 def _leaves_shape_alone(rest: str) -> bool:
     words = rest.split("-")
     return not words[0] and all(
-        word in _HARMLESS or re.fullmatch(r"v?\d+(\.\d+)*", word) for word in words[1:]
+        word in _HARMLESS or re.fullmatch(r"v?\d+(\.\d+)*k?", word) for word in words[1:]
     )
 
 

@@ -203,3 +203,10 @@ def test_transformers_counts_the_same_parameters(name: str) -> None:
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config)
     assert found.num_params() == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_length_of_a_context_leaves_the_shape_alone() -> None:
+    short, long = shape("Phi-3-mini-4k-instruct"), shape("microsoft/Phi-3-mini-128k-instruct")
+    assert short is not None
+    assert long is not None
+    assert (short.source, short.num_params()) == (long.source, long.num_params())
