@@ -14,7 +14,7 @@ from rldoctor.facts import Facts
 from rldoctor.matching import Scope
 from rldoctor.matching.config import errors
 from rldoctor.rules import Index, Rule, Rung
-from rldoctor.types import UNKNOWN, Edit, Form, Match, Remedy, RLDoctorError, Role, Safety, Setting
+from rldoctor.types import UNKNOWN, Document, Edit, Form, Match, Remedy, RLDoctorError, Role, Safety, Setting
 
 NULL: Final = ["const", "null"]
 SAFETIES: Final[tuple[Safety, ...]] = ("safe", "unsafe", "manual")
@@ -155,8 +155,9 @@ def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
     document = facts.document
     if document is None or document.kind == "log" or facts.system is None:
         return
+    together: dict[str, Any] = {}
     for name, value in plan.set.items():
-        yield from _edit(name, value, facts, keys)
+        yield from _edit(name, value, facts, keys, together)
     for name in plan.unset:
         yield from _removal(name, facts)
     for old, new in (plan.rename or {}).items():
@@ -165,15 +166,17 @@ def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
         named = list(_named(key, facts, plan.at))
         for setting in named:
             yield from sources.replace(document, setting, value) if sources.can_edit(setting) else ()
-        yield from () if named else _added(key, value, facts, keys)
+        yield from () if named else _added(key, value, facts, keys, together)
     for key in plan.drop:
         named = list(_named(key, facts, plan.at))
         for setting in named:
             yield from sources.delete(document, setting)
         yield from _section(key, facts) if not named else ()
+    yield from sources.insert_all(document, together) if together else ()
 
 
-def _edit(name: str, value: Any, facts: Facts, keys: Sequence[str]) -> tuple[Edit, ...]:
+def _edit(name: str, value: Any, facts: Facts, keys: Sequence[str], new: dict[str, Any]) -> tuple[Edit, ...]:
+    """Return the edits that give a concept a value; what is new in a YAML file is noted in ``new``."""
     document, command = facts.document, facts.command(*wording.split(name))
     if document is None or command is None:
         return ()
@@ -188,16 +191,26 @@ def _edit(name: str, value: Any, facts: Facts, keys: Sequence[str]) -> tuple[Edi
         absent = row.type == "flag" and theirs is False
         form: Form = "append" if row.append or _is_closed(row, facts) else _form(facts)
         near = next((each for key in keys for each in command.settings if each.key == key), None)
-        return () if absent else sources.insert(document, command, row.key, theirs, form, near)
+        if absent or _noted(document, row.key, theirs, new):
+            return ()
+        return sources.insert(document, command, row.key, theirs, form, near)
     if row.type == "flag" and theirs is False:
         return sources.delete(document, found[1])
     return sources.replace(document, found[1], theirs) if sources.can_edit(found[1]) else ()
 
 
-def _added(key: str, value: Any, facts: Facts, keys: Sequence[str]) -> tuple[Edit, ...]:
+def _noted(document: Document, key: str, value: Any, new: dict[str, Any]) -> bool:
+    """Say whether a new key waits for others: those under one missing parent are written together."""
+    is_yaml: bool = document.kind == "yaml"
+    if is_yaml:
+        new[key] = value
+    return is_yaml
+
+
+def _added(key: str, value: Any, facts: Facts, keys: Sequence[str], new: dict[str, Any]) -> tuple[Edit, ...]:
     """Return the edits that write a key which stands nowhere yet."""
     document, command = facts.document, facts.start.command
-    if document is None or command is None:
+    if document is None or command is None or _noted(document, key, value, new):
         return ()
     near = next((each for name in keys for each in command.settings if each.key == name), None)
     return sources.insert(document, command, key, value, _form(facts), near)

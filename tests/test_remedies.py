@@ -195,3 +195,15 @@ def test_a_role_changes_its_own_setting(tmp_path: Path) -> None:
     (cure,) = ladder(script(tmp_path, text), rung({"train.ep": "4"}), of=match("critic"))
     assert cure.set == {"critic.train.ep": 4}
     assert cure.edits[0].new.strip(" \\\n") == "critic.megatron.expert_model_parallel_size=4"
+
+
+def test_new_keys_under_one_missing_parent_of_a_yaml_are_written_together(tmp_path: Path) -> None:
+    text = "actor_rollout_ref:\n  actor:\n    strategy: megatron\ntrainer:\n  nnodes: 2\n"
+    facts = script(tmp_path, text, "config.yaml")
+    (cure,) = ladder(facts, rung({"train.tp": "2", "train.ep": "4"}))
+    new = after(facts, cure)
+    assert new == text.replace(
+        "    strategy: megatron\n",
+        "    strategy: megatron\n    megatron:\n      tensor_model_parallel_size: 2\n"
+        "      expert_model_parallel_size: 4\n",
+    )

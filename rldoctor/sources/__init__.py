@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from rldoctor.sources.told import Told, told_of
 from rldoctor.types import Command, Document, Edit, Form, Place, Setting
 
 __all__ = ["Told", "can_edit", "delete", "insert", "read", "read_text", "replace", "set_env", "unset_env"]
-__all__ += ["told_of"]
+__all__ += ["insert_all", "told_of"]
 
 Kind = Literal["yaml", "shell", "command", "python"]
 
@@ -109,8 +110,7 @@ def insert(
     if document.kind == "yaml":
         from rldoctor.sources import yaml
 
-        flags = any(setting.form == "flag" for setting in command.settings)
-        return (yaml.insert(document, key, value, "flag" if flags else "yaml"),)
+        return (yaml.insert(document, key, value, _yaml_form(command)),)
     if form == "env":
         return set_env(document, command, key, value)
     if document.kind == "python":
@@ -120,6 +120,18 @@ def insert(
     from rldoctor.sources.shell import inserting
 
     return inserting.insert(document, command, key, value, form, near)
+
+
+def insert_all(document: Document, values: Mapping[str, Any]) -> tuple[Edit, ...]:
+    """Return the edits that add several settings to a YAML file, a missing parent of theirs made once."""
+    from rldoctor.sources import yaml
+
+    command = document.worlds[0][0] if document.worlds and document.worlds[0] else Command("")
+    return yaml.insert_all(document, values, _yaml_form(command))
+
+
+def _yaml_form(command: Command) -> Form:
+    return "flag" if any(setting.form == "flag" for setting in command.settings) else "yaml"
 
 
 def delete(document: Document, setting: Setting) -> tuple[Edit, ...]:
