@@ -80,28 +80,18 @@ def _widest(setup: Setup, stage: int) -> training.Moment:
 
 
 def train(setup: Setup, stage: int) -> Phase:
-    """Return an optimizer step at its fullest moment."""
-    widest = _widest(setup, stage)
+    """Return an optimizer step at its fullest moment, and the moment at which the allocator takes most."""
+    moments = training.moments(setup, stage)
+    widest = max(moments, key=lambda moment: moment.bytes)
     still = sum(term.bytes for term in states.terms(setup, stage))
-    extra = tuple(_waiting(setup, stage))
-    size = _calibrated(setup, widest.bytes, still) + sum(term.bytes for term in extra)
-    still += sum(term.bytes for term in extra)
-    found = _phase(setup, "train", stage, widest.name, (*widest.terms, *extra), (size, still))
-    return replace(found, reserved=_reserved(setup, stage, still, sum(term.bytes for term in extra)))
-
-
-def _reserved(setup: Setup, stage: int, still: float, extra: float) -> float:
-    """Return the reserved bytes of the moment that makes the allocator take most."""
-    sizes = (
-        overheads.reserved(
-            setup,
-            _calibrated(setup, moment.bytes, still - extra) + extra,
-            still,
-            moment.holes * setup.free.scale,
-        )
-        for moment in training.moments(setup, stage)
-    )
-    return max(sizes)
+    waiting = tuple(_waiting(setup, stage))
+    extra = sum(term.bytes for term in waiting)
+    size = _calibrated(setup, widest.bytes, still) + extra
+    found = _phase(setup, "train", stage, widest.name, (*widest.terms, *waiting), (size, still + extra))
+    peaks = ((_calibrated(setup, each.bytes, still) + extra, each.holes) for each in moments)
+    scale = setup.free.scale
+    taken = (overheads.reserved(setup, peak, still + extra, holes * scale) for peak, holes in peaks)
+    return replace(found, reserved=max(taken))
 
 
 def _calibrated(setup: Setup, peak: float, still: float) -> float:
