@@ -243,7 +243,7 @@ class _Reading:
                 certain=self.launch.sure,
             )
         elif wanted is not None:
-            fate = "unclear" if manner == "hydra" else self.grammar.fate
+            fate = {"hydra": "unclear", "argparse": "refused"}.get(manner, self.grammar.fate)
             meant = fitting.meant(known, setting.value)
             yield self._event("wrong_type", setting, expected=wanted, nearest=meant, consequence=fate)
         elif not fitting.choice(known, setting.value, manner):

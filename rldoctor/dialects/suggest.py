@@ -13,6 +13,7 @@ from rldoctor.dialects.catalogue import Rename
 CLOSE: Final = 0.8
 SAME_END: Final = 0.55
 TYPO: Final = 2
+MANY: Final = 2
 
 
 class Suggestion(Struct, frozen=True):
@@ -48,6 +49,9 @@ def nearest(key: str, known: Sequence[str], taken: Collection[str] = ()) -> Sugg
     found = difflib.get_close_matches(key, free, n=1, cutoff=CLOSE)
     if found and (distance(key, found[0]) <= TYPO or key.startswith("-")):
         return Suggestion(found[0], distance(key, found[0]) <= TYPO)
+    short = _initials(key, free)
+    if short is not None:
+        return Suggestion(short)
     moved = _moved(key, free)
     if moved is not None:
         return Suggestion(moved)
@@ -58,6 +62,17 @@ def word(said: str, choices: Sequence[str]) -> str | None:
     """Return the one of some words that a misspelt one is most like, None where none is."""
     same = next((choice for choice in choices if _flat(choice) == _flat(said)), None)
     return same or next(iter(difflib.get_close_matches(said, choices, n=1)), None)
+
+
+def _initials(key: str, known: Sequence[str]) -> str | None:
+    """Return the key of the same section that is named by the first letters: ``lr`` for ``learning_rate``."""
+    section, _, last = key.lstrip("-").rpartition(".")
+    words = [word for word in last.replace("-", "_").split("_") if word]
+    if len(words) < MANY:
+        return None
+    dashes = "--" if key.startswith("--") else ""
+    name = f"{dashes}{section}{'.' if section else ''}{''.join(word[0] for word in words)}"
+    return name if name in known else None
 
 
 def _moved(key: str, known: Sequence[str]) -> str | None:

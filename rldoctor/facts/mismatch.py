@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from rldoctor.facts.modelled import named_shape
-from rldoctor.facts.sizing import Ask
+from rldoctor.facts.sizing import Ask, Name
 from rldoctor.types import UNKNOWN
 
 COMPARED: Final = (
@@ -26,6 +26,17 @@ def shape_mismatch(ask: Ask) -> Any:
     # the width of a dense MLP is compared for dense models alone: most MoE models have no such layer
     compared = COMPARED if shape.num_experts else (*COMPARED, ALWAYS_DENSE)
     return "; ".join(_differences(ask, shape, compared)) or None
+
+
+def size_of_checkpoint(ask: Ask) -> Any:
+    """Return the checkpoint's value of a size that the flags say otherwise, else None."""
+    shape = named_shape(ask.facts, ask.role)
+    concept = ask.args[0].name if ask.args and isinstance(ask.args[0], Name) else ""
+    attribute = dict((*COMPARED, ALWAYS_DENSE)).get(concept)
+    if shape is None or not shape.exact or attribute is None:
+        return UNKNOWN
+    told, found = ask.facts.written(concept), getattr(shape, attribute)
+    return found if isinstance(told, int) and isinstance(found, int) and told != found else None
 
 
 def _differences(ask: Ask, shape: Any, compared: tuple[tuple[str, str], ...]) -> Iterator[str]:

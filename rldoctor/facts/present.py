@@ -73,7 +73,7 @@ def _cluster(table: Table) -> Iterator[Fact]:
     told = table.get("cluster.gpus")
     width = table.get("cluster.gpus_per_node")
     if width is None:
-        yield _assumed(table, "cluster.gpus_per_node", *_widest(table))
+        yield _visible(table) or _assumed(table, "cluster.gpus_per_node", *_widest(table))
         width = table.get("cluster.gpus_per_node")
     if table.get("cluster.nodes") is None and told is not None:
         nodes = quotient(told, width)
@@ -102,6 +102,17 @@ def _assumed(table: Table, concept: str, value: Any, inputs: tuple[str, ...]) ->
     fact = derived(concept, value, inputs)
     state: State = "unknown" if value is UNKNOWN else "assumed"
     return replace(fact, state=state, assumes=(ASSUMPTION,), system=table.system)
+
+
+def _visible(table: Table) -> Fact | None:
+    """Return the GPUs of a node that the launch lets its processes see."""
+    fact = table.environment("CUDA_VISIBLE_DEVICES")
+    if fact.state != "known" or fact.origin.kind != "written" or not isinstance(fact.value, str | int):
+        return None
+    names = str(fact.value).strip("'\" ").split(",")
+    if not all(name.strip().isdigit() for name in names):
+        return None
+    return replace(fact, concept="cluster.gpus_per_node", value=len(names), system=table.system)
 
 
 def _widest(table: Table) -> tuple[Any, tuple[str, ...]]:

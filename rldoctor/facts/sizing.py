@@ -44,7 +44,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
             "raise_rollout_tp",
             "whole_node_engine",
         ),
-        "mismatch": ("shape_mismatch",),
+        "mismatch": ("shape_mismatch", "size_of_checkpoint"),
         "memory_sizes": ("over_gib", "memory_line", "lower_micro"),
     }.items()
     for name in names

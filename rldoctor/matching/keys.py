@@ -12,6 +12,7 @@ from rldoctor.dialects.strange import Launch, strange
 from rldoctor.facts import Facts
 from rldoctor.facts.cut import cut_off
 from rldoctor.facts.limits import refused
+from rldoctor.facts.torn import torn
 from rldoctor.matching.config import Outcome
 from rldoctor.matching.evidence import LONGEST
 from rldoctor.matching.findings import Incident, build, fingerprint
@@ -24,7 +25,7 @@ from rldoctor.types import Event, Evidence, Match
 def examine_keys(facts: Facts, index: Index) -> Outcome:
     """Evaluate event triggers over what is strange in a configuration: one match a rule and setting."""
     launch = _launch(facts)
-    events = (*cut_off(facts), *strange(launch), *refused(facts)) if launch is not None else ()
+    events = (*cut_off(facts), *torn(facts), *strange(launch), *refused(facts)) if launch is not None else ()
     matches: list[Match] = []
     broken: list[str] = []
     for event in events:

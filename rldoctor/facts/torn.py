@@ -1,0 +1,84 @@
+"""Words of a launch that the shell tears apart, and variables whose name has a slip of the fingers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any, Final
+
+from rldoctor import dialects
+from rldoctor.dialects.suggest import distance
+from rldoctor.facts.walk import Facts
+from rldoctor.types import Command, Document, Event, LogLine, Setting
+
+SHORTEST: Final = 5
+SLIP: Final = 2
+_KEY: Final = re.compile(r"\+{0,2}[A-Za-z_][\w@/]*(\.[\w@/-]+)+")
+_ASSIGNED: Final = re.compile(
+    rb"(?:^|[\s;(])(?:export\s+|local\s+|read\s+|for\s+)?([A-Za-z_]\w*)(?:=|\+=|\s+in\s)"
+)
+_PAIRS: Final = (("[", "]"), ("{", "}"))
+
+
+def torn(facts: Facts) -> Iterator[Event]:
+    """Yield overrides with spaces in them, and settings that hang on a misspelt variable."""
+    document, command = facts.document, facts.start.command
+    if document is None or command is None or document.kind not in ("shell", "command"):
+        return
+    if facts.system is not None and dialects.load(facts.system).form == "override":
+        yield from _spaced(command, facts)
+        yield from _unclosed(command, facts)
+    yield from _misspelt(command, document, facts)
+
+
+def _spaced(command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield ``key = value``: three words, of which the first is no override."""
+    words = (*command.positional, "")
+    for number, (key, sign) in enumerate(pairwise(words)):
+        if _KEY.fullmatch(key) and sign == "=":
+            value = words[number + 2] if number + 2 < len(words) else ""
+            about = {"why": "there are spaces around its =", "right": f"{key}={value}"}
+            yield _event("override_torn", key, about, command, None, facts)
+
+
+def _unclosed(command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield a list or mapping that ends in another word than it begins in."""
+    for setting in command.settings:
+        text = str(setting.value)
+        opened = any(text.startswith(one) and text.count(one) > text.count(two) for one, two in _PAIRS)
+        if opened and setting.state != "unknown" and setting.form in ("override", "append"):
+            about = {
+                "why": "a space ends it inside its brackets",
+                "right": f"'{setting.key}=[…, …]' in quotes",
+            }
+            yield _event("override_torn", setting.key, about, command, setting, facts)
+
+
+def _misspelt(command: Command, document: Document, facts: Facts) -> Iterator[Event]:
+    """Yield a setting whose variable is set nowhere, while one that is almost spelled like it is."""
+    waiting = [setting for setting in command.settings if setting.state == "unknown" and setting.place]
+    if not waiting:
+        return
+    assigned = {name.decode() for data in document.files.values() for name in _ASSIGNED.findall(data)}
+    for setting in waiting:
+        for name in setting.depends:
+            near = _nearest(name, assigned)
+            if near is not None:
+                about = {"why": near, "right": name}
+                yield _event("variable_misspelt", setting.key, about, command, setting, facts)
+
+
+def _nearest(name: str, assigned: set[str]) -> str | None:
+    if not name.isidentifier() or name in assigned or len(name) < SHORTEST:
+        return None
+    ranked = sorted((distance(name, each), each) for each in assigned if len(each) >= SHORTEST)
+    return ranked[0][1] if ranked and ranked[0][0] <= SLIP else None
+
+
+def _event(
+    kind: str, key: str, about: Mapping[str, Any], command: Command, setting: Setting | None, facts: Facts
+) -> Event:
+    place = (setting.place if setting is not None else None) or command.place
+    fields = {"key": key, "written": key, "value": None, "system": facts.system, "certain": True, **about}
+    return Event(kind, fields, lines=(LogLine(place.file, place.line, ""),) if place is not None else ())
