@@ -70,6 +70,8 @@ class Scope:
     def _about(self, function: str, name: str) -> Any:
         if function == "key":
             return wording.key(self.facts, name)
+        if function == "known" and name.startswith(BOUND):
+            return self.lookup(name) is not UNKNOWN
         self.read[name] = None
         if function == "known":
             return self.facts.value(name) is not UNKNOWN

@@ -20,7 +20,7 @@ ROWS: Final = (
     ("disk_full", "/No space left on device/", r"(?:'|\")?(?P<path>/[\w./+@=-]{2,300})"),
     ("disk_full", "Disk quota exceeded", r"(?:'|\")?(?P<path>/[\w./+@=-]{2,300})"),
     ("disk_full", "/PytorchStreamWriter failed writing file|unexpected pos \\d+ vs \\d+/", ""),
-    ("connection_lost", "ActorUnavailableError", r"(?P<reason>The actor .{0,200})"),
+    ("connection_lost", "ActorUnavailableError", r"(?P<reason>The (?P<peer>actor) .{0,200})"),
     ("connection_lost", "keepalive watchdog timeout", r"(?P<reason>keepalive watchdog timeout)"),
     (
         "connection_lost",
