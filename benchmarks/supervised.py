@@ -32,10 +32,14 @@ class Supervised:
     process: subprocess.Popen[bytes]
     folder: Path
 
-    def steps(self) -> list[dict[str, Any]]:
+    def events(self, kind: str, step: int | None = None) -> list[dict[str, Any]]:
         path = self.folder / "events.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines if '"step_finished"' in line and line.endswith("}")]
+        found = [json.loads(line) for line in lines if f'"{kind}"' in line and line.endswith("}")]
+        return [event for event in found if event["kind"] == kind and step in (None, event.get("step"))]
+
+    def steps(self) -> list[dict[str, Any]]:
+        return self.events("step_finished")
 
     def wait(self, steps: int, after: float = 0.0) -> dict[str, Any]:
         """Return the event of the first step from that number on that was finished after a time."""
