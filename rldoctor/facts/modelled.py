@@ -130,6 +130,8 @@ def _model(table: Table, role: Role, document: Document | None) -> None:
     tokens = _Source(table, role, f"files of {folder}", "model.path", trouble)
     tokens.put("model.stop_token_ids", UNKNOWN if ends is None else list(ends.ids))
     tokens.put("model.chat_end_ids", UNKNOWN if ends is None else list(ends.chat_end_ids))
+    has_template = ends.has_template if ends is not None else None
+    tokens.put("model.has_chat_template", UNKNOWN if has_template is None else has_template)
 
 
 def _values(shape: Shape | None) -> Iterable[tuple[str, Any]]:

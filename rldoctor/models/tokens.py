@@ -31,12 +31,14 @@ _USES_EOS = re.compile(r"\beos_token\b")
 class StopTokens(Struct, frozen=True):
     """``ids`` end an answer as the checkpoint says, in the file ``source``; ``chat_end_ids`` end a turn.
 
-    ``missing`` are turn ends that would not stop generation. ``notes`` name files that are broken.
+    ``has_template`` tells of the chat template, None where there are no tokenizer files. ``missing`` are turn
+    ends that would not stop generation. ``notes`` name files that are broken.
     """
 
     ids: tuple[int, ...] = ()
     source: str | None = None
     chat_end_ids: tuple[int, ...] = ()
+    has_template: bool | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -54,8 +56,11 @@ def stop_token_ids(folder: str | Path) -> StopTokens:
     ids, source = _first(files)
     if not ids and eos is not None:
         ids, source = (eos,), "tokenizer_config.json"
-    chat = tuple(_chat_ends(_template(Path(folder), files, notes), known, eos))
-    return StopTokens(ids, source, chat, tuple(notes))
+    template = _template(Path(folder), files, notes)
+    chat = tuple(_chat_ends(template, known, eos))
+    return StopTokens(
+        ids, source, chat, bool(template) if files["tokenizer_config.json"] else None, tuple(notes)
+    )
 
 
 _FILES: Final = (

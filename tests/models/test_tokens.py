@@ -29,7 +29,7 @@ def test_s10_a_base_model_whose_template_ends_with_another_token(tmp_path: Path)
         },
     )
     found = stop_token_ids(tmp_path)
-    assert found == StopTokens((151643,), "generation_config.json", (151645,))
+    assert found == StopTokens((151643,), "generation_config.json", (151645,), has_template=True)
     assert found.missing == (151645,)
 
 
@@ -59,7 +59,7 @@ def test_the_tokenizer_is_the_last_resort(tmp_path: Path) -> None:
         tokenizer_config={"eos_token": {"content": "</s>", "__type": "AddedToken"}},
         tokenizer={"added_tokens": [{"id": 2, "content": "</s>"}, {"id": "3", "content": 4}, None]},
     )
-    assert stop_token_ids(tmp_path) == StopTokens((2,), "tokenizer_config.json")
+    assert stop_token_ids(tmp_path) == StopTokens((2,), "tokenizer_config.json", has_template=False)
 
 
 def test_a_template_in_its_own_file_and_one_that_names_the_variable(tmp_path: Path) -> None:
