@@ -169,10 +169,19 @@ def _verl(release: str, command: Command, below: Sequence[Setting]) -> Grammar |
     own = tuple(setting for setting in command.settings if setting.form in ("override", "append"))
     if _last(own, "hydra.searchpath") is not None:  # another package's configurations
         return None
-    further = with_above(setting.key for setting in below)
+    further = with_above(setting.key for setting in below) | _groups(below)
     roots, name = _variant(known, release, root, own)
     part = Part(known, release, roots)
     return Grammar("verl", name, (part,), "hydra", "refused", own, exempt=_HYDRA, further=further)
+
+
+def _groups(below: Sequence[Setting]) -> frozenset[str]:
+    """Return the groups of the user's own defaults list: a word chooses one of their files."""
+    lists = (
+        setting.value for setting in below if setting.key == "defaults" and isinstance(setting.value, list)
+    )
+    words = (word for each in lists for item in each if isinstance(item, dict) for word in item)
+    return frozenset(str(word).rpartition(" ")[2].lstrip("/") for word in words)
 
 
 def _variant(

@@ -27,6 +27,7 @@ class Below(Struct, frozen=True):
     settings: tuple[Setting, ...] = ()
     complete: bool = True
     assumes: tuple[str, ...] = ()
+    base: str | None = None
 
 
 def below(document: Document, command: Command, dialect: Dialect) -> Below:
@@ -41,8 +42,28 @@ def below(document: Document, command: Command, dialect: Dialect) -> Below:
     if name is None or _stem(name) in hydra["known"]:
         return Below(document)
     folder = settings.get(str(hydra.get("path")))
-    root = _resolved(str(folder.value)) if folder is not None else ""
-    return _read(document, f"{root}/{_stem(name)}.yaml".lstrip("/"), dialect.form)
+    root = str(folder.value).strip("'\"") if folder is not None else ""
+    root = root if Path(root).is_dir() else _resolved(root)
+    return _composed(document, f"{root}/{_stem(name)}.yaml" if root else f"{_stem(name)}.yaml", command)
+
+
+def _composed(document: Document, name: str, command: Command) -> Below:
+    """Return what a Hydra configuration gives with the groups that the command chooses."""
+    path = _path(document, name)
+    if path is None:
+        return _absent(document, name)
+    from rldoctor.sources import hydra
+
+    chosen = {each.key: str(each.value) for each in command.settings if each.form == "override"}
+    try:
+        found = hydra.composed(path, chosen)
+    except RLDoctorError as error:
+        return Below(replace(document, problems=(*document.problems, error)), complete=False)
+    problems = (*document.problems, *found.problems)
+    whole = replace(document, files={**document.files, **found.files}, problems=problems)
+    above = {each.key: each for each in command.settings}
+    settings = _following(tuple(found.settings), above)
+    return Below(whole, settings, base=found.bases[0] if found.bases else None)
 
 
 def _following(settings: tuple[Setting, ...], above: Mapping[str, Setting]) -> tuple[Setting, ...]:

@@ -176,7 +176,7 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
             files = named(base.document, command, dialects.load(system))
             start = Start(told, files.command, base.settings, launchers, base.complete, base.assumes)
             release = _release(start, files.document, dialects.load(system))
-            start = replace(start, release=release, of_files=files.facts)
+            start = replace(start, release=release, of_files=(*files.facts, *_based_on(base.base)))
             every = tuple(dict.fromkeys((system, *systems)))
             walked.append(_facts(system, every, files.document, world, start))
     return tuple(walked)
@@ -206,6 +206,12 @@ def walk_known(document: Document, told: ToldFacts) -> tuple[Facts, ...]:
     if document.problems:
         message, line = f"{document.problems[0].message}; {message}", document.problems[0].line
     raise UnknownSystemError(message, file=document.path, line=line, hint=hint)
+
+
+def _based_on(name: str | None) -> Iterator[Fact]:
+    """Yield what configuration the user's own one stands on: that one gives its defaults."""
+    if name is not None:
+        yield Fact("policy", "run.config_name", name, Origin("written", f"defaults: {name}", "defaults"))
 
 
 def _distinct(launches: Iterator[tuple[str, Command]]) -> Iterator[tuple[str, Command]]:

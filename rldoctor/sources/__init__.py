@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from rldoctor.sources.opening import load, text_bytes
 from rldoctor.sources.told import Told, told_of
-from rldoctor.types import Command, Document, Edit, Form, Place, Setting
+from rldoctor.types import Command, Document, Edit, Form, Place, RLDoctorError, Setting
 
 __all__ = ["Told", "can_edit", "delete", "insert", "read", "read_text", "replace", "set_env", "unset_env"]
 __all__ += ["insert_all", "told_of"]
@@ -25,6 +25,7 @@ _SHELL_LINE = re.compile(
 def read(path: str, told: Told | None = None) -> Document:
     """Return what a launch script, a pasted command or a YAML file says; sourced files are read too."""
     data = text_bytes(load(Path(path)), path)
+    _refuse_overrides(Path(path))
     kind = _kind_of(path, data)
     if kind == "yaml":
         from rldoctor.sources import yaml
@@ -46,6 +47,13 @@ def read_text(text: str | bytes, name: str, kind: Kind | None = None, told: Told
     if kind == "python":
         return _read_python(data, name, told, None)
     return _read_shell(data, name, kind, told, None)
+
+
+def _refuse_overrides(path: Path) -> None:
+    """Refuse what Hydra keeps of a command line: the resolved configuration beside it says all."""
+    if path.name == "overrides.yaml" and path.with_name("config.yaml").is_file():
+        hint = f"check {path.with_name('config.yaml')}"
+        raise RLDoctorError("these are a run's overrides alone", file=str(path), hint=hint)
 
 
 def _read_python(data: bytes, name: str, told: Told | None, path: str | None) -> Document:
