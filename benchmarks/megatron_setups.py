@@ -40,6 +40,7 @@ def setup_of_arguments(settings: Mapping[str, Any]) -> Setup:
             dropout=float(args.get("hidden-dropout", 0.1)) > 0,
             fp8="fp8-format" in args or "fp8" in args,
             fused_swiglu=not args.get("no-bias-swiglu-fusion"),
+            graphed=graphed_of(args),
         ),
         rollout=rollout_of(args),
         gpu=str(settings.get("hardware", "")),
@@ -56,6 +57,14 @@ def worlds_of(settings: Mapping[str, Any]) -> tuple[int, int]:
     unit, micro = split.tp * split.pp * split.cp, _size(args, "micro-batch-size")
     most = unit * max(1, _size(args, "global-batch-size", micro) // micro)
     return least, max(least, most // least * least)
+
+
+def graphed_of(args: Mapping[str, Any]) -> frozenset[str]:
+    """Return the modules that Transformer Engine captures in CUDA graphs."""
+    if args.get("cuda-graph-impl") != "transformer_engine":
+        return frozenset()
+    told = args.get("cuda-graph-modules") or args.get("cuda-graph-scope") or ""
+    return frozenset(re.findall(r"\w+", str(told)))
 
 
 def deferred_of(args: Mapping[str, Any], settings: Mapping[str, Any]) -> int:

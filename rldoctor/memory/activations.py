@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from rldoctor.memory.layout import Setup
+from rldoctor.memory.layout import Recompute, Setup
 from rldoctor.models import MLA, Gated
 
 BF16 = 2
@@ -33,6 +33,11 @@ DROPPED = {
     "moe_act": ("expert_act",),
     "moe": ("router", "expert_in", "expert_fc1", "expert_act", "expert_out", "shared"),
     "shared_experts": ("shared",),
+}
+GRAPHED = {
+    "attn": ("qkv", "mla_up", "core", "scores"),
+    "mlp": ("dense", "dense_act"),
+    "moe_router": ("router",),
 }
 
 
@@ -191,10 +196,22 @@ def kept(setup: Setup, index: int) -> float:
     every = parts(setup, index)
     if recompute.alternate_matmuls:
         return _alternate(setup, every)
-    if recompute.kind == "none":
-        return total(every)
-    gone = {group for module in recompute.modules for group in DROPPED.get(module, ())}
-    return total(part for part in every if part.group not in gone)
+    return total(part for part in every if part.group not in dropped(recompute))
+
+
+def dropped(recompute: Recompute) -> set[str]:
+    """Return the groups of tensors that selective recomputation drops."""
+    modules = recompute.modules if recompute.kind == "selective" else ()
+    return {group for module in modules for group in DROPPED.get(module, ())}
+
+
+def captured(setup: Setup, index: int) -> float:
+    """Return bytes a token that a layer keeps inside CUDA graphs."""
+    if not setup.kernels.graphed or setup.recompute.kind == "full":
+        return 0.0
+    inside = {group for module in setup.kernels.graphed for group in GRAPHED.get(module, ())}
+    inside -= dropped(setup.recompute)
+    return total(part for part in parts(setup, index) if part.group in inside)
 
 
 def _alternate(setup: Setup, every: list[Part]) -> float:
@@ -218,7 +235,7 @@ def gradients(setup: Setup, index: int) -> float:
     else:
         inner = BF16 * (up + 1) * shape.ffn_hidden_size / tp
     scale = setup.kernels.width / BF16
-    return max(inner, _attention_gradients(setup)) * scale + 2 * stream(setup)
+    return max(inner, attention_gradients(setup)) * scale + 2 * stream(setup)
 
 
 def _expert_gradients(setup: Setup, up: int) -> float:
@@ -234,7 +251,7 @@ def _expert_gradients(setup: Setup, up: int) -> float:
     return max(BF16 * (width + ends), combine) * count
 
 
-def _attention_gradients(setup: Setup) -> float:
+def attention_gradients(setup: Setup) -> float:
     """Return the gradients of q, k, v and the output, and flash attention's fp32 sum of q's.
 
     Ulysses holds all four once more, before and after they go to other ranks (arXiv:2309.14509 §3).
@@ -242,6 +259,9 @@ def _attention_gradients(setup: Setup) -> float:
     shape, tp = setup.shape, setup.parallel.tp
     queries, keys = shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim
     times = 2 if setup.parallel.ulysses > 1 else 1
+    if not setup.kernels.flash:  # no fp32 sum, but the gradient of all scores
+        length = setup.batch.seq_len if setup.batch else 0
+        return BF16 * (2 * queries + 2 * keys + shape.num_heads * length) / tp
     return (times * BF16 * (2 * queries + 2 * keys) + FP32 * queries) / tp
 
 

@@ -126,6 +126,8 @@ class Kernels(Struct, frozen=True):
 
     ``fp32_combine``: experts' outputs are weighted in fp32 (torchtitan's MoE and what descends from it).
     ``fused_swiglu``: one kernel splits, activates and weights, and keeps its input alone.
+    ``graphed`` modules are captured in CUDA graphs: their memory is the graphs', reserved but not counted
+    as allocated once they are captured.
     """
 
     stack: Stack = "eager"
@@ -135,6 +137,7 @@ class Kernels(Struct, frozen=True):
     fp8: bool = False
     fp32_combine: bool = False
     fused_swiglu: bool = True
+    graphed: frozenset[str] = frozenset()
 
 
 class Lora(Struct, frozen=True):

@@ -39,6 +39,11 @@ def moments(setup: Setup, stage: int) -> list[Moment]:
     # gradients come and go in blocks of their own sizes, which later activations do not fit
     cached = sum(term.bytes for term in whole) - sum(term.bytes for term in before)
     cached += fsdp.cached(setup, stage)
+    graphs = tuple(_captured(setup, stage))
+    if graphs:
+        fresh = tuple(term for term in whole if term.name != "optimizer state")
+        found.append(Moment("capture of graphs", (*fresh, *graphs)))
+        cached += sum(term.bytes for term in graphs)
     saved = tuple(kept(setup, stage))
     layers = (*fsdp.layer_terms(setup, stage), *fsdp.root_terms(setup, stage, head_running=False))
     working = _working(setup, stage)
@@ -73,10 +78,26 @@ def piece_kept(setup: Setup, part: Piece) -> float:
     whole = 0.0
     for index, count in groups:
         full = count if again is None else min(again, count)
-        whole += full * activations.kept(setup, index)
+        whole += full * (activations.kept(setup, index) - activations.captured(setup, index))
         whole += (count - full) * activations.total(activations.parts(setup, index))
         again = None if again is None else again - full
     return whole
+
+
+def _captured(setup: Setup, stage: int) -> Iterator[Term]:
+    """Yield what graphs of all micro-batches in flight take when they are captured, before a step."""
+    if not setup.kernels.graphed:
+        return
+    seen, parts = activations.tokens(setup), of_stage(setup, stage)
+    each = [sum(n * activations.captured(setup, index) for index, n in part.groups) for part in parts]
+    flight = in_flight(setup, stage, each)
+    whole = sum(count * size for count, size in zip(flight, each, strict=True)) * seen
+    text = f"{sum(flight)} virtual stages in flight × {seen:.0f} tokens"
+    yield Term("activations in graphs", whole, text, KORTHIKANTI)
+    gradients = activations.attention_gradients(setup)
+    yield Term(
+        "gradients of attention", gradients * seen, f"{seen:.0f} tokens × {gradients:.0f} B", KORTHIKANTI
+    )
 
 
 def kept(setup: Setup, stage: int) -> Iterator[Term]:

@@ -115,7 +115,7 @@ def test_ulysses_holds_queries_keys_values_and_outputs_twice() -> None:
     shared = replace(setup, parallel=replace(setup.parallel, ulysses=2))
     assert activations.working(shared, 0) >= activations.working(setup, 0)
     attention = 2 * 2 * (2 * 4096 + 2 * 1024) + 4 * 4096
-    assert activations._attention_gradients(shared) == attention
+    assert activations.attention_gradients(shared) == attention
 
 
 def test_frozen_norms_keep_one_tensor_less() -> None:
@@ -160,3 +160,21 @@ def test_what_inductor_holds_over_the_count_is_one_factor_on_a_recomputed_layer(
     bare = replace(again, free=replace(again.free, compiled=1.0))
     assert activations.working(again, 0) == pytest.approx(again.free.compiled * activations.working(bare, 0))
     assert activations.working(plain, 0) == activations.gradients(plain, 0)
+
+
+def test_unfused_attention_has_a_gradient_for_every_score() -> None:
+    flash = megatron()
+    unfused = replace(flash, kernels=Kernels("te", flash=False))
+    sums, scores = 4 * 1024, 2 * 16 * 2048
+    more = activations.attention_gradients(unfused) - activations.attention_gradients(flash)
+    assert more == pytest.approx(scores - sums)
+
+
+def test_what_graphs_capture_is_what_attention_keeps() -> None:
+    setup = replace(megatron(), kernels=Kernels("te", flash=False, graphed=frozenset({"attn"})))
+    inside = {"qkv", "core", "scores"}
+    own = sum(part.bytes for part in activations.parts(setup, 0) if part.group in inside)
+    assert activations.captured(setup, 0) == pytest.approx(own)
+    again = replace(setup, recompute=Recompute("selective", frozenset({"core_attn"})))
+    assert activations.captured(setup, 0) - activations.captured(again, 0) == pytest.approx(2 * 16 * 2048)
+    assert activations.captured(replace(setup, recompute=Recompute("full")), 0) == 0

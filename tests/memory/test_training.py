@@ -2,8 +2,8 @@ import pytest
 from made import fsdp, gpt3, megatron, model
 from msgspec.structs import replace
 
+from rldoctor.memory import activations, logits, training
 from rldoctor.memory import fsdp as gathering
-from rldoctor.memory import logits, training
 from rldoctor.memory.layout import GIB, Batch, Head, Kernels, Lora, Parallel, Recompute, Setup, States
 
 
@@ -192,3 +192,16 @@ def test_a_head_whose_weight_gradient_waits_keeps_its_inputs_and_gradients() -> 
     late = replace(setup, head=Head(deferred=2))
     more = named(late, "head and loss").bytes - named(setup, "head and loss").bytes
     assert more == pytest.approx(2 * 2 * 8192 * (51200 / 2 + 1024))
+
+
+def test_memory_of_graphs_is_allocated_while_they_are_captured_and_reserved_for_good() -> None:
+    plain = replace(megatron(), kernels=Kernels("te", flash=False))
+    graphed = replace(plain, kernels=Kernels("te", flash=False, graphed=frozenset({"attn"})))
+    capture = named(graphed, "capture of graphs")
+    inside = term(capture, "activations in graphs")
+    assert inside == pytest.approx(4 * 8192 * activations.captured(graphed, 0))
+    assert term(capture, "optimizer state") == 0
+    heads = [named(setup, "head and loss") for setup in (plain, graphed)]
+    assert heads[0].bytes - heads[1].bytes == pytest.approx(inside)
+    assert heads[1].holes > inside
+    assert not any(each.name == "capture of graphs" for each in training.moments(plain, 0))
