@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,11 @@ UPWARDS: Final = 4
 MOST_BYTES: Final = 200_000
 PACKAGES: Final = {"megatron": "megatron_core"}
 MOST_FILES: Final = 8
-_REQUIRED: Final = re.compile(r"requirements.*\.txt|pyproject\.toml|environment\.ya?ml|uv\.lock")
+MOST_LOCK_BYTES: Final = 4_000_000
+_REQUIRED: Final = re.compile(
+    r"(requirements|constraints).*\.txt|pyproject\.toml|setup\.(py|cfg)|environment\.ya?ml|(uv|poetry|pdm)\.lock"
+    r"|Dockerfile.*|.*\.[Dd]ockerfile|Pipfile(\.lock)?"
+)
 _OWN: Final = {
     "verl": ("verl/version/version", r"\s*(?P<version>\d[\w.]*)"),
     "areal": ("pyproject.toml", r'(?s).*?\nname = "areal"\n.*?\nversion = "(?P<version>[\w.]+)"'),
@@ -46,7 +51,7 @@ def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: s
     system = dialect.system
     if not catalogue.has(system):
         return _by_rows(dialect, command)
-    found = installed(system) or (beside(system, str(Path(path).parent)) if path else None)
+    found = installed(system) or (_asked_for(system, Path(path)) if path else None)
     if found is not None:
         return InUse(found[0], (f"{system} {found[0]} ({found[1]})",), True)
     table, likely = _by_rows(dialect, command), by_keys(system, command, below)
@@ -54,6 +59,12 @@ def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: s
     if not likely.best or likely.best[0] in agreed or (agreed and not likely.unknown):
         return table  # it knows releases in between, and what a key means
     return InUse(likely.best[0], (versions.says(dialect, likely.best[0]),))
+
+
+def _asked_for(system: str, path: Path) -> tuple[str, str] | None:
+    """Return the version that a script installs itself, else what stands beside it or above."""
+    own = _pattern(system).search(_text(path))
+    return (_release_of(own), str(path)) if own is not None else beside(system, str(path.parent))
 
 
 class Likely(Struct, frozen=True):
@@ -111,12 +122,22 @@ def _unknown(
 def installed(system: str) -> tuple[str, str] | None:
     """Return the version of an installed package and that it is installed; nothing of it is imported."""
     mark = f"{PACKAGES.get(system, system)}-"
-    for folder in sys.path:
+    for folder in (*_active(), *sys.path):
         if folder.endswith(("site-packages", "dist-packages")):
             for name in _names(folder):
                 if name.startswith(mark) and name.endswith(".dist-info"):
                     return name.removeprefix(mark).removesuffix(".dist-info"), "installed"
     return None
+
+
+def _active() -> Iterator[str]:
+    """Yield the packages of the environment that is switched on: it need not be this program's own."""
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        root = os.environ.get(name)
+        if root:
+            yield from (
+                f"{root}/lib/{each}/site-packages" for each in _names(f"{root}/lib") if "python3" in each
+            )
 
 
 @lru_cache(maxsize=512)
@@ -144,13 +165,27 @@ def _own_checkout(system: str, place: Path) -> tuple[str, str] | None:
 
 
 def _required(system: str, place: Path) -> tuple[str, str] | None:
-    name = PACKAGES.get(system, system).replace("_", "[-_]")
-    pattern = re.compile(rf"(?m)^[\s\"'-]*{name}(?:\[[\w,-]*\])?\s*==\s*v?(?P<version>\d[\w.]*)")
     for file in sorted(each for each in _names(str(place)) if _REQUIRED.fullmatch(each))[:MOST_FILES]:
-        found = pattern.search(_text(place / file))
+        found = _pattern(system).search(_text(place / file))
         if found is not None:
-            return found["version"], f"{place / file}"
+            return _release_of(found), f"{place / file}"
     return None
+
+
+@cache
+def _pattern(system: str) -> re.Pattern[str]:
+    """Return how a requirement, a lock file and a checkout of a tag name a release."""
+    name = PACKAGES.get(system, system).replace("_", "[-_]")
+    return re.compile(
+        rf"(?m)(?:^|[\s\"'])-?\s*{name}(?:\[[\w,-]*\])?\s*={{2,3}}\s*v?(?P<pinned>\d[\w.]*)"
+        rf"|^name = \"{name}\"\nversion = \"(?P<locked>\d[\w.]*)\""
+        rf"|/{name}(?:\.git)?@v?(?P<tag>\d[\w.]*)"
+        rf"|^\s*{name}\s*=\s*\"={{0,2}}(?P<poetry>\d[\w.]*)\""
+    )
+
+
+def _release_of(found: re.Match[str]) -> str:
+    return next(each for each in found.groups() if each is not None).rstrip(".")
 
 
 @lru_cache(maxsize=512)
@@ -163,6 +198,7 @@ def _names(folder: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def _text(path: Path) -> str:
-    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+    most = MOST_LOCK_BYTES if path.suffix == ".lock" else MOST_BYTES
+    if not path.is_file() or path.stat().st_size > most:
         return ""
     return path.read_text(encoding="utf-8", errors="replace")

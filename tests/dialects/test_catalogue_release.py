@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rldoctor import dialects, sources
 from rldoctor.dialects import catalogue, release
 from rldoctor.types import Command
@@ -45,6 +47,40 @@ def test_a_requirement_beside_the_file_or_above_it_counts(tmp_path: Path) -> Non
     found = used(PLAIN, tmp_path / "jobs")
     assert (found.version, found.sure) == ("0.6.1", True)
     assert "requirements.txt" in found.assumes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("requirements-gpu.txt", "torch==2.8.0\nverl @ git+https://github.com/volcengine/verl@v0.6.1\n"),
+        ("pyproject.toml", '[project]\ndependencies = ["torch", "verl[vllm]==0.6.1"]\n'),
+        ("pyproject.toml", '[tool.poetry.dependencies]\nverl = "0.6.1"\n'),
+        ("uv.lock", '[[package]]\nname = "verl"\nversion = "0.6.1"\nsource = {}\n'),
+        ("Dockerfile.train", "FROM x\nRUN pip install --no-cache verl==0.6.1 && true\n"),
+        ("environment.yml", "dependencies:\n- pip:\n  - verl==0.6.1\n"),
+        ("run.sh", f'pip install -q "verl==0.6.1"\n{PLAIN}\n'),
+    ],
+)
+def test_ways_to_ask_for_a_release(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    found = used(PLAIN, tmp_path)
+    assert (found.version, found.sure) == ("0.6.1", True)
+    assert name in found.assumes[0]
+
+
+@pytest.mark.parametrize("text", ["overl==0.6.1", "verl-tools==0.6.1", "verl>=0.6.1", "# see verl 0.6.1"])
+def test_what_asks_for_something_else_is_no_release(tmp_path: Path, text: str) -> None:
+    (tmp_path / "requirements.txt").write_text(text + "\n")
+    assert used(PLAIN, tmp_path).version == "0.9"
+
+
+def test_the_environment_that_is_switched_on_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lib/python3.12/site-packages/verl-0.7.0.dist-info").mkdir(parents=True)
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
+    release.installed.cache_clear()
+    assert release.installed("verl") == ("0.7.0", "installed")
+    monkeypatch.undo()
+    release.installed.cache_clear()
 
 
 def test_a_checkout_says_its_own_version(tmp_path: Path) -> None:
