@@ -19,14 +19,38 @@ from rldoctor.types import Report, RLDoctorError
 
 CHANGES: Final = {
     "model.path": "everything",
+    "model.param_dtype": "parameters, gradients and optimizer state",
+    "model.lora_rank": "parameters, gradients and optimizer state",
+    "optim.type": "optimizer state",
+    "algo.entropy_coef": "logits",
+    "train.backend": "everything",
     "train.world_size": "everything that ranks share",
+    "train.fsdp_size": "over how many ranks states are spread",
+    "train.distributed_optimizer": "optimizer state",
+    "train.compute_dtype": "activations and gathered layers",
+    "batch.dynamic": "activations and logits",
     "batch.max_tokens_per_gpu": "activations and logits",
     "batch.longest_sample": "activations and logits",
     "batch.micro": "activations and logits",
+    "batch.samples_per_rank": "the largest micro-batch, and whether gradients are there when it starts",
+    "batch.max_tokens_logprob": "the pass for log-probabilities",
+    "batch.logprob_micro": "the pass for log-probabilities",
     "cluster.gpu_memory_gib": "whether it fits, and the KV cache",
+    "cluster.colocate": "whether trainer and engine share a GPU",
     "rollout.mem_fraction": "the KV cache",
     "sync.bucket": "weight sync",
     "mem.recompute": "activations",
+    "mem.expandable_segments": "reserved bytes",
+}
+KINDS: Final = {
+    "train.": "what a rank holds of the model",
+    "model.": "parameters and activations",
+    "batch.": "activations and logits",
+    "rollout.": "the engine",
+    "mem.offload_": "what stays on the GPU while others work",
+    "mem.": "activations and states",
+    "sync.": "weight sync",
+    "cluster.": "whether it fits",
 }
 
 
@@ -116,7 +140,12 @@ def unknown(size: Sized) -> list[dict[str, str]]:
     names = dict.fromkeys((*size.lacks, *size.unknown))
     if size.setup is not None and size.setup.gpu_gib is None:
         names.setdefault("cluster.gpu_memory_gib", None)
-    return [{"concept": name, "changes": CHANGES.get(name, "a part of the table")} for name in names]
+    return [{"concept": name, "changes": _changes(name)} for name in names]
+
+
+def _changes(name: str) -> str:
+    kinds = (text for prefix, text in KINDS.items() if name.startswith(prefix))
+    return CHANGES.get(name) or next(kinds, "a part of the table")
 
 
 def assumed(setup: Setup) -> list[str]:

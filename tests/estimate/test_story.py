@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from rldoctor.estimate import Ask, estimate
+from rldoctor.estimate.story import unknown
 from rldoctor.facts import ToldFacts
+from rldoctor.facts.memory_setup import Sized
 from rldoctor.report import as_json
 from rldoctor.report.sizes import as_text
 from rldoctor.types import Report, RLDoctorError
@@ -192,3 +194,16 @@ def test_small_runs_are_shown_in_mib(tmp_path: Path) -> None:
     report = estimate([str(config)], ToldFacts(system="trainer_core"))
     assert "MiB" in as_text(report)
     assert "of 512.0 MiB" in as_text(report)
+
+
+@pytest.mark.parametrize(
+    ("concept", "changes"),
+    [
+        ("train.fsdp_size", "over how many ranks states are spread"),
+        ("train.cp", "what a rank holds of the model"),
+        ("mem.offload_param", "what stays on the GPU while others work"),
+    ],
+)
+def test_each_unknown_input_says_what_hangs_on_it(concept: str, changes: str) -> None:
+    (told,) = unknown(Sized(None, unknown=(concept,)))
+    assert told == {"concept": concept, "changes": changes}
