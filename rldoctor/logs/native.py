@@ -15,7 +15,7 @@ TERMINATE: Final = "terminate called after throwing an instance of"
 CHECK: Final = "/[Cc]heck failed: \\S/"
 LAST_WORDS: Final[Mapping[str, tuple[str, int]]] = {
     "/\\w\\.py: error: \\S/": ("arguments refused", 600),
-    "/: (?:line )?\\d+: .{1,120}: (?:command )?not found/": ("not found", 60),
+    "/: command not found|\\/sh: (?:line )?\\d+: .{1,120}: not found/": ("not found", 60),
     "/: line \\d+: .{1,200}: (?:No such file or directory|Permission denied|cannot execute)/": (
         "not run",
         60,
@@ -23,7 +23,7 @@ LAST_WORDS: Final[Mapping[str, tuple[str, int]]] = {
     "/: line \\d+: (?:.{1,200}: unbound variable|syntax error )/": ("mistake in the script", 60),
     "/python[\\d.]*: can't open file /": ("not found", 60),
     "/python[\\d.]*: (?:No module named|Error while finding module specification)/": ("not found", 60),
-    "/: .{0,300}: Assertion [`'].{1,300}' failed/": ("failed assertion", 200),
+    "/: Assertion [`'].{1,300}' failed/": ("failed assertion", 200),
     "/^(?:double free or corruption|(?:free|malloc|realloc|munmap_chunk)\\(\\): )/": ("spoilt memory", 200),
     "/^(?:corrupted (?:size vs|double-linked)|\\*\\*\\* (?:stack smashing|buffer overflow) detected)/": (
         "spoilt memory",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct, field
@@ -26,7 +28,7 @@ class Progress(Struct, frozen=True, dict=True):
     def went_on(self, line: LogLine, time: float | None = None, enough: int = ENOUGH) -> bool:
         """Say whether the run finished further steps after a line, whose time may be known from elsewhere."""
         when = line.time if time is None else time
-        return any(self._after(samples, line, when) >= enough for samples in self.moves.values())
+        return any(self._after(series, line, when) >= enough for series in self.moves)
 
     def main(self) -> dict[str, tuple[Sample, ...]]:
         """Return for each log the counter that moved most."""
@@ -36,13 +38,23 @@ class Progress(Struct, frozen=True, dict=True):
                 best[series[0]] = samples
         return best
 
-    @staticmethod
-    def _after(samples: Sequence[Sample], line: LogLine, time: float | None) -> int:
-        if samples[0].line.file == line.file:
-            return sum(sample.line.number > line.number for sample in samples)
-        if time is None:
-            return 0
-        return sum((sample.line.time or 0.0) > time + SKEW for sample in samples)
+    def _after(self, series: Series, line: LogLine, time: float | None) -> int:
+        """Return how many samples of a counter come after a line of its log, or after a time."""
+        file, numbers, times = self._sorted[series]
+        if file == line.file:
+            return len(numbers) - bisect_right(numbers, line.number)
+        return len(times) - bisect_right(times, time + SKEW) if time is not None else 0
+
+    @cached_property
+    def _sorted(self) -> dict[Series, tuple[str, list[int], list[float]]]:
+        return {
+            series: (
+                samples[0].line.file,
+                sorted(sample.line.number for sample in samples),
+                sorted(sample.line.time or 0.0 for sample in samples),
+            )
+            for series, samples in self.moves.items()
+        }
 
 
 def follow(counts: Iterable[tuple[Series, Sample]]) -> Progress:

@@ -93,7 +93,7 @@ def read(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
     logs, notes = find(paths)
     texts = [log for log in logs if not events_file.is_events(log)]
     known = shapes.load()
-    wanted = parse([*patterns, *_own_patterns(known)])
+    wanted = parse([*patterns, *own_patterns(known)])
     found = scan(texts, wanted, build(wanted), _limits(known))
     text = Text(texts, found)
     hits = {
@@ -112,7 +112,8 @@ def read(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
     )
 
 
-def _own_patterns(known: Iterable[Shape]) -> Iterator[str]:
+def own_patterns(known: Iterable[Shape]) -> Iterator[str]:
+    """Yield the patterns of the detectors, of step lines and of printed configurations."""
     yield from (START, RAISED, *detect.PATTERNS, *native.PATTERNS, *versions.PATTERNS)
     yield from (key for key, _ in configs.GENERIC)
     for shape in known:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
@@ -16,13 +18,33 @@ from rldoctor.logs.scanning import RawHit, Scan
 from rldoctor.types import Identity, LogLine
 
 BLOCKS: Final = 6  # pieces of about 1 MiB that are kept
-FARTHEST: Final = 4000  # lines looked at on each side for lines of the same process
+FARTHEST: Final = 2500  # lines looked at on each side for lines of the same process
+PROCESS: Final = re.compile(rb"(?:\x1b\[\d{1,3}m)?\((?:[^ ()]{1,120} )?pid=(\d{1,10})[,)]")
+RANK: Final = re.compile(rb"\[(?:rank|default)(\d{1,6})\]")
 
 
-class _Block(Struct):
+class _Block(Struct, dict=True):
     first: int
     raw: list[bytes]
     lines: dict[int, LogLine]
+
+    @cached_property
+    def pids(self) -> list[int | None]:
+        """Return which process each line plainly belongs to."""
+        found = (PROCESS.match(raw) if raw[:1] in (b"(", b"\x1b") else None for raw in self.raw)
+        return [int(one[1]) if one else None for one in found]
+
+    @cached_property
+    def ranks(self) -> list[int | None]:
+        """Return which rank each line plainly belongs to."""
+        found = (RANK.match(raw) if raw[:1] == b"[" else None for raw in self.raw)
+        return [int(one[1]) if one else None for one in found]
+
+    def owners(self, who: Identity, same: str) -> tuple[list[int | None], int | None]:
+        """Return what tells lines of others plainly apart, and what it is for a line's own."""
+        if same == "process" and who.pid is not None:
+            return self.pids, who.pid
+        return (self.ranks, who.rank) if same in ("process", "rank") else ([], None)
 
 
 class Text:
@@ -55,26 +77,38 @@ class Text:
                 yield self._in_block(log, block, at)
             number = end
 
-    def backwards(self, log: int, first: int, farthest: int) -> Iterator[LogLine]:
-        """Yield the lines from number first down to farthest."""
-        number = first
-        while number >= max(1, farthest):
-            block = self._block(log, number)
-            last = min(number, block.first + len(block.raw) - 1)
-            for at in range(last, max(block.first, farthest) - 1, -1):
-                yield self._in_block(log, block, at)
-            number = block.first - 1
-
     def window(self, line: LogLine, lines: int, same: str) -> tuple[LogLine, ...]:
         """Return up to ``lines`` lines of the same process, rank, node or run before and after a line."""
         log = self.index.get(line.file)
         if log is None:
             return (line,)
-        before = _matching(
-            self.backwards(log, line.number - 1, line.number - FARTHEST), line.who, same, lines
-        )
-        after = _matching(self.between(log, line.number + 1, line.number + FARTHEST), line.who, same, lines)
+        last = min(self.scan.lines[log], line.number + FARTHEST)
+        back = range(line.number - 1, max(0, line.number - 1 - FARTHEST), -1)
+        before = self._alike(log, back, line.who, same, lines)
+        after = self._alike(log, range(line.number + 1, last + 1), line.who, same, lines)
         return (*reversed(before), line, *after)
+
+    def _alike(self, log: int, numbers: range, who: Identity, same: str, most: int) -> list[LogLine]:
+        """Return up to ``most`` lines of the same origin; what is plainly another's is not taken apart."""
+        found: list[LogLine] = []
+        block: _Block | None = None
+        owners: list[int | None] = []
+        mine, first, end = None, 0, 0
+        for number in numbers:
+            if block is None or not first <= number < end:
+                block = self._block(log, number)
+                first, end = block.first, block.first + len(block.raw)
+                if not first <= number < end:
+                    break
+                owners, mine = block.owners(who, same)
+            if mine is not None and owners[number - first] not in (None, mine):
+                continue
+            line = self._in_block(log, block, number)
+            if same == "run" or _agree(line.who, who, same):
+                found.append(line)
+                if len(found) == most:
+                    break
+        return found
 
     def whole(self, line: LogLine) -> str:
         """Return a line as it stands in its log, with its level and all else that it wears."""
@@ -117,16 +151,6 @@ class Text:
                 self.blocks.popitem(last=False)
         self.blocks.move_to_end(key)
         return block
-
-
-def _matching(lines: Iterator[LogLine], who: Identity, same: str, most: int) -> list[LogLine]:
-    found: list[LogLine] = []
-    for line in lines:
-        if same == "run" or _agree(line.who, who, same):
-            found.append(line)
-            if len(found) == most:
-                break
-    return found
 
 
 def _agree(one: Identity, other: Identity, same: str) -> bool:
