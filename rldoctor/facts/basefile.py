@@ -38,6 +38,8 @@ def below(document: Document, command: Command, dialect: Dialect) -> Below:
         base = _read(document, str(named[-1].value), dialect.form)
         return replace(base, settings=_following(base.settings, settings))
     hydra = dialect.hydra
+    if document.kind == "yaml" and hydra and "defaults" in settings:
+        return _others(document, command)
     name = settings.get(str(hydra.get("name")))
     if name is None or _stem(name) in hydra["known"]:
         return Below(document)
@@ -45,6 +47,13 @@ def below(document: Document, command: Command, dialect: Dialect) -> Below:
     root = str(folder.value).strip("'\"") if folder is not None else ""
     root = root if Path(root).is_dir() else _resolved(root)
     return _composed(document, f"{root}/{_stem(name)}.yaml" if root else f"{_stem(name)}.yaml", command)
+
+
+def _others(document: Document, command: Command) -> Below:
+    """Return what the groups of a configuration give that is itself what is checked."""
+    whole = _composed(document, document.path, command)
+    others = tuple(each for each in whole.settings if each.place and each.place.file != document.path)
+    return replace(whole, settings=others, document=replace(whole.document, problems=document.problems))
 
 
 def _composed(document: Document, name: str, command: Command) -> Below:

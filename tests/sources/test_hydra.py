@@ -126,3 +126,13 @@ def test_what_hydra_keeps_of_a_run_points_to_the_resolved_configuration(tmp_path
         sources.read(str(folder / "overrides.yaml"))
     (found,) = walk_known(sources.read(str(folder / "config.yaml")), ToldFacts())
     assert found.fact("train.nodes").value == 4
+
+
+def test_a_configuration_is_checked_with_its_groups(tmp_path: Path) -> None:
+    (found,) = walk_known(sources.read(str(written(tmp_path))), ToldFacts())
+    assert found.fact("model.path").value == "Qwen/Qwen3-8B"
+    assert found.fact("train.tp").value == 8
+    assert found.fact("batch.prompts_per_step").value == 128
+    assert found.fact("train.backend").value == "megatron"
+    pair = found.setting("batch.prompts_per_step")
+    assert pair is not None and pair[1].place is not None and pair[1].place.file.endswith("run.yaml")
