@@ -128,8 +128,13 @@ def _between(setup: Setup, stage: int, flight: int) -> Term:
 
 
 def _final_norm(setup: Setup, parts: list[Piece]) -> Term:
-    size = 2 * activations.stream(setup) * activations.tokens(setup) if any(p.heads for p in parts) else 0.0
-    return Term("final norm", size, "its input and output", KORTHIKANTI)
+    """Return input and output of the last norm; DTensor gathers the latter for the head and keeps it."""
+    if not any(part.heads for part in parts):
+        return Term("final norm", 0.0)
+    each = 2 * activations.stream(setup)
+    if setup.parallel.sequence_parallel and setup.kernels.stack != "te":
+        each += setup.kernels.width * setup.shape.hidden_size
+    return Term("final norm", each * activations.tokens(setup), "its input and output", KORTHIKANTI)
 
 
 def _working(setup: Setup, stage: int) -> Term:
