@@ -269,15 +269,16 @@ def head_of(settings: Mapping[str, Any]) -> Head:
 
 def lora_of(settings: Mapping[str, Any]) -> Lora | None:
     """Return the adapters; the frozen base keeps the master's dtype."""
-    told = settings.get("lora")
+    told = settings.get("lora") or bool(re.search("lora|peft", str(settings.get("mode", "")).lower()))
     if not told:
         return None
+    megatron = "megatron" in str(settings.get("engine", ""))
     rank = told.get("rank") if isinstance(told, dict) else told
     slots = int(told.get("n_adapter_slots") or 1) if isinstance(told, dict) else 1
     return Lora(
-        rank=rank if isinstance(rank, int) else DEFAULT_RANK,
+        rank=rank if isinstance(rank, int) and not isinstance(rank, bool) else DEFAULT_RANK,
         slots=slots,
-        base=_dtype(settings.get("master_dtype"), 4.0),
+        base=_dtype(settings.get("master_dtype"), 2.0 if megatron else 4.0),
         experts="expert" in str(told) or not isinstance(told, dict),
     )
 

@@ -290,7 +290,8 @@ def recompute_of(reader: Reader) -> Recompute:
 
 def _lora(reader: Reader) -> Lora | None:
     rank = reader.count("model.lora_rank", 0)
-    base = BYTES.get(reader.get("model.param_dtype") or "fp32", 4.0)
+    usual = "bf16" if reader.get("train.backend") in MEGATRON else "fp32"
+    base = BYTES.get(reader.get("model.param_dtype") or usual, 4.0)
     return Lora(rank=rank, base=base) if rank else None
 
 
@@ -308,7 +309,9 @@ def _others(reader: Reader) -> Others:
     size = BYTES.get(told) if isinstance(told, str) else None
     if size is None and reader.facts.system == "verl":
         size = 2.0  # transformer_impl.py: bf16 unless told, for what is never trained
-    return Others(ref="ref" in roles, ref_offload=ref is True, ref_bytes=size, critic=critic)
+    # with adapters verl's reference is the actor with them switched off (ray_trainer.py: ref_in_actor)
+    alone = "ref" in roles and not (reader.facts.system == "verl" and reader.count("model.lora_rank", 0))
+    return Others(ref=alone, ref_offload=ref is True, ref_bytes=size, critic=critic)
 
 
 def _rollout(reader: Reader) -> Rollout | None:

@@ -167,3 +167,9 @@ def test_chatlearn_keeps_its_logits_beside_their_log_probabilities() -> None:
     plain = setup(words)
     assert (plain.head.per_entry, plain.head.reading) == (8.0, 4.0)
     assert setup(words + "models.policy_trainer.entropy_coef=0.001").head.per_entry == 14.0
+
+
+def test_with_adapters_the_reference_is_the_actor_itself() -> None:
+    words = VERL + LENGTHS + DYNAMIC + f"{ACTOR}use_kl_loss=True "
+    assert setup(words).others.ref
+    assert not setup(words + "actor_rollout_ref.model.lora_rank=64").others.ref
