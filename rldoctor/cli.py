@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
-from rldoctor import __version__, completion
+from rldoctor import __version__
 from rldoctor.types import Report, RLDoctorError
 
 if TYPE_CHECKING:
@@ -49,6 +49,17 @@ def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     ctx.meta[str(option.name)] = value
 
 
+def _offers(kind: str) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """Return what a shell is offered; only a completion loads the words."""
+
+    def complete(ctx: click.Context, option: click.Parameter, begun: str) -> Any:
+        from rldoctor import completion
+
+        return getattr(completion, kind)(ctx, option, begun)
+
+    return complete
+
+
 def about_the_run(command: Command) -> Command:
     """Add the options that tell facts to a command."""
     options = (
@@ -79,13 +90,13 @@ def about_the_run(command: Command) -> Command:
             multiple=True,
             metavar="CONCEPT=VALUE",
             help="Tell a fact (cluster.gpus=8).",
-            shell_complete=completion.concepts,
+            shell_complete=_offers("concepts"),
         ),
         click.option(
             "--system",
             metavar="NAME",
             help="The system, where the files do not tell it.",
-            shell_complete=completion.systems,
+            shell_complete=_offers("systems"),
         ),
         click.option(
             "--framework-version",
@@ -106,7 +117,7 @@ def about_the_run(command: Command) -> Command:
 
 def _chooses(name: str, meaning: str) -> Callable[[Command], Command]:
     return click.option(
-        name, multiple=True, metavar="WORD,…", help=meaning, shell_complete=completion.asked_for
+        name, multiple=True, metavar="WORD,…", help=meaning, shell_complete=_offers("asked_for")
     )
 
 
@@ -275,7 +286,7 @@ def host(checkpoints: tuple[str, ...], ports: tuple[int, ...], form: str) -> NoR
 
 
 @cli.command()
-@click.argument("rule", shell_complete=completion.rules)
+@click.argument("rule", shell_complete=_offers("rules"))
 def explain(rule: str) -> None:
     """Say what a rule knows."""
     from rldoctor.explain import explain as run_explain

@@ -32,7 +32,9 @@ class Named(Struct, frozen=True):
     facts: tuple[Fact, ...] = ()
 
 
-def named(document: Document, command: Command, dialect: Dialect) -> Named:
+def named(
+    document: Document, command: Command, dialect: Dialect
+) -> tuple[Document, Command, tuple[Fact, ...]]:
     """Return the command with the settings of the files that it names; one that is not here is left out."""
     files = {setting.key: str(setting.value) for setting in command.settings if setting.state == "known"}
     here = Named(document, command)
@@ -40,7 +42,7 @@ def named(document: Document, command: Command, dialect: Dialect) -> Named:
         path = found(files[flag], document) if flag in files else None
         if path is not None and path.is_file():
             here = _taken(here, str(path), dialect, read)
-    return here
+    return here.document, here.command, here.facts
 
 
 def _taken(here: Named, path: str, dialect: Dialect, read: Any) -> Named:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -15,7 +15,6 @@ from rldoctor.facts import modelled
 from rldoctor.facts.basefile import below, reader_of
 from rldoctor.facts.derive import derive
 from rldoctor.facts.present import asked_by_launcher, counted, launched, present
-from rldoctor.facts.rolefiles import named
 from rldoctor.facts.table import NO_ARGUMENTS, Table, hear
 from rldoctor.facts.told import Key, ToldFacts, split, typed
 from rldoctor.types import (
@@ -33,6 +32,17 @@ from rldoctor.types import (
 
 FEW: Final = 8
 MOST_LAUNCHES: Final = 64
+
+
+NAMING: Final = frozenset(("--megatron-config-path", "--sglang-config"))
+
+
+class Named(NamedTuple):
+    """A command as files beside its flags have it, with what they say of other roles."""
+
+    document: Document
+    command: Command
+    facts: tuple[Fact, ...] = ()
 
 
 class UnknownSystemError(RLDoctorError):
@@ -173,7 +183,7 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
         launchers = launched([each for each in here if each.certainty == "certain"])
         for system, command in _distinct(_trained(world, here, told.system)):
             base = below(document, command, dialects.load(system))
-            files = named(base.document, command, dialects.load(system))
+            files = _named(base.document, command, system)
             start = Start(told, files.command, base.settings, launchers, base.complete, base.assumes)
             release = _release(start, files.document, dialects.load(system))
             start = replace(start, release=release, of_files=(*files.facts, *_based_on(base.base)))
@@ -206,6 +216,15 @@ def walk_known(document: Document, told: ToldFacts) -> tuple[Facts, ...]:
     if document.problems:
         message, line = f"{document.problems[0].message}; {message}", document.problems[0].line
     raise UnknownSystemError(message, file=document.path, line=line, hint=hint)
+
+
+def _named(document: Document, command: Command, system: str) -> Named:
+    """Return the command with what files for roles and engines say, where it names some."""
+    if NAMING.isdisjoint(setting.key for setting in command.settings):
+        return Named(document, command)
+    from rldoctor.facts import rolefiles
+
+    return Named(*rolefiles.named(document, command, dialects.load(system)))
 
 
 def _based_on(name: str | None) -> Iterator[Fact]:
