@@ -262,5 +262,7 @@ def rollout_of(args: Mapping[str, Any]) -> Rollout | None:
         ep=_size(args, "rl-inference-expert-model-parallel-size", 0),
         etp=_size(args, "rl-inference-expert-tensor-model-parallel-size", 0),
         kv_gib=float(args.get("inference-dynamic-batching-buffer-size-gb", 40)),
+        eager=args.get("cuda-graph-impl") in (None, "none"),
+        graphs=_size(args, "inference-dynamic-batching-num-cuda-graphs", 16),
         colocated=True,
     )

@@ -31,6 +31,8 @@ from rldoctor.types import UNKNOWN, Role
 MEGATRON: Final = ("megatron", "megatron_fsdp")
 BYTES: Final = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
 SCHEMES: Final = {"no_shard": "ddp", "optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3"}
+MEGATRON_GRAPHS: Final = 16
+"""--inference-dynamic-batching-num-cuda-graphs, where nobody tells."""
 NATIVE: Final = ("archon", "torchtitan")
 """Backends whose models are torchtitan's: recomputation by operators, experts weighted in fp32."""
 MICRO_BATCHES: Final = 2
@@ -323,7 +325,7 @@ def _rollout(reader: Reader) -> Rollout | None:
     longest = reader.count("batch.longest_sample", 0)
     seqs = reader.count("rollout.max_seqs", 256)
     inside = engine in ("builtin", "hf")
-    return Rollout(
+    found = Rollout(
         engine=str(engine),
         tp=reader.count("rollout.tp"),
         ep=reader.count("rollout.ep"),
@@ -340,3 +342,7 @@ def _rollout(reader: Reader) -> Rollout | None:
         sleeps=reader.is_on("mem.offload_rollout"),
         drops_weights=engine == "vllm",
     )
+    cache = reader.get("rollout.kv_gib")
+    if reader.facts.system == "megatron" and engine == "builtin" and isinstance(cache, int | float):
+        return replace(found, engine="megatron", kv_gib=float(cache), graphs=MEGATRON_GRAPHS)
+    return found

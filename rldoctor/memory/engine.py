@@ -116,6 +116,22 @@ def graphs(shape: Shape, engine: Rollout) -> Term:
     return Term("CUDA graphs", size, text, GRAPHS)
 
 
+LAYERWISE = "Megatron-LM core/transformer/cuda_graphs.py: each layer's graph keeps what goes in and out"
+BLOCK = 256
+
+
+def layer_graphs(shape: Shape, engine: Rollout, cache: float) -> Term:
+    """Return what Megatron's engine keeps of its graphs: one a layer and a size, decoding and mixed.
+
+    Sizes go in even steps up to the most requests, which are as many as blocks of the KV cache.
+    """
+    requests = cache / max(1.0, BLOCK * kv_bytes_per_token(shape, engine))
+    tokens = 0.0 if engine.eager else 2 * requests * (engine.graphs + 1) / 2
+    size = tokens * 2 * 2.0 * shape.hidden_size * shape.num_layers / max(1, engine.pp)
+    text = f"{engine.graphs} sizes up to {requests:.0f} tokens, {shape.num_layers} layers"
+    return Term("engine graphs", size, text, LAYERWISE)
+
+
 def pool(setup: Setup, engine: Rollout) -> float | None:
     """Return bytes that an engine gives its KV cache, None where nobody knows the GPU or the share."""
     if engine.kv_gib is not None:

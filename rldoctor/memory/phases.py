@@ -144,6 +144,9 @@ def _inside(setup: Setup) -> Iterator[Term]:
     size = engine.pool(setup, rollout)
     if size:
         yield Term("KV cache", size, f"{size / GIB:.1f} GiB", engine.KV)
+    if size and rollout.engine in KEEPS:
+        tp = rollout.tp or split.tp
+        yield engine.layer_graphs(setup.shape, replace(rollout, tp=tp), size)
 
 
 def _reference(setup: Setup, stage: int) -> Term:

@@ -173,3 +173,19 @@ def test_with_adapters_the_reference_is_the_actor_itself() -> None:
     words = VERL + LENGTHS + DYNAMIC + f"{ACTOR}use_kl_loss=True "
     assert setup(words).others.ref
     assert not setup(words + "actor_rollout_ref.model.lora_rank=64").others.ref
+
+
+def test_megatrons_own_engine_has_a_cache_of_a_given_size_and_its_graphs() -> None:
+    words = (
+        "torchrun --nproc-per-node=8 train_rl.py --perform-rl-step --tensor-model-parallel-size 4 --bf16 "
+        "--num-layers 36 --hidden-size 4096 --ffn-hidden-size 12288 --num-attention-heads 32 --swiglu "
+        "--kv-channels 128 --group-query-attention --num-query-groups 8 --vocab-size 151936 "
+        "--seq-length 1024 --micro-batch-size 1 --global-batch-size 4 --grpo-group-size 2 "
+        "--grpo-prompts-per-step 2 --cuda-graph-impl local "
+    )
+    found = setup(words).rollout
+    assert found is not None
+    assert (found.engine, found.kv_gib, found.eager, found.graphs) == ("megatron", 40.0, False, 16)
+    told = setup(words + "--inference-dynamic-batching-buffer-size-gb 20").rollout
+    assert told is not None
+    assert told.kv_gib == 20.0

@@ -81,3 +81,14 @@ def test_segments_are_what_the_driver_sees() -> None:
     assert overheads.segments([11 * mib]) == 12 * mib
     # a small tensor goes where room is left
     assert overheads.segments([9 * mib, 9 * mib, 2 * mib - 1]) == 20 * mib
+
+
+def test_megatrons_graphs_keep_what_goes_into_and_out_of_each_layer() -> None:
+    shape = model("Qwen3-8B")
+    own = Rollout("megatron", tp=4, graphs=1)
+    cache = 20 * GIB
+    requests = cache / (256 * engine.kv_bytes_per_token(shape, own))
+    one = engine.layer_graphs(shape, own, cache)
+    assert one.bytes == pytest.approx(2 * requests * 2 * 2 * 4096 * 36)
+    assert engine.layer_graphs(shape, replace(own, graphs=3), cache).bytes == pytest.approx(2 * one.bytes)
+    assert engine.layer_graphs(shape, replace(own, eager=True), cache).bytes == 0

@@ -52,7 +52,7 @@ def test_a_critic_trains_beside_the_policys_states() -> None:
 
 
 def test_an_engine_of_the_trainers_own_process_is_counted_by_its_allocator() -> None:
-    own = Rollout("megatron", tp=4, kv_gib=20.0, colocated=True)
+    own = Rollout("megatron", tp=4, kv_gib=20.0, colocated=True, eager=True)
     alone = megatron(model("Qwen3-8B"), world=8, tp=4)
     setup = replace(alone, rollout=own)
     peak = phases.train(setup, 0)
