@@ -289,6 +289,30 @@ def test_a_function_that_a_field_calls_keeps_its_places() -> None:
     assert rate.place is not None and rate.place.line == 6
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        "x = x + x",
+        "x = f'{x}{x}'",
+        "x = [x, x]",
+        "y.extend(y)",
+        "y = y + y",
+        "n = n * n",
+        "d = {'a': d, 'b': d}",
+    ],
+)
+def test_what_doubles_in_a_loop_stays_small(step: str) -> None:
+    text = f"""\
+import json, os
+x, y, n, d = "ab", ["a"], 7, {{"k": 1}}
+for i in range(150):
+    {step}
+os.system("python3 train.py --x " + str(x) + " --n " + str(n) + " " + " ".join(y))
+os.system(f"python3 train.py --d '{{json.dumps(d)}}' --y {{x == [x]}} {{d == d}}")
+"""
+    assert launched_at_least_once(text)
+
+
 def launched_at_least_once(text: str) -> bool:
     return any(command.program == "train.py" for world in document(text).worlds for command in world)
 

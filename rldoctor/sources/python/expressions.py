@@ -18,6 +18,8 @@ from rldoctor.sources.python.values import (
     Text,
     Value,
     blurring,
+    bounded,
+    bounded_list,
     pieces_of,
     said,
     text_of,
@@ -28,7 +30,8 @@ from rldoctor.sources.shell.text import Pieces, Span, decoded
 if TYPE_CHECKING:
     from rldoctor.sources.python.running import Walk
 
-MOST_TEXT: Final = 200_000
+LARGEST: Final = 10**18
+DEEPEST: Final = 6
 NUMBERS: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -71,8 +74,8 @@ def _formatted(walk: Walk, node: ast.JoinedStr) -> Value:
 
     if walk.is_apart:  # its own literals have no places in older Pythons
         inner = [each.value if isinstance(each, ast.FormattedValue) else each for each in node.values]
-        return Text(tuple(piece for each in inner for piece in pieces_of(value(walk, each))))
-    return Text(literals.pieces(walk.file, walk.data, node, fill, walk.starts))
+        return bounded(Text(tuple(piece for each in inner for piece in pieces_of(value(walk, each)))))
+    return bounded(Text(literals.pieces(walk.file, walk.data, node, fill, walk.starts)))
 
 
 def _field(walk: Walk, text: str, site: Span) -> Pieces:
@@ -106,11 +109,11 @@ def _attribute(walk: Walk, node: ast.Attribute) -> Value:
 def _binary(walk: Walk, node: ast.BinOp) -> Value:
     left, right = value(walk, node.left), value(walk, node.right)
     if isinstance(node.op, ast.Add) and isinstance(left, Items) and isinstance(right, Items):
-        return Items([*left, *right])
+        return bounded_list(Items([*left, *right]))
     if isinstance(node.op, ast.Add) and (isinstance(left, Text) or isinstance(right, Text)):
-        return _bounded(Text((*pieces_of(left), *pieces_of(right))))
+        return bounded(Text((*pieces_of(left), *pieces_of(right))))
     if isinstance(node.op, ast.Div) and isinstance(left, Text):
-        return Text((*left.pieces, *pieces_of(said("/")), *pieces_of(right)))
+        return bounded(Text((*left.pieces, *pieces_of(said("/")), *pieces_of(right))))
     if isinstance(left, Plain) and isinstance(right, Plain):
         return _computed(node, left, right)
     return blurring(ast.unparse(node), left, right)
@@ -122,12 +125,9 @@ def _computed(node: ast.BinOp, left: Plain, right: Plain) -> Value:
         return Open(ast.unparse(node))
     if isinstance(node.op, ast.FloorDiv | ast.Mod | ast.Div) and right.value == 0:
         return Open(ast.unparse(node))
+    if max(abs(left.value), abs(right.value)) > LARGEST:
+        return Open(ast.unparse(node))
     return Plain(compute(left.value, right.value), None, (*left.assumes, *right.assumes))
-
-
-def _bounded(text: Text) -> Value:
-    long = sum(len(piece.text) for piece in text.pieces) > MOST_TEXT
-    return Open("a text that is too long") if long else text
 
 
 def _choice(walk: Walk, node: ast.IfExp) -> Value:
@@ -171,18 +171,20 @@ def _compare(walk: Walk, node: ast.Compare) -> Value:
     return Plain(compare(one, other))
 
 
-def plain(found: Value) -> Any:
+def plain(found: Value, depth: int = 0) -> Any:
     """Return a value as Python would hold it, the class ``Open`` where a part of it is open."""
+    if depth > DEEPEST:
+        return Open
     if isinstance(found, Plain):
         return found.value
     if isinstance(found, Text):
         text = text_of(found)
         return Open if text is None else decoded(text)
     if isinstance(found, Items):
-        values = [plain(each) for each in found]
+        values = [plain(each, depth + 1) for each in found]
         return Open if any(each is Open for each in values) else values
     if isinstance(found, Table):
-        table = {key: plain(each) for key, each in found.items()}
+        table = {key: plain(each, depth + 1) for key, each in found.items()}
         return Open if any(each is Open for each in table.values()) else table
     return Open
 
@@ -195,7 +197,7 @@ def _list(walk: Walk, node: ast.List | ast.Tuple) -> Value:
             found += inner
         else:
             found.append(inner)
-    return found
+    return bounded_list(found)
 
 
 def _dictionary(walk: Walk, node: ast.Dict) -> Value:

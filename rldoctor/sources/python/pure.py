@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from rldoctor.sources.python.values import (
+    MOST_ITEMS,
     Items,
     Open,
     Plain,
@@ -23,6 +24,7 @@ from rldoctor.sources.python.values import (
 from rldoctor.sources.shell.text import Piece, Pieces, raw, slice_pieces
 
 MOST_RANGE: Final = 1000
+DEEPEST: Final = 6
 
 
 def function(name: str, positional: list[Value], named: Mapping[str, Value]) -> Value | None:
@@ -60,7 +62,8 @@ def _of_list(whole: Items, name: str, positional: list[Value]) -> Value | None:
     if name == "append" and positional:
         whole.append(positional[0])
     elif name == "extend" and positional:
-        whole += positional[0] if isinstance(positional[0], Items) else [Open("…")]
+        more = positional[0] if isinstance(positional[0], Items) else [Open("…")]
+        whole += more if len(whole) + len(more) <= MOST_ITEMS else []
     elif name == "insert" and len(positional) > 1:
         whole.insert(0, positional[1])
     elif name == "copy":
@@ -114,15 +117,19 @@ def words(pieces: Pieces) -> Value:
     return Items(Text(slice_pieces(pieces, m.start(), m.end())) for m in re.finditer(r"\S+", text))
 
 
-def _json(value: Value) -> Pieces:
+def _json(value: Value, depth: int = 0) -> Pieces:
     """Return a value as JSON, its texts with their places."""
+    if depth > DEEPEST:
+        return pieces_of(Open("…"))
     if isinstance(value, Table):
         inner: list[Piece] = []
         for number, (key, each) in enumerate(value.items()):
-            inner += (Piece(f"{', ' if number else ''}{json.dumps(key)}: "), *_json(each))
+            inner += (Piece(f"{', ' if number else ''}{json.dumps(key)}: "), *_json(each, depth + 1))
         return (Piece("{"), *inner, Piece("}"))
     if isinstance(value, Items):
-        between = [(Piece(", " if number else ""), *_json(each)) for number, each in enumerate(value)]
+        between = [
+            (Piece(", " if number else ""), *_json(each, depth + 1)) for number, each in enumerate(value)
+        ]
         return (Piece("["), *(piece for each in between for piece in each), Piece("]"))
     if isinstance(value, Plain):
         return (Piece(json.dumps(value.value)),)

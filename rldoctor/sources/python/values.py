@@ -8,6 +8,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from rldoctor.sources.shell.text import Piece, Pieces, Span, blurred, encoded, raw, unknown
 
+MOST_TEXT: Final = 200_000
+MOST_PIECES: Final = 2_000
+MOST_ITEMS: Final = 10_000
 _NAME: Final = re.compile(r"[\w.]+")
 
 
@@ -55,6 +58,18 @@ class Table(dict[str, Any]):
 Value: TypeAlias = Text | Plain | Open | Record | Function | Items | Table
 
 
+def bounded(text: Text) -> Text | Open:
+    """Return a text, open where it is too long to be a command's."""
+    if len(text.pieces) > MOST_PIECES or sum(len(piece.text) for piece in text.pieces) > MOST_TEXT:
+        return Open("a text that is too long")
+    return text
+
+
+def bounded_list(items: Items) -> Items | Open:
+    """Return a list, open where it is too long to be a command's."""
+    return items if len(items) <= MOST_ITEMS else Open("a list that is too long")
+
+
 def pieces_of(value: Value) -> Pieces:
     """Return how a value reads inside a text."""
     if isinstance(value, Text):
@@ -64,7 +79,7 @@ def pieces_of(value: Value) -> Pieces:
     if isinstance(value, Open):
         shown = value.text if _NAME.fullmatch(value.text) else "…"
         return (unknown(encoded("{" + shown + "}"), *(value.depends or (value.text,))),)
-    return (unknown("{…}", type(value).__name__.lower()),)
+    return (unknown("{...}", type(value).__name__.lower()),)
 
 
 def text_of(value: Value) -> str | None:
@@ -95,13 +110,13 @@ def said(text: str) -> Text:
     return Text((Piece(encoded(text)),))
 
 
-def joined(values: list[Value], separator: Pieces) -> Text:
+def joined(values: list[Value], separator: Pieces) -> Text | Open:
     """Return several values as one text with a separator between them."""
     found: list[Piece] = []
     for number, value in enumerate(values):
         found += separator if number else ()
         found += pieces_of(value)
-    return Text(tuple(found))
+    return bounded(Text(tuple(found)))
 
 
 def assumed(value: Value, *assumes: str) -> Value:
