@@ -76,7 +76,7 @@ def _how(facts: Facts, name: str, fact: Fact) -> str:
     kinds = {
         "derived": "computed",
         "model": "of the model",
-        "set": "given with --set",
+        "set": "as told",
         "host": "of this machine",
     }
     word = kinds.get(fact.origin.kind)

@@ -320,3 +320,34 @@ def launched_at_least_once(text: str) -> bool:
 def test_a_file_that_launches_nothing_says_so() -> None:
     (problem,) = document("print('hello')\n").problems
     assert "no launch" in str(problem)
+
+
+FLAGS = """\
+import subprocess
+
+words = [
+    "torchrun",
+    "--nproc-per-node", "8",
+    "pretrain_gpt.py",
+    "--lr", "1e-5",
+    "--bf16",
+    "--train-iters=100",
+]
+subprocess.run(words, check=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "old", "new"),
+    [
+        ("--lr", "2e-5", '"1e-5"', '"2e-5"'),
+        ("--train-iters", 50, "iters=100", "iters=50"),
+        ("--lr", None, '"--lr", "1e-5",\n    ', ""),
+        ("--bf16", None, '    "--bf16",\n', "    \n"),
+        ("--train-samples", 9, '"--train-iters=100"', '"--train-iters=100", "--train-samples", "9"'),
+    ],
+)
+def test_edits_of_flags_in_lists(tmp_path: Path, key: str, value: Any, old: str, new: str) -> None:
+    after = changed(FLAGS, tmp_path, key, value, "pretrain_gpt.py")
+    assert spoken(launched(document(after), "torchrun")) == {"--nproc-per-node": "8"}
+    assert after.split() == FLAGS.replace(old, new).split()
