@@ -120,6 +120,8 @@ def _refused(size: Sized, file: str | None) -> RLDoctorError:
         return RLDoctorError(f"no run can be like this: {'; '.join(size.wrong)}", file=file)
     verb = "are" if len(size.lacks) > 1 else "is"
     hint = " ".join(f"--set {name}=…" for name in size.lacks)
+    if "train.world_size" in size.lacks:
+        hint += " (or --gpus and --nodes, where the script takes what is there)"
     message = f"memory cannot be estimated: {' and '.join(size.lacks)} {verb} not known"
     return RLDoctorError(message, file=file, hint=hint)
 
