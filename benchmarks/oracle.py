@@ -1,0 +1,230 @@
+"""How far check and upstream's own validators agree: upstream recipes, one value changed at a time.
+
+python benchmarks/oracle.py PYTHON SYSTEM=CHECKOUT... [--recipes 6] [--out docs/oracle.md]
+
+PYTHON runs the validators (oracle_judges.py). A recipe counts that upstream accepts; its mistakes are
+those of every limit's example, and sizes times three, zero, more and less by one. Errors that the recipe
+itself has are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+from msgspec import Struct
+
+from rldoctor import facts, sources
+from rldoctor.check import check
+from rldoctor.dialects import limits
+from rldoctor.facts import ToldFacts
+from rldoctor.types import RLDoctorError
+
+HERE = Path(__file__).parent
+Settings = Mapping[str, Any]
+PLACES = {
+    "verl": ("examples/*_trainer/*.sh",),
+    "megatron": ("examples/**/*.sh", "tests/functional_tests/test_cases/gpt/*/model_config.yaml"),
+    "areal": ("examples/math/*.yaml",),
+}
+SIZES = {
+    "verl": (
+        "data.train_batch_size",
+        "actor_rollout_ref.rollout.n",
+        "actor_rollout_ref.actor.ppo_mini_batch_size",
+        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu",
+        "actor_rollout_ref.actor.megatron.tensor_model_parallel_size",
+        "actor_rollout_ref.actor.megatron.pipeline_model_parallel_size",
+        "trainer.n_gpus_per_node",
+    ),
+    "megatron": (
+        "--tensor-model-parallel-size",
+        "--pipeline-model-parallel-size",
+        "--context-parallel-size",
+        "--expert-model-parallel-size",
+        "--num-experts",
+        "--num-layers",
+        "--num-attention-heads",
+        "--seq-length",
+        "--max-position-embeddings",
+        "--save-interval",
+    ),
+    "areal": ("total_train_epochs", "actor.rejection_sampling.upper", "gconfig.n_samples"),
+}
+CPU = {
+    "--attention-backend",
+    "--fp8-format",
+    "--fp8-param-gather",
+    "--transformer-impl",
+    "--moe-grouped-gemm",
+}
+FILL = {
+    "megatron": {"--tokenizer-type": "NullTokenizer", "--vocab-size": 1000, "--use-mcore-models": True},
+    "areal": {"train_dataset.path": "d", "train_dataset.type": "rl"},
+}
+
+
+class Case(Struct, frozen=True):
+    """A recipe with one mistake."""
+
+    recipe: str
+    mistake: str
+    settings: Settings
+
+
+def recipes(system: str, checkout: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the settings of upstream's recipes, those of which every value is known."""
+    seen: set[str] = set()
+    for pattern in PLACES[system]:
+        for path in sorted(checkout.glob(pattern)):
+            try:
+                worlds = facts.walk(sources.read(str(path), sources.Told({}, ())), ToldFacts())
+            except RLDoctorError:
+                continue
+            found = next((each for each in worlds if each.system == system), None)
+            if found is not None and found.start.command is not None:
+                known = {s.key: s.value for s in found.start.command.settings if s.state == "known"}
+                known = {key: value for key, value in known.items() if _plain(key, value)}
+                text = json.dumps(known, sort_keys=True, default=str)
+                if len(known) > 12 and text not in seen:
+                    seen.add(text)
+                    yield str(path.relative_to(checkout)), {**known, **FILL.get(system, {})}
+
+
+def _plain(key: str, value: Any) -> bool:
+    return key not in CPU and isinstance(value, str | int | float | bool) and "$" not in str(value)
+
+
+def mistakes(system: str, recipe: str, base: Settings) -> Iterator[Case]:
+    """Yield the recipe with one mistake each."""
+    for limit in limits.load(system):
+        extra = {key: value for key, value in limit.example.items() if key != "program"}
+        if limit.example.get("program") is None and not CPU & set(extra):
+            yield Case(recipe, limit.says or f"no such word: {limit.reads[0]}", {**base, **extra})
+    for key in SIZES[system]:
+        if str(base.get(key, "")).isdigit():
+            value = int(base[key])
+            for new in dict.fromkeys((value * 3, 0, value - 1, value + 1)):
+                if new != value and new >= 0:
+                    yield Case(recipe, f"{key} {value} → {new}", {**base, key: new})
+
+
+def judged(python: str, system: str, checkout: Path, cases: Sequence[Settings]) -> list[str | None]:
+    """Return what upstream says of each of some settings."""
+    lines = "".join(json.dumps(case) + "\n" for case in cases)
+    command = [python, str(HERE / "oracle_judges.py"), system, str(checkout)]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(('"', "null"))]
+
+
+def ours(system: str, settings: Settings) -> dict[str, str]:
+    """Return the errors that check has for some settings: rule and title."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.yaml" if system == "areal" else "a.sh")
+        path.write_text(_text(system, settings))
+        report = check([str(path)], ToldFacts(system=system)).report
+    return {
+        f"{each.rule} {each.subject and ''}".strip(): each.title
+        for each in report.findings
+        if each.severity == "error"
+    }
+
+
+def _text(system: str, settings: Settings) -> str:
+    if system == "areal":
+        tree: dict[str, Any] = {}
+        for key, value in settings.items():
+            *above, last = key.split(".")
+            at = tree
+            for name in above:
+                at = at.setdefault(name, {}) if isinstance(at.get(name, {}), dict) else at
+            at[last] = value
+        return yaml.safe_dump(tree)
+    if system == "verl":
+        head = ["python3 -m verl.trainer.main_ppo"]
+        return " ".join(
+            [*head, *(shlex.quote(f"{k}={v}") for k, v in settings.items() if not k.startswith("-"))]
+        )
+    head = ["export CUDA_DEVICE_MAX_CONNECTIONS=1\ntorchrun --nproc_per_node 8 pretrain_gpt.py"]
+    said = [key if value is True else f"{key} {shlex.quote(str(value))}" for key, value in settings.items()]
+    return " ".join([*head, *said])
+
+
+def compare(python: str, system: str, checkout: Path, most: int) -> dict[str, list[tuple[Case, str]]]:
+    """Return the cases by agreement, each with the words of the one that refuses."""
+    every = list(islice(recipes(system, checkout), 4 * most))
+    verdicts = judged(python, system, checkout, [base for _, base in every])
+    chosen = [(name, base) for (name, base), said in zip(every, verdicts, strict=True) if said is None][:most]
+    cases = [case for name, base in chosen for case in mistakes(system, name, base)]
+    before = {name: set(ours(system, base)) for name, base in chosen}
+    groups: dict[str, list[tuple[Case, str]]] = defaultdict(list)
+    for case, theirs in zip(
+        cases, judged(python, system, checkout, [c.settings for c in cases]), strict=True
+    ):
+        new = {
+            rule: title
+            for rule, title in ours(system, case.settings).items()
+            if rule not in before[case.recipe]
+        }
+        kind = f"{'refused' if theirs else 'accepted'} {'error' if new else 'silent'}"
+        groups[kind].append((case, theirs or "; ".join(f"{rule}: {title}" for rule, title in new.items())))
+    groups["recipes"] = [(Case(name, "", {}), "") for name, _ in chosen]
+    return groups
+
+
+def page(groups: Mapping[str, Mapping[str, list[tuple[Case, str]]]]) -> str:
+    """Return the page of the documentation that tells the figures."""
+    lines = ["# Check against upstream's own validators", "", str(__doc__).split("\n\n")[2].strip(), ""]
+    lines += [
+        "| system | recipes | mistakes | both refuse | both accept | they refuse, we are silent "
+        "| we say error, they accept |"
+    ]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for system, each in groups.items():
+        kinds = ("refused error", "accepted silent", "refused silent", "accepted error")
+        numbers = [len(each.get(kind, ())) for kind in kinds]
+        row = [system, str(len(each["recipes"])), str(sum(numbers)), *map(str, numbers)]
+        lines.append(f"| {' | '.join(row)} |")
+    for kind, title in (
+        ("refused silent", "They refuse, we are silent"),
+        ("accepted error", "We say error, they accept"),
+    ):
+        lines += ["", f"## {title}"]
+        for system, each in groups.items():
+            told = Counter((case.mistake, words[:150]) for case, words in each.get(kind, ()))
+            lines += [
+                f"- {system}: {mistake} ({number}×): `{words}`"
+                for (mistake, words), number in told.most_common(40)
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Print the table, and write it as a page where asked."""
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("python")
+    words.add_argument("systems", nargs="+", metavar="SYSTEM=CHECKOUT")
+    words.add_argument("--recipes", type=int, default=6)
+    words.add_argument("--out", type=Path)
+    asked = words.parse_args()
+    pairs = [pair.split("=", 1) for pair in asked.systems]
+    text = page({name: compare(asked.python, name, Path(path), asked.recipes) for name, path in pairs})
+    if asked.out:
+        asked.out.write_text(text)
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
