@@ -11,6 +11,7 @@ from rldoctor.models import Shape, parameters
 
 WEIGHTS = "vllm/model_executor/layers/linear.py, vocab_parallel_embedding.py: matrices over tp, norms whole"
 KV = "2 × layers × KV heads of a rank × head width × bytes (vllm/v1/kv_cache_interface.py)"
+HALF = 2.0
 PROFILE = "vllm/v1/worker/gpu_worker.py:determine_available_memory (a step of the most tokens is run)"
 GRAPHS = "vllm/v1/worker/gpu_model_runner.py:capture_model"
 
@@ -75,12 +76,16 @@ def _feed_forward(shape: Shape, engine: Rollout, index: int) -> Iterator[float]:
 
 
 def weights(shape: Shape, engine: Rollout) -> Term:
-    """Return the weights of an engine on one GPU; pipeline stages share the layers."""
+    """Return the weights of an engine on one GPU; pipeline stages share the layers.
+
+    Quantized checkpoints keep embedding, head and the last norm in half precision.
+    """
     kinds = parameters.kinds(shape, range(shape.num_layers))
-    count = sum(_ends(shape, engine)) + sum(n * sum(_layer(shape, engine, i)) for i, n in kinds)
-    count /= max(1, engine.pp)
-    text = f"{count / 1e6:.1f}M × {engine.weight_bytes:g} B"
-    return Term("engine weights", count * engine.weight_bytes, text, WEIGHTS)
+    ends, stages = sum(_ends(shape, engine)), max(1, engine.pp)
+    layers = sum(n * sum(_layer(shape, engine, i)) for i, n in kinds)
+    size = (layers * engine.weight_bytes + ends * max(HALF, engine.weight_bytes)) / stages
+    text = f"{(ends + layers) / stages / 1e6:.1f}M × {engine.weight_bytes:g} B"
+    return Term("engine weights", size, text, WEIGHTS)
 
 
 def kv_bytes_per_token(shape: Shape, engine: Rollout) -> float:

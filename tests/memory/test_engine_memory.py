@@ -92,3 +92,10 @@ def test_megatrons_graphs_keep_what_goes_into_and_out_of_each_layer() -> None:
     assert one.bytes == pytest.approx(2 * requests * 2 * 2 * 4096 * 36)
     assert engine.layer_graphs(shape, replace(own, graphs=3), cache).bytes == pytest.approx(2 * one.bytes)
     assert engine.layer_graphs(shape, replace(own, eager=True), cache).bytes == 0
+
+
+def test_quantized_weights_keep_their_ends_in_half_precision() -> None:
+    shape = model("Qwen3-8B")
+    half, eight = (engine.weights(shape, Rollout("vllm", weight_bytes=size)).bytes for size in (2.0, 1.0))
+    ends = 2 * 151936 * 4096 + 4096
+    assert half - eight == pytest.approx(8_190_735_360 - ends)
