@@ -68,12 +68,13 @@ _TELLS_ITS_CURE = (
 
 
 class Kind(Struct, frozen=True):
-    """A kind of exceptions, told by name and message, and what to do about one, best first."""
+    """A kind of exceptions, told by name, message and file on top, and what to do about one, best first."""
 
     exception: str
     message: str
     cures: tuple[str, ...]
     command: str | None = None
+    file: str = ""
 
 
 KINDS: Final = (
@@ -109,6 +110,17 @@ KINDS: Final = (
             "Keep the call within one process (a thread pool or the naive reward manager instead of a "
             "process pool)",
         ),
+    ),
+    Kind(
+        r"\w+",
+        r"",
+        (
+            "Train with ZeRO-2 instead of ZeRO-3 where the model fits, with the same branches of the model "
+            "on every rank (text and images in each micro-batch), and generate or transfer weights only "
+            "within the trainer's own gathering of parameters",
+            "Upgrade deepspeed, accelerate and the trainer to releases that were tested together",
+        ),
+        file=r"deepspeed/runtime/(?:zero/|bf16_optimizer)",
     ),
     Kind(
         r"ValueError|RuntimeError|IndexError|ZeroDivisionError|StopIteration|",
@@ -185,13 +197,19 @@ def advise(failure: Failure | None) -> tuple[Remedy, ...]:
         return ()
     name = failure.exception.rsplit(".", 1)[-1]
     for kind in KINDS:
-        if re.fullmatch(kind.exception, name) and re.search(kind.message, failure.message):
+        if _is_of(kind, name, failure):
             return tuple(
                 Remedy(_filled(cure, failure), "manual", command=kind.command if number == 0 else None)
                 for number, cure in enumerate(kind.cures)
                 if "{libraries}" not in cure or _libraries(failure)
             )
     return _as_it_says(failure, name)
+
+
+def _is_of(kind: Kind, name: str, failure: Failure) -> bool:
+    frame = _innermost(failure)
+    told = re.fullmatch(kind.exception, name) and re.search(kind.message, failure.message)
+    return bool(told and re.search(kind.file, frame.file if frame else ""))
 
 
 def _as_it_says(failure: Failure, name: str) -> tuple[Remedy, ...]:
