@@ -50,11 +50,11 @@ def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: s
     """Return the release that a command is for, where no person tells it."""
     system = dialect.system
     if not catalogue.has(system):
-        return _by_rows(dialect, command)
+        return _by_rows(dialect, command, below)
     found = installed(system) or (_asked_for(system, Path(path)) if path else None)
     if found is not None:
         return InUse(found[0], (f"{system} {found[0]} ({found[1]})",), True)
-    table, likely = _by_rows(dialect, command), by_keys(system, command, below)
+    table, likely = _by_rows(dialect, command, below), by_keys(system, command, below)
     agreed = set(catalogue.load(system).nearby(table.version)) & set(likely.best) if table.version else set()
     if not likely.best or likely.best[0] in agreed or (agreed and not likely.unknown):
         return table  # it knows releases in between, and what a key means
@@ -74,8 +74,8 @@ class Likely(Struct, frozen=True):
     unknown: int = 0
 
 
-def _by_rows(dialect: Dialect, command: Command) -> InUse:
-    release = versions.newest(dialect, {setting.key for setting in command.settings})
+def _by_rows(dialect: Dialect, command: Command, below: Sequence[Setting]) -> InUse:
+    release = versions.newest(dialect, {setting.key for setting in (*below, *command.settings)})
     return InUse(release, (versions.says(dialect, release),) if release else ())
 
 
