@@ -20,7 +20,7 @@ from pathlib import Path
 from memory_folds import Folds, by_family, by_setup
 from memory_reading import Point, bounds, error, phase_of, predicted, read, shared
 
-from rldoctor.memory import fit, interval
+from rldoctor.memory import fit, interval, overheads
 from rldoctor.memory.layout import GIB
 
 LARGE_GIB = 5.0
@@ -94,8 +94,27 @@ def aims(points: Sequence[Point], folds: Folds) -> None:
         inside = sum(abs(each_off) <= 0.5 for each_off in off)
         worst = max(off, key=abs)
         print(f"below {LARGE_GIB:g} GiB: {len(off)} points, within 0.5 GiB {inside}, worst {worst:+.2f} GiB")
+    steady([point for point in training if point.steady is not None])
     for kind in ("weights", "kv-cache"):
         splits(kind, [point for point in points if point.kind == kind], folds)
+
+
+def steady(points: Sequence[Point]) -> None:
+    """Compare what never moves with what stays allocated between steps: states and workspaces alone."""
+    off = []
+    for point in points:
+        assert point.setup is not None and point.steady is not None
+        still = phase_of(point).resident / GIB + overheads.workspace(point.setup).gib
+        off.append((still - point.steady, still / point.steady - 1))
+    if off:
+        errors = [
+            share for (_, share), point in zip(off, points, strict=True) if (point.steady or 0) > LARGE_GIB
+        ]
+        near = sum(abs(gib) <= 0.1 for gib, _ in off)
+        print(line(f"between steps, above {LARGE_GIB:g} GiB", errors))
+        print(
+            f"  all {len(off)}: within 0.1 GiB {near}, worst {max((gib for gib, _ in off), key=abs):+.2f} GiB"
+        )
 
 
 def covered(points: Sequence[Point], folds: Folds) -> None:

@@ -43,7 +43,10 @@ SHAPES = "memory_models.yaml"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Point:
-    """A measured point with its setup; ``value`` (GiB) None: the run failed. ``lacks`` keeps it apart."""
+    """A measured point with its setup; ``value`` (GiB) None: the run failed. ``lacks`` keeps it apart.
+
+    ``steady`` GiB stay allocated between steps.
+    """
 
     id: str
     family: str
@@ -55,6 +58,7 @@ class Point:
     setup: Setup | None
     what: str
     lacks: tuple[str, ...] = ()
+    steady: float | None = None
 
     @property
     def seen(self) -> float:
@@ -108,6 +112,7 @@ def point_of(told: Mapping[str, Any], shapes: Mapping[str, Any] | None = None) -
         setup=setup,
         what=what,
         lacks=(*problem, *lacks, *_doubt(settings)),
+        steady=_steady(measured),
     )
 
 
@@ -118,6 +123,11 @@ def _number(measured: Mapping[str, Any]) -> tuple[float | None, tuple[str, ...]]
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         return 1.0, ("measured value",)
     return (float(value) * UNITS[unit], ()) if unit in UNITS else (1.0, (f"unit {unit}",))
+
+
+def _steady(measured: Mapping[str, Any]) -> float | None:
+    value = measured.get("steady_allocated_gib")
+    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def _doubt(settings: Mapping[str, Any]) -> tuple[str, ...]:
