@@ -41,6 +41,8 @@ def judge(
         subjects=("run.log", "node1.log"),
         events=tuple(events),
         went_on=lambda line: False,
+        text=None,
+        progress=(),
     )
     return {finding.rule: finding for finding in causes.explain(matches, reading)}
 

@@ -83,11 +83,18 @@ def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
     found = [*_exceptions(reading, claimed), *_events(reading, claimed)]
     files = {name: number for number, name in enumerate(reading.subjects)}
     if not found:
-        return None
+        end = None if any(_is_told(match) for match in matches) else words.loud_end(reading)
+        if end is None or (end.file, end.number) in {(line.file, line.number) for line in claimed}:
+            return None
+        found = [Candidate(REPORTS, end.text, (end,), (end.who,), None, end.time)]
     by_clock = all(candidate.time is not None for candidate in found)
     first = min(found, key=lambda candidate: (candidate.rank, *_position(candidate, files, by_clock)))
     first = _with_words(first, reading)
     return Match(_finding(first), first.lines, conditions=1, explains=FOLLOW[first.rank], spread=first.who)
+
+
+def _is_told(match: Match) -> bool:
+    return match.finding.severity in ("error", "warning")
 
 
 def _with_words(first: Candidate, reading: LogReading) -> Candidate:

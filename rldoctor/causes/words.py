@@ -19,6 +19,15 @@ LOOK_BACK: Final = 80
 LOUD: Final = re.compile(
     r"\b(?:ERROR|FATAL|CRITICAL)\b|^(?:[Ff]atal|[Ee]rror|ERR)\b.{0,20}[:!]|\b(?:[Ff]atal error|[Ee]rror): \S"
 )
+SHORT: Final = 200  # lines of a text that is an excerpt, not a log
+END: Final = 25
+FATAL: Final = re.compile(
+    r"\b(?:FATAL|[Ff]atal|panic|[Aa]bort(?:ed|ing)|exiting|CRITICAL|ERROR)\b|\b(?:[Ee]rror|ERR): \S"
+    r"|NVRM: .{0,80}(?:[Tt]imed out|[Ff]ailed|ERROR)"
+)
+MILD: Final = re.compile(
+    r"\b(?:INFO|WARN(?:ING)?|DEBUG|warning)\b|\[W\d|\b(?:[Nn]o|0) errors?\b|[Rr]etr(?:y|ied)|step[:=]|loss"
+)
 LAUNCHERS: Final = re.compile(
     r"torch[./]distributed|elastic|exitcode|exit code|return code|local_rank|ChildFailed|sigkill_handler"
     r"|Sending process|closing signal|^\s*(?:File \"|raise |at::|frame #)|^srun:|^slurmstepd:|raysubmit"
@@ -52,11 +61,26 @@ def last_words(reading: LogReading, report: LogLine) -> LogLine | None:
     return next((line for line in said if last is not None and line.text == last.text), None)
 
 
+def loud_end(reading: LogReading) -> LogLine | None:
+    """Return the first loud line at the end of a short text without any step: a paste of C++ or a kernel."""
+    if reading.text is None or reading.progress or len(reading.text.logs) != 1:
+        return None
+    total = reading.text.scan.lines[0]
+    if total > SHORT:
+        return None
+    lines = reading.text.between(0, max(1, total - END), total)
+    return next((line for line in lines if _is_fatal(reading.text.whole(line))), None)
+
+
 def bare_check(failure: Failure) -> Iterator[Evidence]:
     """Yield the source line that raised an exception without words, which says more than its name."""
     frame = next(iter(failure.chain[0].frames[-1:]), None)
     if frame is not None and frame.code and not failure.message.strip():
         yield Evidence(text=f"{frame.code} in {frame}"[:LONGEST_TEXT])
+
+
+def _is_fatal(text: str) -> bool:
+    return FATAL.search(text) is not None and MILD.search(text) is None and LAUNCHERS.search(text) is None
 
 
 def _is_loud(text: str) -> bool:

@@ -24,8 +24,8 @@ REPEATED: Final = re.compile(
     r"\s*\[repeated (\d{1,9})x across (?:the )?cluster\](?: \(Ray deduplicates .*)?\s*$"
 )
 RAY: Final = re.compile(
-    r"\((?:(?P<actor>[A-Za-z_][\w.<>:/-]{0,120}) )?pid=(?P<pid>\d{1,10})"
-    r"(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\)\s?"
+    r"\((?:(?P<actor>[A-Za-z_][\w.<>:/-]{0,120})(?:\[rank=(?P<rank>\d{1,6})\])? )?pid=(?P<pid>\d{1,10})"
+    r"(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\)(?: ?: |\s?)"
 )
 RAYLET: Final = re.compile(
     r"\((?P<actor>raylet|gcs_server|autoscaler|scheduler|dashboard)(?: [+\w.]{1,20})?"
@@ -173,7 +173,8 @@ def _in_parentheses(text: str, at: int) -> tuple[int | None, Identity]:
     if found:
         part = found.groupdict()
         pid = int(part["pid"]) if part.get("pid") else None
-        return found.end(), Identity(part.get("ip"), None, pid, part.get("actor"))
+        rank = int(part["rank"]) if part.get("rank") else None
+        return found.end(), Identity(part.get("ip"), rank, pid, part.get("actor"))
     found = SYSTEM.match(text, at)
     return (found.end() if found else None), NOBODY
 

@@ -209,7 +209,7 @@ def _announces(opened: _Open) -> bool:
 
 def _is_error(opened: _Open, stripped: str, column: int) -> bool:
     if STRICT.match(stripped) is not None:
-        return column <= opened.column
+        return column <= opened.column or bool(opened.frames and opened.frames[-1].code)
     if column >= opened.column or not opened.frames:
         return False
     found = IN_CONTEXT.match(stripped)

@@ -51,7 +51,7 @@ ROWS: Final = (
     (
         "resources_missing",
         "No available node types can fulfill resource request",
-        r"'GPU': (?P<asked_gpus>[\d.]+)",
+        r"(?:'CPU': (?P<asked_cpus>[\d.]+)[^}\n]{0,80}?)?'GPU': (?P<asked_gpus>[\d.]+)",
     ),
     (
         "resources_missing",
