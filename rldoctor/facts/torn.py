@@ -14,6 +14,7 @@ from rldoctor.types import Command, Document, Event, LogLine, Setting
 
 SHORTEST: Final = 5
 SLIP: Final = 2
+WORD: Final = 4
 _KEY: Final = re.compile(r"\+{0,2}[A-Za-z_][\w@/]*(\.[\w@/-]+)+")
 _ASSIGNED: Final = re.compile(
     rb"(?:^|[\s;(])(?:export\s+|local\s+|read\s+|for\s+)?([A-Za-z_]\w*)(?:=|\+=|\s+in\s)"
@@ -26,6 +27,7 @@ def torn(facts: Facts) -> Iterator[Event]:
     document, command = facts.document, facts.start.command
     if document is None or command is None or document.kind not in ("shell", "command"):
         return
+    yield from _spaced_assignments(facts)
     if facts.system is not None and dialects.load(facts.system).form == "override":
         yield from _spaced(command, facts)
         yield from _unclosed(command, facts)
@@ -40,6 +42,15 @@ def _spaced(command: Command, facts: Facts) -> Iterator[Event]:
             value = words[number + 2] if number + 2 < len(words) else ""
             about = {"why": "there are spaces around its =", "right": f"{key}={value}"}
             yield _event("override_torn", key, about, command, None, facts)
+
+
+def _spaced_assignments(facts: Facts) -> Iterator[Event]:
+    """Yield ``name = value``: a command of that name, which there is none of."""
+    for each in facts.world:
+        if each.program.isidentifier() and each.positional[:1] == ("=",):
+            right = f"{each.program}={' '.join(each.positional[1:])}"
+            about = {"why": "there are spaces around its =", "right": right}
+            yield _event("override_torn", each.program, about, each, None, facts)
 
 
 def _unclosed(command: Command, facts: Facts) -> Iterator[Event]:
@@ -72,8 +83,17 @@ def _misspelt(command: Command, document: Document, facts: Facts) -> Iterator[Ev
 def _nearest(name: str, assigned: set[str]) -> str | None:
     if not name.isidentifier() or name in assigned or len(name) < SHORTEST:
         return None
-    ranked = sorted((distance(name, each), each) for each in assigned if len(each) >= SHORTEST)
+    ranked = sorted((distance(name, each), each) for each in assigned if _is_slip(name, each))
     return ranked[0][1] if ranked and ranked[0][0] <= SLIP else None
+
+
+def _is_slip(name: str, other: str) -> bool:
+    """Say whether two names differ in a long word alone: tp and pp are two things."""
+    words = [each.lower().split("_") for each in (name, other)]
+    if len(words[0]) != len(words[1]):
+        return False
+    unlike = [pair for pair in zip(*words, strict=True) if pair[0] != pair[1]]
+    return len(unlike) == 1 and min(map(len, unlike[0])) >= WORD
 
 
 def _event(
