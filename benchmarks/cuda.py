@@ -1,4 +1,4 @@
-"""On a CUDA device: a budget far too large really fails, is healed, climbs; events' peaks against the driver's.
+"""On CUDA: a budget far too large really fails, is healed, climbs; events' peaks against the driver's.
 
 python benchmarks/cuda.py [STEPS]
 

@@ -21,11 +21,11 @@ def learn(run: Run) -> None:
         with run.phase("advantage"):
             rollouts = advantage.credit(rollouts, config.algorithm.advantage)
         with run.phase("train"):
-            update, largest = train.update(run.workers, rollouts, config, step)
+            update = train.update(run.workers, rollouts, config, step)
             run.note_update(update)
         with run.phase("sync"):
             sync.push(run.workers, version=step)
-        run.finish_step(rollouts, update, largest)
+        run.finish_step(rollouts, update)
         if run.checkpoint_is_due():
             with run.phase("checkpoint"):
                 run.save()

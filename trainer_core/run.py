@@ -106,7 +106,7 @@ class Run:
                 raise RunFailed(Failure("nan", message, fields))
             self.events.write("nan", phase="train", step=self.step, skipped=True, **fields)
 
-    def finish_step(self, rollouts: Sequence[Rollout], update: Update, largest: int) -> None:
+    def finish_step(self, rollouts: Sequence[Rollout], update: Update) -> None:
         """Tell how the step went."""
         rewards = [r.reward for r in rollouts if r.reward is not None]
         self._recent.append(fmean(rewards))
@@ -119,7 +119,8 @@ class Run:
             "tokens": tokens,
             "tokens_per_second": tokens / seconds / self.workers.size,
             "consumed_samples": self.prompts.position * self.config.rollout.samples_per_prompt,
-            "micro_batch_tokens_max": largest,
+            "micro_batch_tokens_max": update.micro_batch_tokens,
+            **({"train_cpu_seconds": update.cpu_seconds} if update.cpu_seconds else {}),
             **{f"{name}_time": value for name, value in self._seconds.items()},
         }
         metrics = {name: float(f"{value:.9g}") for name, value in metrics.items()}

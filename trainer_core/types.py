@@ -86,7 +86,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What one rank reports of an optimizer step: sums over its own tokens, and the global gradient norm."""
+    """What one rank reports of an optimizer step: sums over its own tokens, and the global gradient norm.
+
+    ``micro_batch_tokens`` are those of the largest micro-batch; the driver, which planned it, knows.
+    ``cpu_seconds`` is processor time, which others' load does not change; 0 where a device computes.
+    """
 
     loss: float
     entropy: float
@@ -96,3 +100,5 @@ class Update:
     kl: float
     grad_norm: float
     skipped: bool = False
+    micro_batch_tokens: int = 0
+    cpu_seconds: float = 0.0

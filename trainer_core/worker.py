@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -84,7 +85,10 @@ class Worker:
     ) -> Update:
         """Take one optimizer step; all randomness of it follows from seed, step and rank."""
         torch.manual_seed(seed(config.run.seed, step, self.rank))
-        return self._backend.update(micro_batches, tokens, samples, config)
+        start = time.process_time()
+        update = self._backend.update(micro_batches, tokens, samples, config)
+        on_cpu = self._device.type == "cpu"
+        return replace(update, cpu_seconds=time.process_time() - start) if on_cpu else update
 
     def sync(self, version: int) -> None:
         """Give the engine the backend's weights."""

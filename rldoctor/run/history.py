@@ -100,7 +100,7 @@ class History(Struct):
 
     def _measured(self, entry: Entry) -> None:
         experiment, self.open_experiment = self.open_experiment, None
-        if entry.get("micro_batch_tokens"):
+        if entry.get("micro_batch_tokens", 0) >= max((point.tokens for point in self.points), default=1):
             self.points.append(Point(entry["micro_batch_tokens"], entry["bytes_peak"]))
         if entry.get("verdict") in ("kept", "baseline"):
             self.kept.append(entry["budget"])

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 MARGIN: Final = 0.1
 GROWTH: Final = 8.0
+FURTHER: Final = 2.0
 SLOWER: Final = 0.9
 GAIN: Final = 0.01
 WARM_STEPS, MEASURED_STEPS = 1, 5
@@ -120,19 +121,19 @@ class Climb(Struct):
     def next(self, budget: int, window: Window, before: Window | None = None) -> Proposal | str:
         """Return the next budget to try, or why the one in force is as good as it gets.
 
-        The line through the measured peaks leads straight to the margin; ``before`` is the window of
-        the last smaller budget, which tells what fewer micro-batches gain.
+        The line through the measured peaks leads straight to the margin, as far as it can be trusted;
+        ``before`` is the window of the last smaller budget, which tells what fewer micro-batches gain.
         """
         line = fit(self.points, window.held)
         target = (1 - MARGIN) * window.limit
         if line is None or not window.limit:
             return "the measured peaks do not grow with the budget, or have no limit"
         whole = -(-window.step_tokens // self.ranks)
-        wanted = min(line.tokens(target), GROWTH * budget, whole * LEAST_GROWTH)
+        wanted = min(self._trusted(line, target, window.held), GROWTH * budget, whole * LEAST_GROWTH)
         if self.too_much is not None:
             wanted = min(wanted, FAILED_SHARE * self.too_much)
         new = rounded(wanted)
-        if window.peak > target:
+        if window.peak > target and window.tokens >= max(point.tokens for point in self.points):
             back = rounded(min(wanted, budget * FAILED_SHARE))
             why = f"the peak is above {1 - MARGIN:.0%} of the limit"
             return Proposal(back, line.peak(back), why) if back > 0 else why
@@ -143,6 +144,29 @@ class Climb(Struct):
         if before is not None and self._gain(before, window, new) < GAIN:
             return "still fewer micro-batches would gain nothing"
         return Proposal(new, line.peak(min(new, whole)), "the measured peaks leave room")
+
+    def add(self, window: Window) -> None:
+        """Take in what was measured, unless an allocator that has held more may hide the peak."""
+        most = max((point.tokens for point in self.points), default=0)
+        if window.tokens >= most or window.peak > (1 - MARGIN) * window.limit:
+            self.points.append(Point(window.tokens, window.peak))
+
+    def _trusted(self, line: Line, target: float, held: int) -> float:
+        """Return the tokens that the line leads to, far beyond the largest measured ones a safer one.
+
+        Small micro-batches hide below what sampling holds, so that a line through them is too flat.
+        """
+        largest = max(self.points, key=lambda point: point.tokens)
+        safe = fit([largest], held)
+        near = min(line.tokens(target), FURTHER * largest.tokens)
+        return max(near, min(safe.tokens(target), line.tokens(target))) if safe else near
+
+    def exceeded(self, window: Window) -> bool:
+        """Say whether a window's peak is above the margin; then no further budget comes near its tokens."""
+        if window.peak <= (1 - MARGIN) * window.limit:
+            return False
+        self.too_much = min(window.tokens, self.too_much or window.tokens)
+        return True
 
     def _gain(self, before: Window, after: Window, new: int) -> float:
         """Return by which share the next budget would shorten training: each micro-batch has its cost."""

@@ -14,7 +14,6 @@ from rldoctor.run.tune import (
     MEASURED_STEPS,
     WARM_STEPS,
     Climb,
-    Point,
     Proposal,
     Step,
     Window,
@@ -25,6 +24,7 @@ from rldoctor.run.tune import (
 CONCEPT: Final = "batch.max_tokens_per_gpu"
 KEY: Final = "train.max_token_in_packing"
 GIB: Final = 1 << 30
+MOST_REVERTS: Final = 2
 
 
 class Tuner(Struct):
@@ -43,7 +43,7 @@ class Tuner(Struct):
     _watchful: bool = True
     _failed: bool = False
     _slow: Window | None = None
-    _doubted: bool = False
+    _reverts: int = 0
 
     def hear(self, event: LiveEvent) -> None:
         """Take in an event; after enough steps judge what is in force, and try the next budget."""
@@ -89,7 +89,7 @@ class Tuner(Struct):
     def _look_again(self, window: Window) -> None:
         """Lower a settled budget whose peaks have grown above the margin; once a launch is enough."""
         if window.peak > (1 - MARGIN) * window.limit:
-            self.climb.points.append(Point(window.tokens, window.peak))
+            self.climb.add(window)
             proposal = self.climb.next(self.budget, window)
             self._watchful = False
             if isinstance(proposal, Proposal) and proposal.budget < self.budget:
@@ -97,7 +97,7 @@ class Tuner(Struct):
                 self._write(proposal.budget, proposal.why)
 
     def _judge(self, window: Window) -> None:
-        self.climb.points.append(Point(window.tokens, window.peak))
+        self.climb.add(window)
         experiment, earlier = self.session.history.open_experiment, self.before
         if experiment is None:
             earlier = None
@@ -108,7 +108,8 @@ class Tuner(Struct):
             verdict, why = self.climb.verdict(earlier, window)
             self._note(window, verdict, why)
             if verdict == "reverted":
-                self._revert(int(experiment["before"]), why, window if is_slower(earlier, window) else None)
+                self._revert(int(experiment["before"]), why)
+                self._slow = None if self.climb.exceeded(window) else window
                 return
         self.before = window
         proposal = self.climb.next(self.budget, window, earlier)
@@ -123,9 +124,7 @@ class Tuner(Struct):
         if slow is None:
             return False
         if is_slower(window, slow):
-            self._settle(
-                f"a budget of {slow.tokens} tokens is slower, and was so when measured against twice"
-            )
+            self._settle("the larger budget is slower than the smaller one, before it and after it")
             return True
         self.session.screen.say("it is as slow with the smaller budget: something else took the time")
         return False
@@ -147,14 +146,13 @@ class Tuner(Struct):
                 f"predicted peak {proposal.peak / GIB:.3f} GiB"
             )
 
-    def _revert(self, budget: int, why: str, slow: Window | None = None) -> None:
-        """Go back to a budget; for good, unless it was only slow, which is looked at a second time."""
+    def _revert(self, budget: int, why: str) -> None:
+        """Go back to a budget and measure it anew: what lies between may still pay; some times are enough."""
         if self._write(budget, why):
             self.session.screen.say(f"reverted to {KEY} {budget}: {why}")
-        if slow is None or self._doubted:
+        self._reverts += 1
+        if self._reverts > MOST_REVERTS:
             self._settle(why)
-        else:
-            self._slow, self._doubted = slow, True
 
     def _write(self, budget: int, reason: str) -> bool:
         config = self.session.config
@@ -202,6 +200,7 @@ class Tuner(Struct):
             return
         self.session.note("measured", verdict="refused", why=why)
         self._revert(int(experiment["before"]), why)
+        self._settle(why)
 
     def _settle(self, why: str) -> None:
         self.done = True
@@ -229,7 +228,8 @@ def start(session: Session) -> Tuner | None:
 def _measured(event: LiveEvent, train: LiveEvent, held: int | None) -> Step | None:
     """Return what a step tells of its training, None where its memory has no limit that is known.
 
-    Training does not read the last token of a sample: it is only predicted.
+    Training does not read the last token of a sample: it is only predicted. On CPU processor time
+    counts, which others' load does not change.
     """
     metrics: dict[str, Any] = dict(event.get("metrics") or {})
     peak, limit, seconds = train.get("bytes_peak"), train.get("bytes_total"), train.get("seconds")
@@ -242,6 +242,6 @@ def _measured(event: LiveEvent, train: LiveEvent, held: int | None) -> Step | No
         held=held or 0,
         limit=int(limit),
         step_tokens=int(event.get("tokens") or tokens) - int(event.get("samples") or 0),
-        seconds=float(seconds),
+        seconds=float(metrics.get("train_cpu_seconds") or seconds),
         step_seconds=float(event.get("seconds") or seconds),
     )

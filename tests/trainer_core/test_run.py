@@ -44,6 +44,7 @@ def test_a_run_tells_its_story_and_resumes_to_the_same_bits(trainer: Trainer, tm
     )
     assert metrics.keys() - vocabulary["metrics"].keys() <= {
         "micro_batch_tokens_max",
+        "train_cpu_seconds",
         "data_time",
         "advantage_time",
     }

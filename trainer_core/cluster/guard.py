@@ -33,22 +33,22 @@ def watch(folder: Path) -> subprocess.Popen[bytes]:
 
 def keep(mark: str, folder: str) -> None:
     """Wait for the end of the driver, who holds stdin's other end; end its cluster, remove its folder."""
+    driver = os.getppid()  # it has files of the folder open, too, while it ends in order
     sys.stdin.read()
     for _ in range(ROUNDS):
-        if not members(mark, folder):
+        if not members(mark, folder) - {driver}:
             break
         time.sleep(GRACE_SECONDS)
-        for pid in members(mark, folder):
+        for pid in members(mark, folder) - {driver}:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def members(mark: str, folder: str) -> list[int]:
-    """Return the processes of a cluster."""
-    own = os.getpid()
+def members(mark: str, folder: str) -> set[int]:
+    """Return the processes of a cluster, this one left out."""
     found = (entry for entry in Path("/proc").glob("[0-9]*") if _is_member(entry, mark, folder))
-    return [int(entry.name) for entry in found if int(entry.name) != own]
+    return {int(entry.name) for entry in found} - {os.getpid()}
 
 
 def _is_member(entry: Path, mark: str, folder: str) -> bool:

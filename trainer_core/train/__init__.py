@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from trainer_core.config import Config
 from trainer_core.protocols import Workers
@@ -10,15 +11,15 @@ from trainer_core.train.plan import deal
 from trainer_core.types import Rollout, Update
 
 
-def update(workers: Workers, rollouts: Sequence[Rollout], config: Config, step: int) -> tuple[Update, int]:
-    """Take one optimizer step; return what it did, and the tokens of the largest micro-batch."""
+def update(workers: Workers, rollouts: Sequence[Rollout], config: Config, step: int) -> Update:
+    """Take one optimizer step; return what it did, over all ranks."""
     ulysses = config.train.ulysses
     plans = deal(rollouts, config.train, workers.size // ulysses)
     tokens, samples = sum(len(r.token_ids) for r in rollouts), len(rollouts)
     calls = [(plans[rank // ulysses], tokens, samples, config, step) for rank in range(workers.size)]
     updates: list[Update] = workers.each("train", calls)
     largest = max(sum(r.length for r in batch) for batches in plans for batch in batches)
-    return total(updates), largest
+    return replace(total(updates), micro_batch_tokens=largest)
 
 
 def total(updates: Sequence[Update]) -> Update:
@@ -32,4 +33,5 @@ def total(updates: Sequence[Update]) -> Update:
         kl=sum(u.kl for u in updates),
         grad_norm=updates[0].grad_norm,
         skipped=any(u.skipped for u in updates),
+        cpu_seconds=max(u.cpu_seconds for u in updates),
     )
