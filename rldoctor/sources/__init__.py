@@ -163,7 +163,9 @@ def set_env(document: Document, command: Command, name: str, value: Any) -> tupl
     if document.kind == "yaml":
         return _set_in_yaml(document, command, name, value)
     if document.kind == "python":
-        return ()
+        from rldoctor.sources.python import editing
+
+        return editing.set_variable(document, command, name, value)
     from rldoctor.sources import environment
 
     return environment.set_env(document, command, name, value)

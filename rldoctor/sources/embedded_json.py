@@ -16,6 +16,7 @@ from rldoctor.sources.shell.text import (
     is_unknown,
     raw,
     slice_pieces,
+    span_of,
 )
 from rldoctor.types import Place, Setting
 
@@ -119,12 +120,14 @@ def _setting(member: Member, text: str, pieces: Pieces, place_of: PlaceOf) -> Se
     inner = member.inner(text)
     value = slice_pieces(pieces, *inner)
     whole = slice_pieces(pieces, member.start, member.end)
+    extent = _extent(whole)
     return Setting(
         decoded(member.key),
         _value(decoded(text[member.value_start : member.value_end])),
         "json",
-        place=place_of(_extent(whole)),
+        place=place_of(extent),
         value_place=_literal(pieces, inner, whole, place_of),
+        defined_at=place_of(span_of(value)) if extent is None else None,
         state="unknown" if is_unknown(value) else "known",
         depends=depends_of(value),
         assumes=assumes_of(value),

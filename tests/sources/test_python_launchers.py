@@ -351,3 +351,22 @@ def test_edits_of_flags_in_lists(tmp_path: Path, key: str, value: Any, old: str,
     after = changed(FLAGS, tmp_path, key, value, "pretrain_gpt.py")
     assert spoken(launched(document(after), "torchrun")) == {"--nproc-per-node": "8"}
     assert after.split() == FLAGS.replace(old, new).split()
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "old", "new"),
+    [
+        (ARGUMENTS, "CUDA_DEVICE_MAX_CONNECTIONS", '"] = "1"', '"] = "8"'),
+        (SLIME, "NCCL_DEBUG", '"NCCL_DEBUG": "INFO"', '"NCCL_DEBUG": "8"'),
+        (LISTED, "NCCL_DEBUG", '"NCCL_DEBUG": "WARN"', '"NCCL_DEBUG": "8"'),
+    ],
+)
+def test_a_variable_is_changed_where_the_launcher_says_it(
+    tmp_path: Path, text: str, name: str, old: str, new: str
+) -> None:
+    found = document(text, tmp_path)
+    inner = [each for each in found.worlds[0] if any(s.key == name for s in each.env)][-1]
+    edits = sources.set_env(found, inner, name, 8)
+    apply(edits, found.files)
+    assert (tmp_path / "run.py").read_text() == text.replace(old, new)
+    assert sources.set_env(found, inner, "NEVER_SET", 1) == ()

@@ -52,6 +52,19 @@ def replace(document: Document, setting: Setting, value: Any) -> tuple[Edit, ...
     return (splice(data, place.file, place.start, place.end, new),)
 
 
+def set_variable(document: Document, command: Command, name: str, value: Any) -> tuple[Edit, ...]:
+    """Return the edit of the text that gives a variable its value; none where there is no such text."""
+    found = [each for each in command.env if each.key == name]
+    place = (found[-1].value_place or found[-1].defined_at) if found else None
+    text = _spelled(value)
+    if place is None or text is None or place.file != document.path:
+        return ()
+    data = document.files[place.file]
+    if _literal_at(data, place.start, place.end) is None:
+        return ()
+    return (splice(data, place.file, place.start, place.end, text),)
+
+
 def insert(
     document: Document, command: Command, key: str, value: Any, form: Form, near: Setting | None = None
 ) -> tuple[Edit, ...]:
