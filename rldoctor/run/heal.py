@@ -17,7 +17,7 @@ from rldoctor.run.tuner import CONCEPT, KEY
 from rldoctor.types import Edit, Finding, Remedy, Report
 
 OUT_OF_MEMORY: Final = "out-of-memory-in-training"
-CAUTION: Final = 8
+CAUTION: Final = 16
 IN_A_ROW: Final = 12
 RESTARTS_IN_A_ROW: Final = 3
 IN_ALL: Final = 30
@@ -110,19 +110,19 @@ def _edited(finding: Finding, remedy: Remedy, config: Text | None) -> Cure:
 
 
 def cautious(cure: Cure, floor: int, failed: int | None) -> Cure:
-    """Return the cure with an eighth of the budget that is held to fit; ``failed`` tokens were too many.
+    """Return the cure with a sixteenth of the budget that is held to fit; ``failed`` tokens were too many.
 
     Climbing back is live and costs a few steps; a budget that fails again costs a whole start. Where the
     model holds not even the longest sample (``floor``) to fit, it counts less than that the run trained
-    at all: then an eighth of what has failed is tried first.
+    at all: then a sixteenth of what has failed is tried first.
     """
     budget = cure.set.get(CONCEPT)
     if cure.text is None or not isinstance(budget, int) or cure.finding.rule != OUT_OF_MEMORY:
         return cure
     if budget > floor:
-        wanted, why = max(floor, budget // CAUTION), "an eighth of what is held to fit"
+        wanted, why = max(floor, budget // CAUTION), "a sixteenth of what is held to fit"
     else:
-        wanted, why = max(floor, (failed or 0) // CAUTION), "an eighth of what has failed"
+        wanted, why = max(floor, (failed or 0) // CAUTION), "a sixteenth of what has failed"
     if wanted == budget:
         return cure
     text = with_values(cure.text, {KEY: wanted})
