@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905  lines of logs are long
 """A log of many workers as large as asked for: engines, step lines, progress bars, samples, some failures.
 
     python benchmarks/diagnose_log.py FILE BYTES [STORM]
