@@ -12,7 +12,7 @@ from rldoctor.facts.memory_fit import LARGEST, PHASES, VARIED, acting, largest_t
 from rldoctor.facts.memory_setup import sized
 from rldoctor.facts.told import split, typed
 from rldoctor.memory.layout import GIB, Setup
-from rldoctor.types import RLDoctorError
+from rldoctor.types import UNKNOWN, RLDoctorError
 
 SIZES: Final = ("train.tp", "train.pp", "train.cp", "train.ep", "train.ulysses_sp", "rollout.tp")
 
@@ -42,10 +42,12 @@ def solve(facts: Facts, setup: Setup, name: str) -> dict[str, Any]:
     else:
         known = ", ".join((*(word for word in VARIED if " " not in word), *SIZES))
         raise RLDoctorError(f"--solve {name}: nothing is known about how memory follows from it", hint=known)
-    now = facts.value(name)
+    now, grows = facts.value(name), value is not UNKNOWN
+    value = value if grows else None
     return {
         "concept": name,
         "value": value,
+        "grows": grows,
         "now": now if isinstance(now, int | float) else None,
         "room_gib": None if value is None else round(_room(facts, setup, name, value) / GIB, 2),
         "limit": LARGEST.get(name),

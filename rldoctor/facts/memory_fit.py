@@ -129,7 +129,7 @@ def worst(setup: Setup, name: str, role: Role) -> Phase | None:
 def largest_that_fits(setup: Setup, concept: str, least: float = 0.0) -> Any:
     """Return the largest value with which the phases it acts on surely fit.
 
-    None where not even the least does, or where nothing grows with it; UNKNOWN where the GPU's size is
+    None where not even the least does; UNKNOWN where nothing grows with it, or where the GPU's size is
     not known.
     """
     if setup.gpu_gib is None:
@@ -144,7 +144,7 @@ def largest_that_fits(setup: Setup, concept: str, least: float = 0.0) -> Any:
     while _holds(setup, concept, high * step):
         low, high = high, high * 2
         if high * step > LIMIT * step:
-            return None
+            return UNKNOWN
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if _holds(setup, concept, middle * step) else (low, middle)

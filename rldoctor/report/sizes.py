@@ -95,6 +95,8 @@ def _places(each: Mapping[str, Any]) -> Iterator[str]:
 
 def _solved(one: Mapping[str, Any]) -> str:
     now = "" if one["now"] is None else f" (now {one['now']})"
+    if not one.get("grows", True):
+        return f"no phase on a GPU grows with {one['concept']}{now}"
     if one["value"] is None:
         return f"no value of {one['concept']} surely fits{now}"
     return f"{one['concept']}={one['value']} surely fits{now}, {one['room_gib']:.1f} GiB to spare"

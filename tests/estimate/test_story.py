@@ -207,3 +207,10 @@ def test_small_runs_are_shown_in_mib(tmp_path: Path) -> None:
 def test_each_unknown_input_says_what_hangs_on_it(concept: str, changes: str) -> None:
     (told,) = unknown(Sized(None, unknown=(concept,)))
     assert told == {"concept": concept, "changes": changes}
+
+
+def test_what_nothing_grows_with_has_no_largest_value(script: Path) -> None:
+    report = of(script, Ask(solve=("rollout.concurrency",)), **{"cluster.colocate": "false"})
+    (found,) = first(report)["solved"]
+    assert (found["value"], found["grows"]) == (None, False)
+    assert "no phase on a GPU grows with rollout.concurrency" in as_text(report)

@@ -184,3 +184,15 @@ def test_experts_are_spread_no_further_than_they_must_be() -> None:
         size(MOE.replace("expert-model-parallel-size 1", "expert-model-parallel-size 16"), "raise_ep()")
         is None
     )
+
+
+def test_what_no_phase_grows_with_is_halved_and_not_called_too_much() -> None:
+    text = (
+        "experiment_name: a\ntrial_name: b\nallocation_mode: sglang:d4+d4\n"
+        "cluster: {n_nodes: 1, n_gpus_per_node: 8}\nrollout: {max_concurrent_rollouts: 256}\n"
+        "actor: {path: Qwen/Qwen3-8B, gradient_checkpointing: true, mb_spec: {max_tokens_per_mb: 10240}}\n"
+        "gconfig: {n_samples: 4, max_new_tokens: 1024}\ntrain_dataset: {path: a, batch_size: 32}\n"
+    )
+    (apart, *_) = walk(read_text(text, "run.yaml", "yaml"), ToldFacts(system="areal", set=GPU))
+    _, name, args, keywords = expr.compile("halve(rollout.concurrency)")
+    assert sizing.call(name, apart, args, keywords) == 128
