@@ -1,4 +1,4 @@
-# ruff: noqa: E501, SIM905  lines of logs are long
+# ruff: noqa: E501  lines of logs are long
 """Logs of runs that went well: real ones of torch, Ray and the trainer on this machine, and made ones.
 
     python benchmarks/healthy_logs.py FOLDER [MADE] [REAL]

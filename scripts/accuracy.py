@@ -2,7 +2,8 @@
 
     python -m scripts.accuracy [--write] [--healthy DIR]… NAME=DIR …
 
-A case is a YAML file in DIR: `log` (text) or `log_file` (a file or folder beside it), `root_line` (null: healthy), `root_any` (further lines that show the root), `fix_any` (expressions that a right cure matches).
+A case is a YAML file in DIR: `log` (text) or `log_file` (a file or folder beside it), `root_line` (null: healthy),
+`root_any` (further lines that show the root), `fix_any` (expressions that a right cure matches).
 
 root: the first finding whose part is root quotes the root line among its first three pieces of evidence.
 fix: root, and one of its first two remedies is a right cure. quiet: a healthy log has no error or warning.
@@ -41,7 +42,7 @@ Lines = Sequence[str]
 
 
 class Score(NamedTuple):
-    """One log judged: of a failure whether root and cure are right, of a healthy one whether it stayed quiet."""
+    """One log judged: of a failure whether root and cure are right, of a healthy one its alarms."""
 
     healthy: bool
     root: bool = False
@@ -118,8 +119,8 @@ def carrier() -> str:
         lines[at] = metrics(make)
     lines[4000] = "WARNING: connection to 10.0.0.9:8000 refused, retrying (attempt 1 of 5)"
     lines[9000] = (
-        'Traceback (most recent call last):\n  File "/app/reward.py", line 8, in parse\n    return float(text)\n'
-        "ValueError: could not convert string to float: 'ten'\nWARNING: 1 answer was scored 0.0, going on"
+        'Traceback (most recent call last):\n  File "/app/reward.py", line 8, in parse\n    return float(text)'
+        "\nValueError: could not convert string to float: 'ten'\nWARNING: 1 answer was scored 0.0, going on"
     )
     return "\n".join(lines) + "\n"
 
