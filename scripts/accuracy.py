@@ -2,7 +2,7 @@
 
     python -m scripts.accuracy [--write] [--healthy DIR]… NAME=DIR …
 
-A case is a YAML file in DIR: `log` (text) or `log_file` (a file or folder beside it), `root_line` (null: healthy),
+A case is a YAML file: `log` (text) or `log_file` (a file or folder beside it), `root_line` (null: healthy),
 `root_any` (further lines that show the root), `fix_any` (expressions that a right cure matches).
 
 root: the first finding whose part is root quotes the root line among its first three pieces of evidence.
@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from diagnose_log import KINDS, Maker, metrics
+from diagnose_log import KINDS, Maker, metrics  # type: ignore[import-not-found]
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "accuracy.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -119,7 +119,7 @@ def carrier() -> str:
         lines[at] = metrics(make)
     lines[4000] = "WARNING: connection to 10.0.0.9:8000 refused, retrying (attempt 1 of 5)"
     lines[9000] = (
-        'Traceback (most recent call last):\n  File "/app/reward.py", line 8, in parse\n    return float(text)'
+        'Traceback (most recent call last):\n  File "/app/reward.py", line 8, in parse\n    return num(text)'
         "\nValueError: could not convert string to float: 'ten'\nWARNING: 1 answer was scored 0.0, going on"
     )
     return "\n".join(lines) + "\n"

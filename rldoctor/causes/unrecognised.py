@@ -89,8 +89,18 @@ def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
         found = [Candidate(REPORTS, end.text, (end,), (end.who,), None, end.time)]
     by_clock = all(candidate.time is not None for candidate in found)
     first = min(found, key=lambda candidate: (candidate.rank, *_position(candidate, files, by_clock)))
-    first = _with_words(first, reading)
+    first = _with_stack(_with_words(first, reading), reading)
     return Match(_finding(first), first.lines, conditions=1, explains=FOLLOW[first.rank], spread=first.who)
+
+
+def _with_stack(first: Candidate, reading: LogReading) -> Candidate:
+    """Return a candidate without frames with the stack that another rank shows of the same exception."""
+    bare = first.failure
+    if bare is None or bare.frames:
+        return first
+    same = (bare.exception, bare.message)
+    alike = (each for each in reading.failures if (each.exception, each.message) == same and each.frames)
+    return replace(first, failure=next(alike, bare))
 
 
 def _is_told(match: Match) -> bool:
