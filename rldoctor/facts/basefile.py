@@ -63,14 +63,13 @@ def _composed(document: Document, name: str, command: Command) -> Below:
         return _absent(document, name)
     from rldoctor.sources import hydra
 
-    chosen = {each.key: str(each.value) for each in command.settings if each.form == "override"}
+    above = {each.key: each for each in command.settings if each.form != "delete"}
     try:
-        found = hydra.composed(path, chosen)
+        found = hydra.composed(path, above if document.kind != "yaml" else {})
     except RLDoctorError as error:
         return Below(replace(document, problems=(*document.problems, error)), complete=False)
     problems = (*document.problems, *found.problems)
     whole = replace(document, files={**document.files, **found.files}, problems=problems)
-    above = {each.key: each for each in command.settings}
     settings = _following(tuple(found.settings), above)
     return Below(whole, settings, base=found.bases[0] if found.bases else None)
 

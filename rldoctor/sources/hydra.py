@@ -38,22 +38,31 @@ class Choice(Struct, frozen=True):
     package: str | None = None
 
 
-def composed(path: Path, chosen: Mapping[str, str]) -> Composed:
-    """Return what a configuration gives with the groups as chosen; RLDoctorError if it cannot be read."""
+def composed(path: Path, above: Mapping[str, Setting]) -> Composed:
+    """Return what a configuration gives below a command's own settings, which choose its groups.
+
+    RLDoctorError if a file of it cannot be read.
+    """
     found = Composed([], {}, [], [])
+    chosen = {key: str(each.value) for key, each in above.items() if each.form == "override"}
     _compose(found, path, path.parent, "", chosen)
-    last = {each.key: each for each in found.settings}
-    found.settings = [_resolved(each, last) for each in found.settings]
+    last = {**{each.key: each for each in found.settings}, **above}
+    found.settings = [_resolved(each, last, bool(found.bases)) for each in found.settings]
     return found
 
 
-def _resolved(setting: Setting, last: Mapping[str, Setting]) -> Setting:
-    """Return a setting that another file's value stands for: ``${data.max_prompt_length}``."""
+def _resolved(setting: Setting, last: Mapping[str, Setting], has_base: bool) -> Setting:
+    """Return a setting that another's value stands for: ``${data.max_prompt_length}``.
+
+    What only a base can tell that is not here stays a reference, for the defaults of that base.
+    """
     here = setting
     for _ in range(DEEPEST):
         part = _REFERENCE.fullmatch(here.value) if isinstance(here.value, str) else None
-        if here.state == "known" or part is None or part[1] not in last:
+        if here.state == "known" or part is None:
             break
+        if part[1] not in last:
+            return replace(setting, value=here.value, state="known", depends=()) if has_base else setting
         here = last[part[1]]
     if here is setting or here.state == "unknown":
         return setting

@@ -136,3 +136,21 @@ def test_a_configuration_is_checked_with_its_groups(tmp_path: Path) -> None:
     assert found.fact("train.backend").value == "megatron"
     pair = found.setting("batch.prompts_per_step")
     assert pair is not None and pair[1].place is not None and pair[1].place.file.endswith("run.yaml")
+
+
+def test_references_to_the_command_and_to_the_base_that_is_not_here(tmp_path: Path) -> None:
+    text = """\
+defaults: [ppo_trainer, _self_]
+critic: {model: {path: "${actor_rollout_ref.model.path}"}}
+algorithm: {adv_estimator: gae}
+actor_rollout_ref:
+  actor: {_target_: verl.workers.config.FSDPActorConfig, ppo_mini_batch_size: "${data.train_batch_size}"}
+  rollout: {response_length: "${data.max_response_length}"}
+"""
+    written(tmp_path, **{"conf/run.yaml": text})
+    found = walked(tmp_path, "actor_rollout_ref.model.path=Qwen/Qwen3-4B data.max_response_length=2048")
+    assert found.fact("model.path", "critic").value == "Qwen/Qwen3-4B"
+    assert found.fact("batch.prompts_per_step").value == 1024  # the base's own
+    assert found.fact("batch.mini_prompts").value == 1024
+    rules = [each.title for each in check([str(tmp_path / "run.sh")], ToldFacts()).report.findings]
+    assert not any("_target_" in title for title in rules)
