@@ -85,7 +85,7 @@ ROWS: Final = (
 PATTERNS: Final = tuple(dict.fromkeys(key for _, key, _ in ROWS))
 SHAPES: Final = tuple((kind, key, re.compile(pattern)) for kind, key, pattern in ROWS)
 INTEGERS: Final = frozenset({"port", "step"})
-NUMBERS: Final = frozenset({"asked_gpus", "present_gpus"})
+NUMBERS: Final = frozenset({"asked_gpus", "present_gpus", "asked_cpus"})
 SHARED: Final = frozenset({"port", "code", "host"})
 # Logs are full of lines with these words about connections that are tried again.
 RAISED_ONLY: Final = frozenset(key for kind, key, _ in ROWS if kind == "connection_lost" and "GCS" not in key)
