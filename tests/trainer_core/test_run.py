@@ -112,7 +112,7 @@ def test_a_long_run_under_signals_and_revisions(trainer: Trainer) -> None:
     assert process.poll() is None
 
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0 and "SIGTERM" in out
     last = trainer.events()[-1]
     assert (last["kind"], last["status"], last["reason"]) == ("run_finished", "stopped", "SIGTERM")
@@ -131,14 +131,14 @@ def test_ctrl_c_saves_and_a_killed_run_goes_on(trainer: Trainer) -> None:
     process = trainer.start("run.steps=1000000", "checkpoint.every=1000000")
     trainer.wait(lambda: trainer.events("step_finished"))
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert process.returncode == 130
     saved = trainer.events("checkpoint_saved")[-1]["step"]
 
     process = trainer.start("run.steps=1000000", "checkpoint.every=3")
     trainer.wait(lambda: len(trainer.events("checkpoint_saved")) > 3)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     half = trainer.folder / "checkpoints" / "step_900000"
     half.mkdir()
     whole = [e["step"] for e in trainer.events("checkpoint_saved")][-1]

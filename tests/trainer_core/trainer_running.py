@@ -149,7 +149,7 @@ class Trainer:
     def run(self, *settings: str, ranks: int = 1) -> tuple[int, str, str]:
         """Run to the end; return rank 0's exit code, output and errors."""
         started = self.start_ranks(ranks, *settings) if ranks > 1 else [self.start(*settings)]
-        ended = [process.communicate(timeout=100) for process in started]
+        ended = [process.communicate(timeout=300) for process in started]
         assert started[0].returncode is not None
         return started[0].returncode, *ended[0]
 
@@ -159,7 +159,7 @@ class Trainer:
         found = [json.loads(line) for line in lines if line.endswith("}")]
         return [event for event in found if kind in (None, event["kind"])]
 
-    def wait(self, holds: Callable[[], object], seconds: float = 60) -> None:
+    def wait(self, holds: Callable[[], object], seconds: float = 180) -> None:
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, "waited in vain"
