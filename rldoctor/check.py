@@ -94,6 +94,8 @@ def _of_file(path: str, told: ToldFacts, rules: Index, choice: Choice | None) ->
     ]
     notes = [str(problem).replace("\n  ", "; ") for problem in document.problems]
     notes += [text for _, outcome in outcomes for text in outcome.broken]
+    if told.args and document.kind == "yaml":
+        notes.append(f"{path} takes no arguments: {' '.join(told.args)} counts for nothing")
     notes += [project.note()] if project is not None and project.note() else []
     part = _Part(
         findings=_of_worlds(found),

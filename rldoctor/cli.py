@@ -49,6 +49,10 @@ def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     ctx.meta[str(option.name)] = value
 
 
+def _telling(name: str, **how: Any) -> Callable[[Command], Command]:
+    return click.option(name, expose_value=False, callback=_remember, **how)
+
+
 def _offers(kind: str) -> Callable[[click.Context, click.Parameter, str], Any]:
     """Return what a shell is offered; only a completion loads the words."""
 
@@ -63,26 +67,11 @@ def _offers(kind: str) -> Callable[[click.Context, click.Parameter, str], Any]:
 def about_the_run(command: Command) -> Command:
     """Add the options that tell facts to a command."""
     options = (
-        click.option(
-            "--gpus", type=POSITIVE, expose_value=False, callback=_remember, help="GPUs of a node that exist."
-        ),
-        click.option(
-            "--nodes", type=POSITIVE, expose_value=False, callback=_remember, help="Nodes that exist."
-        ),
-        click.option(
-            "--model",
-            expose_value=False,
-            callback=_remember,
-            metavar="PATH|NAME",
-            help="The model, where the files do not tell it.",
-        ),
-        click.option(
-            "--env",
-            multiple=True,
-            expose_value=False,
-            callback=_remember,
-            metavar="NAME=VALUE",
-            help="A variable of the environment that the script is started in.",
+        _telling("--gpus", type=POSITIVE, help="GPUs of a node that exist."),
+        _telling("--nodes", type=POSITIVE, help="Nodes that exist."),
+        _telling("--model", metavar="PATH|NAME", help="The model, where the files do not tell it."),
+        _telling(
+            "--env", multiple=True, metavar="NAME=VALUE", help="A variable that the script is started with."
         ),
         click.option(
             "--set",

@@ -322,3 +322,20 @@ def test_the_release_in_use_is_told(tmp_path: Path) -> None:
     for told in ("0.6.1", "verl=0.6.1"):
         done = rldoctor(*words, "--framework-version", told, folder=tmp_path, rule=rule)
         assert rules_of(done.stdout) == ["few-expert-ranks"]
+
+
+def test_what_a_script_is_started_with_is_told(tmp_path: Path) -> None:
+    text = "EP=$1; shift\npython3 -m verl.trainer.main_ppo --config-name=ppo_megatron_trainer \\\n"
+    text += "  actor_rollout_ref.actor.strategy=megatron trainer.nnodes=$NNODES \\\n"
+    text += "  actor_rollout_ref.actor.megatron.expert_model_parallel_size=$EP $@\n"
+    name = write(tmp_path, text).name
+    words = ("check", name, "--env", "NNODES=3", "--gpus", "4", "--format", "json")
+    told = json.loads(rldoctor(*words, "--", "1", "trainer.save_freq=7", folder=tmp_path).stdout)
+    facts = {fact["concept"]: fact["value"] for fact in told["facts"] if fact["role"] == "policy"}
+    assert (facts["train.ep"], facts["train.nodes"], facts["ckpt.save_interval"]) == (1, 3, 7)
+    assert facts["cluster.gpus_per_node"] == 4
+    assert [finding["rule"] for finding in told["findings"]] == ["few-expert-ranks"]
+    (tmp_path / "run.yaml").write_text("actor_rollout_ref: {actor: {strategy: fsdp}}\n")
+    noted = rldoctor("check", "run.yaml", "--", "a=1", folder=tmp_path)
+    assert "takes no arguments: a=1" in noted.stdout
+    assert rldoctor("check", name, "--env", "NNODES", folder=tmp_path).returncode == 2

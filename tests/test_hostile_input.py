@@ -286,3 +286,34 @@ def test_links_that_lead_elsewhere_are_not_edited_nor_followed_in_rings(tmp_path
         (inside / "dev.sh").unlink(missing_ok=True)
         (inside / "dev.sh").symlink_to(device)
         assert check(inside, "dev.sh").code == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "suppress: &a [*a]\n",
+        "set: " + "{a: " * 3000 + "1" + "}" * 3000,
+        "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))]),
+        'versions: !!python/object/apply:os.system ["touch pwned"]\n',
+        "\x00\x01",
+        "suppress: [{rule: " + "a" * 100_000 + ", reason: x}]\n",
+    ],
+)
+def test_a_hostile_project_file_is_one_message(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".rldoctor.yaml").write_text(text)
+    (tmp_path / "a.sh").write_text(LAUNCH + "\n")
+    done = check(tmp_path, "a.sh")
+    assert done.code == 2 and ".rldoctor.yaml" in done.err
+    assert done.seen == [] and sorted(path.name for path in tmp_path.iterdir()) == [".rldoctor.yaml", "a.sh"]
+
+
+def test_a_hostile_launcher_in_python_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(
+        "import os\nx = 'a'\nwhile True:\n    x += x\n    os.system('touch pwned')\n"
+        "f = lambda n: f(n) + f(n)\nf(1)\nos.system('" + LAUNCH + "')\n"
+    )
+    (tmp_path / "b.py").write_text("x = " + "[" * 5000 + "]" * 5000)
+    assert check(tmp_path, "a.py").seen == []
+    broken = check(tmp_path, "b.py")
+    assert broken.code == 2 and "b.py" in broken.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.py", "b.py"]
