@@ -184,7 +184,8 @@ class Climb(Struct):
             return "kept", "the peak is below the margin again"
         if is_slower(before, after):
             return "reverted", f"training runs at {gain:.2f} times the speed: it does not pay"
-        return "kept", f"training runs at {gain:.2f} times the speed"
+        words = "training runs at" if gain >= 1 else "no slower beyond the noise: training runs at"
+        return "kept", f"{words} {gain:.2f} times the speed"
 
 
 def is_slower(before: Window, after: Window) -> bool:
