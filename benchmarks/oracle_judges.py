@@ -161,10 +161,13 @@ JUDGES: dict[str, Callable[[str], Judge]] = {"verl": verl, "megatron": megatron,
 
 def verdict(judge: Judge, settings: dict[str, Any]) -> str | None:
     """Return what a validator says against settings, None where it accepts them."""
+    said = StringIO()
     try:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        with redirect_stdout(StringIO()), redirect_stderr(said):
             judge(dict(settings))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it raises is its verdict
+    except SystemExit:
+        return (said.getvalue().strip().splitlines() or ["it stopped"])[-1][:200]
+    except Exception as error:  # noqa: BLE001  whatever it raises is its verdict
         cause = error.__cause__ or error
         return f"{type(cause).__name__}: {cause}".splitlines()[0][:200]
     return None
