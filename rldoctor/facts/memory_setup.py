@@ -242,10 +242,9 @@ def ways(reader: Reader) -> int:
 def batch_of(reader: Reader) -> Batch | None:
     """Return the largest micro-batch: the token budget, never less than the longest sample."""
     longest = reader.count("batch.longest_sample", 0)
-    split = ways(reader)
     share = reader.count("batch.samples_per_rank", 0)
     if reader.is_on("batch.dynamic"):
-        budget = reader.count("batch.max_tokens_per_gpu", 0) * split
+        budget = _budget(reader, "batch.max_tokens_per_gpu", longest)
         if not budget:
             return None
         whole = share * longest or None
@@ -258,6 +257,16 @@ def batch_of(reader: Reader) -> Batch | None:
     return Batch(micro * longest, longest, max(1, share // micro) if share else MICRO_BATCHES)
 
 
+def _budget(reader: Reader, concept: str, longest: int) -> int:
+    """Return the token budget of the ranks that split a sequence.
+
+    Where it has to hold the longest sample whole, however that is split, it is counted before the split.
+    """
+    budget = reader.count(concept, 0)
+    before_the_split = longest and reader.count("batch.min_tokens_per_gpu", 0) >= longest
+    return budget if before_the_split else budget * ways(reader)
+
+
 def _steps(whole: int | None, tokens: int) -> int:
     """Return the micro-batches of a step with so many tokens on a rank."""
     return MICRO_BATCHES if whole is None else max(1, math.ceil(whole / tokens))
@@ -268,7 +277,7 @@ def _logprob_tokens(reader: Reader, batch: Batch | None) -> int | None:
     longest = reader.count("batch.longest_sample", 0)
     own = reader.get("batch.logprob_dynamic")
     if own or (own is None and reader.is_on("batch.dynamic") and batch is not None):
-        budget = reader.count("batch.max_tokens_logprob", 0) * ways(reader)
+        budget = _budget(reader, "batch.max_tokens_logprob", longest)
         return max(budget, longest) if budget else (batch.tokens if batch else None)
     micro = reader.count("batch.logprob_micro", 0)
     return micro * longest if micro and longest else None

@@ -105,7 +105,9 @@ def split_fits(facts: Facts, concept: str, ways: int) -> bool:
     longest, changes = facts.value("batch.longest_sample"), {concept: ways}
     splits = concept in ("train.ulysses_sp", "train.cp")
     if splits and facts.value("batch.dynamic") is True and isinstance(longest, int):
-        changes["batch.max_tokens_per_gpu"] = -(-longest // ways)
+        least = facts.changed(changes).value("batch.min_tokens_per_gpu")
+        whole = isinstance(least, int) and least >= longest
+        changes["batch.max_tokens_per_gpu"] = longest if whole else -(-longest // ways)
     setup = _setup(facts.changed(changes))
     return setup is not None and setup.gpu_gib is not None and room_of(setup, ("train",)) >= 0
 
