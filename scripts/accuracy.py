@@ -16,7 +16,6 @@ import argparse
 import json
 import random
 import re
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -25,6 +24,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import yaml
+
+from rldoctor.diagnose import diagnose
+from rldoctor.facts import ToldFacts
+from rldoctor.report import as_json
+from rldoctor.types import RLDoctorError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from diagnose_log import KINDS, Maker, metrics  # type: ignore[import-not-found]
@@ -36,7 +40,6 @@ ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 PARTS: Final = ("title", "set", "edits", "command")
 LOUD: Final = re.compile(r"error|exception|fatal|failed|killed|abort", re.IGNORECASE)
 PLANTED_LINES: Final = 20_000
-PATIENCE: Final = 180  # seconds a log
 
 Lines = Sequence[str]
 
@@ -77,10 +80,11 @@ def squash(text: object) -> str:
 
 
 def report(path: Path) -> dict[str, Any]:
-    """Return what diagnose says of a log."""
-    command = [sys.executable, "-m", "rldoctor", "diagnose", "--format", "json", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    return dict(json.loads(done.stdout)) if done.stdout.startswith("{") else {}
+    """Return what diagnose says of a log, nothing where it refuses it."""
+    try:
+        return dict(json.loads(as_json(diagnose([str(path)], None, ToldFacts()))))
+    except RLDoctorError:
+        return {}
 
 
 def loud(told: dict[str, Any]) -> tuple[str, ...]:
@@ -112,11 +116,10 @@ def _quotes(wants: Iterable[str], texts: Iterable[str]) -> bool:
 
 
 def carrier() -> str:
-    """Return lines of a run that went well, with loud ones that mean nothing."""
+    """Return lines of engines that went well, with loud ones; steps are told by the excerpt alone."""
     make = Maker(random.Random(3))
-    lines = [kind(make) for kind in make.chance.choices(list(KINDS), list(KINDS.values()), k=PLANTED_LINES)]
-    for at in range(500, PLANTED_LINES, 900):
-        lines[at] = metrics(make)
+    kinds = {kind: weight for kind, weight in KINDS.items() if kind is not metrics}
+    lines = [kind(make) for kind in make.chance.choices(list(kinds), list(kinds.values()), k=PLANTED_LINES)]
     lines[4000] = "WARNING: connection to 10.0.0.9:8000 refused, retrying (attempt 1 of 5)"
     lines[9000] = (
         'Traceback (most recent call last):\n  File "/app/reward.py", line 8, in parse\n    return num(text)'

@@ -68,8 +68,19 @@ def loud_end(reading: LogReading) -> LogLine | None:
     total = reading.text.scan.lines[0]
     if total > SHORT:
         return None
-    lines = reading.text.between(0, max(1, total - END), total)
-    return next((line for line in lines if _is_fatal(reading.text.whole(line))), None)
+    lines = list(reading.text.between(0, max(1, total - END), total))
+    loud = [_is_fatal(reading.text.whole(line)) for line in lines]
+    if True not in loud or any(line.time is not None for line in _quiet_after(lines, loud)):
+        return None
+    return lines[loud.index(True)]
+
+
+def _quiet_after(lines: Sequence[LogLine], loud: Sequence[bool]) -> Iterator[LogLine]:
+    """Yield what is said behind the first loud line by those who go on: launchers only clear up."""
+    first = loud.index(True)
+    for line, is_loud in zip(lines[first + 1 :], loud[first + 1 :], strict=True):
+        if not is_loud and LAUNCHERS.search(line.text) is None and line.time != lines[first].time:
+            yield line
 
 
 def bare_check(failure: Failure) -> Iterator[Evidence]:

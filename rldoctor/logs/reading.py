@@ -30,13 +30,16 @@ from rldoctor.logs.shapes import Shape
 from rldoctor.logs.tracebacks import IGNORED, assemble
 from rldoctor.types import Event, LogLine, Sample
 
-RAISED: Final = "/[A-Za-z](?:Error|Exception)(?:\\([A-Za-z]\\w*\\))?: /"
+RAISED: Final = "/\\w(?:Error|Exception)(?:\\([A-Za-z]\\w*\\))?: /"
 AFTER_HEAD, BEFORE_RAISED, AFTER_RAISED = 150, 60, 12
 MOST_REGION_LINES: Final = 40_000
 MANY: Final = 4000
 GOES_ON: Final = re.compile(
     r"(?i)\b(?:going on|go on|continuing|skipp(?:ed|ing)|ignor(?:ed|ing)|(?:re)?trying|retry|will retry"
     r"|fall(?:ing)? back)\b"
+)
+ENDS_WELL: Final = re.compile(
+    r"(?i)\W(?:retrying|skipping|ignoring|going on|continuing)(?: in [\d.]+ ?\w+)?\W*$"
 )
 GOES_ON_WITHIN: Final = 2  # lines behind an exception
 TOLERATED: Final = 3  # times that a run survived an exception, until it counts as one that ends nothing
@@ -192,7 +195,7 @@ def _is_passed_over(failure: Failure, text: Text) -> bool:
     last = max(failure.chain, key=lambda link: link.line.number).line
     behind = text.between(text.index[last.file], last.number + 1, last.number + GOES_ON_WITHIN)
     said = (line.text for line in behind if line.who == last.who and not line.text.startswith(IGNORED))
-    return any(GOES_ON.search(text) for text in said)
+    return ENDS_WELL.search(last.text) is not None or any(GOES_ON.search(text) for text in said)
 
 
 def _is_recovered(failure: Failure, moves: Progress) -> bool:

@@ -38,3 +38,12 @@ def test_an_exception_that_the_program_passes_over_ends_nothing(tmp_path: Path) 
 
 def test_the_last_of_several_tries_is_not_passed_over(tmp_path: Path) -> None:
     assert not last_goes_on(tmp_path, TOOL + "Retrying (1 of 1)\n" + TOOL + "giving up\n")
+
+
+def test_an_exception_quoted_by_a_line_that_says_retrying_ends_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    log.write_text(
+        'WARNING:root:the judge failed once (ray::score() (pid=7)\n  File "/app/judge.py", line 9, in score\n'
+        '    raise ConnectionError("no answer")\nConnectionError: no answer), retrying\nscored 4\n'
+    )
+    assert all(failure.ignored for failure in logs.read([str(log)], []).failures)
