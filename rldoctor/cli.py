@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from rldoctor import __version__
+from rldoctor.options import Launch, about_the_run, chooses, offers, told_facts
 from rldoctor.types import Report, RLDoctorError
 
 if TYPE_CHECKING:
@@ -25,11 +26,7 @@ INTERRUPTED: Final = 130
 RARELY: Final = 100_000
 """New objects after which garbage is looked for: most runs are short, and looking is a tenth of them."""
 
-SHORT: Final = {"gpus": "cluster.gpus_per_node", "nodes": "cluster.nodes", "model": "model.path"}
 PATH: Final = click.Path(allow_dash=True)
-POSITIVE: Final = click.IntRange(min=1)
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,93 +35,11 @@ def cli() -> None:
     """Checks before launch, runs and heals, and diagnoses after a failure: RL post-training of LLMs."""
 
 
-def _remember_versions(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
-    """Keep the releases that are told for what reads the facts; without a system it is the launched one's."""
-    pairs = (word.rpartition("=") for word in words)
-    ctx.meta["versions"] = {system.strip(): version.strip() for system, _, version in pairs}
-
-
-def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
-    """Keep what is told of the machine for what reads the facts."""
-    ctx.meta[str(option.name)] = value
-
-
-def _telling(name: str, **how: Any) -> Callable[[Command], Command]:
-    return click.option(name, expose_value=False, callback=_remember, **how)
-
-
-def _offers(kind: str) -> Callable[[click.Context, click.Parameter, str], Any]:
-    """Return what a shell is offered; only a completion loads the words."""
-
-    def complete(ctx: click.Context, option: click.Parameter, begun: str) -> Any:
-        from rldoctor import completion
-
-        return getattr(completion, kind)(ctx, option, begun)
-
-    return complete
-
-
-def about_the_run(command: Command) -> Command:
-    """Add the options that tell facts to a command."""
-    options = (
-        _telling("--gpus", type=POSITIVE, help="GPUs of a node that exist."),
-        _telling("--nodes", type=POSITIVE, help="Nodes that exist."),
-        _telling("--model", metavar="PATH|NAME", help="The model, where the files do not tell it."),
-        _telling(
-            "--env", multiple=True, metavar="NAME=VALUE", help="A variable that the script is started with."
-        ),
-        click.option(
-            "--set",
-            "told",
-            multiple=True,
-            metavar="CONCEPT=VALUE",
-            help="Tell a fact (cluster.gpus=8).",
-            shell_complete=_offers("concepts"),
-        ),
-        click.option(
-            "--system",
-            metavar="NAME",
-            help="The system, where the files do not tell it.",
-            shell_complete=_offers("systems"),
-        ),
-        click.option(
-            "--framework-version",
-            metavar="[SYSTEM=]VERSION",
-            multiple=True,
-            expose_value=False,
-            callback=_remember_versions,
-            help="The release in use (0.6.1, sglang=0.5.9).",
-        ),
-        click.option(
-            "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def _chooses(name: str, meaning: str) -> Callable[[Command], Command]:
-    return click.option(
-        name, multiple=True, metavar="WORD,…", help=meaning, shell_complete=_offers("asked_for")
-    )
-
-
-class Launch(click.Command):
-    """A command whose words behind ``--`` are another command, kept as they are."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep what stands behind ``--`` apart from the options."""
-        at = args.index("--") if "--" in args else len(args)
-        ctx.meta["behind"] = tuple(args[at + 1 :])
-        return super().parse_args(ctx, args[:at])
-
-
 @cli.command(cls=Launch)
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE... [-- ARGUMENT...]")
 @about_the_run
-@_chooses("--select", "Only these rules, phases, severities.")
-@_chooses("--ignore", "All but these rules, phases, severities.")
+@chooses("--select", "Only these rules, phases, severities.")
+@chooses("--ignore", "All but these rules, phases, severities.")
 @click.option("--host", metavar="FILE|this", help="The machine: `rldoctor host --format json`, or this one.")
 @click.option("--diff", "as_diff", is_flag=True, help="Show the edits that --fix would make.")
 @click.option("--fix", "do_fix", is_flag=True, help="Make the safe edits in the files.")
@@ -137,7 +52,7 @@ def check(
 
     What stands behind -- are the arguments that the script is started with.
     """
-    facts, asked = _told(told, system, how["host"]), _choice(how["select"], how["ignore"])
+    facts, asked = told_facts(told, system, how["host"]), _choice(how["select"], how["ignore"])
     if how["do_fix"] or (how["unsafe_fixes"] and not how["as_diff"]):
         checked = _fix(files, facts, how["unsafe_fixes"], asked)
     else:
@@ -192,7 +107,7 @@ def diagnose(
     files: tuple[str, ...], told: tuple[str, ...], system: str | None, form: str, **how: Any
 ) -> NoReturn:
     """Name the root cause of a failed run, with what only follows from it folded under it."""
-    facts = _told(told, system)
+    facts = told_facts(told, system)
     if how["follow"]:
         from rldoctor.diagnose.live import follow
 
@@ -225,7 +140,7 @@ def estimate(
     from rldoctor.estimate import estimate as run_estimate
 
     ask = Ask(how["solve"], how["what_if"], how["rank"] == "all", how["measured"])
-    report = run_estimate(files, _told(told, system), ask)
+    report = run_estimate(files, told_facts(told, system), ask)
     if form == "json":
         _print(report, form)
     else:
@@ -275,7 +190,7 @@ def host(checkpoints: tuple[str, ...], ports: tuple[int, ...], form: str) -> NoR
 
 
 @cli.command()
-@click.argument("rule", shell_complete=_offers("rules"))
+@click.argument("rule", shell_complete=offers("rules"))
 def explain(rule: str) -> None:
     """Say what a rule knows."""
     from rldoctor.explain import explain as run_explain
@@ -289,45 +204,6 @@ def rules() -> None:
     from rldoctor.explain import overview
 
     sys.stdout.write(overview())
-
-
-def _told(pairs: Sequence[str], system: str | None, host: str | None = None) -> ToldFacts:
-    from rldoctor import dialects
-    from rldoctor.facts import ToldFacts
-    from rldoctor.facts.told import typed
-
-    if system is not None:
-        dialects.load(system)
-    meta = click.get_current_context().meta
-    words = dict(_pair("--set", text) for text in pairs)
-    env = dict(_pair("--env", text) for text in meta.get("env", ())) | _behind("env.", words)
-    versions = _behind("version.", words) | meta.get("versions", {})
-    for name in (name for name in versions if name):
-        dialects.load(name)
-    facts = {name: value for name, value in words.items() if not name.startswith(("env.", "version."))}
-    short = {concept: str(meta[name]) for name, concept in SHORT.items() if meta.get(name) is not None}
-    facts = {**(_of_host(host) if host else {}), **short, **facts}
-    typed(facts)
-    return ToldFacts(facts, system, versions, env, meta.get("behind", ()))
-
-
-def _of_host(name: str) -> dict[str, str]:
-    from rldoctor.host import facts
-
-    return facts.of_this() if name == "this" else facts.of_file(name)
-
-
-def _pair(option: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        example = {"--set": "CONCEPT=VALUE|cluster.gpus_per_node=8", "--env": "NAME=VALUE|NNODES=2"}[option]
-        shape, _, like = example.partition("|")
-        raise RLDoctorError(f"{option} {text}: not {shape}", hint=f"for example {option} {like}")
-    return name.strip(), value
-
-
-def _behind(prefix: str, words: Mapping[str, str]) -> dict[str, str]:
-    return {name.removeprefix(prefix): value for name, value in words.items() if name.startswith(prefix)}
 
 
 def _print(report: Report, form: str, verbose: bool = False) -> None:
