@@ -194,7 +194,9 @@ def _said(value: Any) -> str:
 def _pair(name: str, keys: Keys) -> str:
     value = keys.of_key(name)
     if name.startswith("-"):
-        return name if value is True else f"no {name}" if value in (None, False) else f"{name} {value}"
+        return (
+            name if value is True else f"no {name}" if value is None or value is False else f"{name} {value}"
+        )
     yaml = keys.facts.document is not None and keys.facts.document.kind == "yaml"
     return f"{name}{': ' if yaml else '='}{_said(value)}"
 

@@ -25,7 +25,7 @@ from rldoctor.types import Event, Evidence, Match
 def examine_keys(facts: Facts, index: Index) -> Outcome:
     """Evaluate event triggers over what is strange in a configuration: one match a rule and setting."""
     launch = _launch(facts)
-    events = (*cut_off(facts), *torn(facts), *strange(launch), *refused(facts)) if launch is not None else ()
+    events = (*cut_off(facts), *torn(facts), *refused(facts), *strange(launch)) if launch is not None else ()
     matches: list[Match] = []
     broken: list[str] = []
     for event in events:
