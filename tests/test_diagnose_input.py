@@ -140,3 +140,11 @@ def test_a_pickle_that_executes_is_refused_by_the_program(tmp_path: Path) -> Non
     done = subprocess.run(words, cwd=tmp_path, env=told, capture_output=True, text=True)
     assert done.returncode == 1 and "it names posix.system" in done.stdout
     assert not (tmp_path / "it-ran").exists()
+
+
+def test_a_packed_log_of_which_nothing_is_left_is_not_called_well(tmp_path: Path) -> None:
+    import zstandard
+
+    packed = zstandard.compress(b"step:1 - actor/grad_norm:0.3\n" * 50)
+    (tmp_path / "run.log.zst").write_bytes(packed[: len(packed) - 9])
+    assert run(tmp_path).summary.startswith("Nothing could be read")

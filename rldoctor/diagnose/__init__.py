@@ -157,6 +157,8 @@ def _with_remedies(
 def summary(findings: Sequence[Finding], reading: LogReading) -> str:
     """Return one sentence on what happened."""
     roots = [finding for finding in findings if finding.part == "root"]
+    if not roots and not reading.total_lines and any("what could be read" in note for note in reading.notes):
+        return "Nothing could be read, so nothing can be said: the notes tell why."
     if not roots:
         return f"Nothing wrong found in {reading.total_lines} lines."
     follow = sum(finding.explained_by == roots[0].id for finding in findings)
