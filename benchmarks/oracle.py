@@ -61,6 +61,16 @@ SIZES = {
     ),
     "areal": ("total_train_epochs", "actor.rejection_sampling.upper", "gconfig.n_samples"),
 }
+WHY = """
+## Why we say more than they accept at the launch
+- verl: `validate_config` sees neither what the workers' code asks of a value (estimators, losses, penalties,
+  engines, truncation, resume modes: an error of the first step) nor what the engine's own arguments allow.
+  With dynamic batches it skips the arithmetic of batches; the workers cut the batch into equal parts later.
+- Megatron: the judge is `validate_args`; `TransformerConfig` refuses the rest when the model is built, and
+  checkpoints and routers when they are used.
+- AReaL: the judge is the configuration; back ends and rollouts that do not go together are refused by the trainer's
+  `_validate_cfg`, engine arguments by the engine, steps without sequences by the packing.
+"""
 CPU = {
     "--attention-backend",
     "--fp8-format",
@@ -220,7 +230,7 @@ def page(groups: Mapping[str, Mapping[str, list[tuple[Case, str]]]]) -> str:
                 f"- {system}: {mistake} ({number}×): `{words}`"
                 for (mistake, words), number in told.most_common(40)
             ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + WHY
 
 
 def main() -> None:
