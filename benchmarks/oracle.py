@@ -68,8 +68,8 @@ WHY = """
   With dynamic batches it skips the arithmetic of batches; the workers cut the batch into equal parts later.
 - Megatron: the judge is `validate_args`; `TransformerConfig` refuses the rest when the model is built, and
   checkpoints and routers when they are used.
-- AReaL: the judge is the configuration; back ends and rollouts that do not go together are refused by the trainer's
-  `_validate_cfg`, engine arguments by the engine, steps without sequences by the packing.
+- AReaL: the judge is the configuration; back ends and rollouts that do not go together are refused by the
+  trainer's `_validate_cfg`, engine arguments by the engine, steps without sequences by the packing.
 """
 CPU = {
     "--attention-backend",

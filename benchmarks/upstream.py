@@ -2,9 +2,9 @@
 
 python benchmarks/upstream.py CHECKOUT... [--set cluster.gpus_per_node=8 ...] [--json OUT] [--severity error]
 
-A launch is resolved when none of its sizes (GPUs, parallel sizes, batches) hangs on something unknown. A script
-that names a trainer's program (supervised training, generation and evaluation left out) and gives no launch
-counts as one that is not.
+A launch is resolved when none of its sizes (GPUs, parallel sizes, batches) hangs on something unknown. A
+script that names a trainer's program (supervised training, generation and evaluation left out) and gives no
+launch counts as one that is not.
 """
 
 from __future__ import annotations

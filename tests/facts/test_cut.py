@@ -8,7 +8,7 @@ from rldoctor.check import check
 from rldoctor.facts import ToldFacts
 from rldoctor.types import Finding
 
-HEAD = "python3 -m verl.trainer.main_ppo algorithm.adv_estimator=grpo actor_rollout_ref.actor.use_dynamic_bsz=True"
+HEAD = "python3 -m verl.trainer.main_ppo actor_rollout_ref.actor.use_dynamic_bsz=True"
 
 
 def cut(text: str, folder: Path) -> list[Finding]:
