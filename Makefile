@@ -12,8 +12,7 @@ demo: .venv/installed
 	$(BIN)/python examples/demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest tests --ignore=tests/trainer_core -n 2
-	$(BIN)/python -m pytest tests/trainer_core
+	$(BIN)/python -m pytest tests -n 2
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

@@ -94,7 +94,7 @@ class Index:
 
     @cached_property
     def patterns(self) -> tuple[str, ...]:
-        """Every pattern of a ``find``: what a log has to be scanned for; the others are sought around hits."""
+        """Every pattern of a ``find``, for which a log is scanned; the others are sought around hits."""
         return tuple(self._twin.part("patterns"))
 
     def rule(self, name: str) -> Rule:

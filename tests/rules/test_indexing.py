@@ -32,7 +32,8 @@ def test_triggers_are_found_by_what_notices_them() -> None:
     assert built.log["number of layers"] == (log,)
     assert [entry.since for entry in built.events["collective_timeout"]] == [{"verl": "0.10"}]
     assert set(built.metrics) == {"rollout_time"}
-    assert {r"/num_layers \(\d+\)/", "/pipeline.{1,20}size/", "shutting down"} < set(built.patterns)
+    assert {r"/num_layers \(\d+\)/", "number of layers", "Retrying"} <= set(built.patterns)
+    assert not {"/pipeline.{1,20}size/", "shutting down"} & set(built.patterns)  # sought around a hit
 
 
 def test_a_body_comes_back_as_it_was_loaded() -> None:
