@@ -139,9 +139,13 @@ class Catalogue:
         return _united(mask for root, mask in self._shipped.scopes[scope] if self.roots[root] in roots)
 
     def nearby(self, version: str) -> tuple[str, ...]:
-        """Return the releases that a version may be: itself, else those on both sides of it."""
+        """Return the releases that a version may be: itself, else those on both sides of it.
+
+        Of two numbers it may be any patch release, as 0.7 is 0.7.0 or 0.7.1.
+        """
         asked = version_key(version)
-        told = [name for name in self.releases if version_key(name) == asked or _stands_for(name, version)]
+        exact = [name for name in self.releases if version_key(name) == asked and version.count(".") > 1]
+        told = exact or [name for name in self.releases if _may_be(name, version)]
         if told:
             return tuple(told)
         before = [name for name in self.releases if version_key(name) < asked]
@@ -149,10 +153,11 @@ class Catalogue:
         return (*before[-1:], *after[:1])
 
 
-def _stands_for(name: str, version: str) -> bool:
-    """Say whether a release named by two numbers stands for all patch releases, as 0.6 for 0.6.1."""
-    numbers = version_key(version)[0]
-    return name.count(".") == 1 and version_key(version)[1] == 0 and numbers[:2] == version_key(name)[0][:2]
+def _may_be(name: str, version: str) -> bool:
+    """Say whether a release is the version, a patch release of it, or stands for all patch releases."""
+    own, asked = version_key(name), version_key(version)
+    alike = own[0][:2] == asked[0][:2] and asked[1] == 0 == own[1]
+    return own == asked or (alike and 1 in (name.count("."), version.count(".")))
 
 
 def _united(masks: Iterable[int]) -> int:
