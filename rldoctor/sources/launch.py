@@ -22,7 +22,7 @@ _MODULES = re.compile(
     r"|areal\.(infra\.)?launcher\.(local|ray|slurm)|debugpy"
 )
 _LIKE_TORCHRUN = re.compile(r"torch\.distributed\.(run|launch)")
-_PYTHON = re.compile(r"(python|pypy)(\d(\.\d+)*)?")
+_PYTHON = re.compile(r"(python|pypy)(\d(\.\d+)*)?(\.sh)?")  # Isaac Sim's interpreter is a script
 # Options without a value, which would else take the program for one.
 _BARE = {
     "torchrun": r"--(standalone|no[-_]python|module|use[-_]env|run[-_]path)",
