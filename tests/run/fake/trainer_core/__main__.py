@@ -124,7 +124,7 @@ def main():
     signal.signal(signal.SIGUSR1, lambda *_: (FOLDER / "dumps" / "stacks_driver.txt").write_text("stacks"))
     start(config)
     while NOW["step"] < config["run"]["steps"] and not NOW["stop"]:
-        new = settings()
+        new = settings() or config  # empty: an editor is writing it
         if new != config:
             changed = {"revision": new.get("revision", 1), "step": NOW["step"], "fields": {}}
             event("config_applied", **changed)
