@@ -16,12 +16,14 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct
+from msgspec.json import decode
 
 PACKAGE: Final = Path(__file__).parent
 SHIPPED: Final = PACKAGE / "_index"
 FORMAT: Final = 1
 WHOLE: Final = "all"
+DAMAGED: Final = (ValueError, KeyError, TypeError, DecodeError)
 
 
 class Twin(Struct, frozen=True):
@@ -37,7 +39,7 @@ class Twin(Struct, frozen=True):
 
     def part(self, name: str) -> Any:
         """Return the value of a part; KeyError where there is none of that name."""
-        return json.loads(self.raw(name))
+        return decode(self.raw(name))
 
     def raw(self, name: str) -> bytes:
         """Return the bytes of a part, for one that is parsed piece by piece."""
@@ -117,7 +119,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 
 def _read(path: Path) -> Twin | None:
-    with suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as file:  # damaged: made again
+    with suppress(OSError, *DAMAGED), path.open("rb") as file:  # a damaged one is made again
         return _decode(mmap(file.fileno(), 0, access=ACCESS_READ))
     return None
 
@@ -129,7 +131,7 @@ def in_memory(parts: Mapping[str, Any]) -> Twin:
 
 def _decode(data: bytes | mmap) -> Twin:
     begin = data.find(b"\n") + 1
-    about = json.loads(data[:begin])
+    about = decode(data[:begin])
     if about["format"] != FORMAT or about["size"] != len(data) - begin:
         raise ValueError("not a whole twin of this format")
     return Twin(about["stamp"], about["parts"], data, begin)

@@ -5,7 +5,6 @@ Loading does not grow with the rules: it reads the triggers alone, and those of 
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, lru_cache
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, to_builtins
+from msgspec.json import decode
 
 from rldoctor import compiled, vocabulary
 from rldoctor.compiled import Twin
@@ -48,7 +48,7 @@ class Entry(Struct, frozen=True):
 
 @lru_cache(maxsize=4096)
 def _parsed(source: bytes) -> tuple[Node, ...]:
-    return tuple(json.loads(source))
+    return tuple(decode(source))
 
 
 class Index:
