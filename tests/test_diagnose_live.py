@@ -82,6 +82,11 @@ def test_a_log_that_never_comes_and_standard_input_are_errors(tmp_path: Path) ->
         follow(["-"], None, ToldFacts())
 
 
+def interruptible() -> None:
+    """Take interrupts again where the tests run in the background, which ignores them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_live_process_is_followed_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     log = tmp_path / "run.log"
     log.write_text(STEP.format(n=1))
@@ -94,7 +99,7 @@ def test_a_live_process_is_followed_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     assert watched.returncode == 1 and "ZooError" in out
     log.write_text(STEP.format(n=1))
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=told
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=told, preexec_fn=interruptible
     ) as watched:
         time.sleep(3)
         watched.send_signal(signal.SIGINT)
