@@ -114,7 +114,9 @@ def diagnose(
         report = follow(files, how["config"], facts, how["timeout"])
     else:
         from rldoctor.diagnose import diagnose as run_diagnose
+        from rldoctor.diagnose.gathering import refuse_empty
 
+        refuse_empty(files)
         report = run_diagnose(files, how["config"], facts, against=how["against"])
     _print(report, form, how["verbose"])
     if how["bundle"]:

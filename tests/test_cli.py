@@ -229,6 +229,7 @@ def bad(folder: Path) -> dict[str, tuple[str, ...]]:
         "option": ("check", "--fixx", "train.sh"),
         "no file": ("check",),
         "missing log": ("diagnose", "missing.log"),
+        "empty log": ("diagnose", "empty.sh"),
         "missing config": ("diagnose", "--config", "missing.sh", "train.sh"),
     }
 
@@ -240,7 +241,8 @@ def bad(folder: Path) -> dict[str, tuple[str, ...]]:
         ("broken yaml", "broken.yaml:"), ("unknown system", "--system"), ("system name", "verl"),
         ("concept", "train.ep"), ("no value", "CONCEPT=VALUE"), ("bad value", "whole number"),
         ("option", "--fix"),
-        ("no file", "FILE"), ("missing log", "missing.log"), ("missing config", "missing.sh"),
+        ("no file", "FILE"), ("missing log", "missing.log"), ("empty log", "log is empty"),
+        ("missing config", "missing.sh"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_message_and_code_2(tmp_path: Path, case: str, says: str) -> None:

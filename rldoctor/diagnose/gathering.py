@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -15,6 +16,12 @@ from rldoctor.types import Event, LogLine, RLDoctorError
 MOST_LINES: Final = 12
 WHOLE_VIEW: Final = ("ranks_missing", "ranks_waiting", "mismatch", "other", "other_op", "missing_last")
 FAILED: Final = ("collective_timeout", "hang", "exception", "process_death", "worker_died", "out_of_memory")
+
+
+def refuse_empty(paths: Sequence[str]) -> None:
+    """Raise where all logs are empty files; only one that is followed may be empty still."""
+    if all(Path(path).is_file() and not Path(path).stat().st_size for path in paths):
+        raise RLDoctorError(f"{', '.join(paths)}: the log is empty", hint="Nothing can be said of it.")
 
 
 def gather(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
