@@ -10,7 +10,10 @@ from msgspec.structs import replace
 
 from rldoctor.facts import memory_checks
 from rldoctor.facts.heads import head_of
+from rldoctor.facts.memory_engine import rollout_of
 from rldoctor.facts.memory_shape import shape_of
+from rldoctor.facts.memory_stages import pieces, virtual
+from rldoctor.facts.spoken import count, number, spoken
 from rldoctor.facts.walk import Facts
 from rldoctor.memory.layout import (
     Batch,
@@ -21,7 +24,6 @@ from rldoctor.memory.layout import (
     Others,
     Parallel,
     Recompute,
-    Rollout,
     Setup,
     States,
 )
@@ -30,9 +32,19 @@ from rldoctor.types import UNKNOWN, Role
 
 MEGATRON: Final = ("megatron", "megatron_fsdp")
 BYTES: Final = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
+MOMENTS: Final = {
+    "bf16": 2.0,
+    "bfloat16": 2.0,
+    "fp16": 2.0,
+    "float16": 2.0,
+    "half": 2.0,
+    "fp8": 1.0,
+    "uint8": 1.0,
+}
+ATTENTION: Final = ("attention_backend", "attn_implementation", "attn_impl")
+UNFUSED: Final = ("unfused", "local", "eager")
+"""Attention that keeps all scores, as Transformer Engine and transformers call it."""
 SCHEMES: Final = {"no_shard": "ddp", "optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3"}
-MEGATRON_GRAPHS: Final = 16
-"""--inference-dynamic-batching-num-cuda-graphs, where nobody tells."""
 NATIVE: Final = ("archon", "torchtitan")
 """Backends whose models are torchtitan's: recomputation by operators, experts weighted in fp32."""
 MICRO_BATCHES: Final = 2
@@ -112,13 +124,9 @@ def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
         logprob_tokens=_logprob_tokens(reader, batch),
         recompute=recompute_of(reader),
         head=head_of(reader.facts, reader.role),
-        kernels=Kernels(
-            stack="te" if megatron else "eager",
-            width=BYTES.get(reader.get("train.compute_dtype") or "bf16", 2.0),
-            fp32_combine=reader.get("train.backend") in NATIVE,
-        ),
+        kernels=kernels_of(reader, own),
         lora=_lora(reader),
-        rollout=_rollout(reader) if reader.role == "policy" else None,
+        rollout=rollout_of(reader, own) if reader.role == "policy" else None,
         offload=Offload(
             params=reader.is_on("mem.offload_param"),
             grads=reader.is_on("mem.offload_grad") or reader.is_on("mem.offload_param"),
@@ -130,6 +138,25 @@ def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
         gpu_gib=_gpu(reader),
         expandable=reader.is_on("mem.expandable_segments"),
         unknown=tuple(reader.missing),
+    )
+
+
+def kernels_of(reader: Reader, shape: Shape) -> Kernels:
+    """Return what the layers are made of: fused or whole scores, fp8 products, how tokens reach experts."""
+    backend, computed = reader.get("train.backend"), reader.get("train.compute_dtype") or "bf16"
+    dropout = number(spoken(reader.facts, "hidden_dropout", reader.role))
+    capacity = number(spoken(reader.facts, "moe_expert_capacity_factor", reader.role))
+    padded = str(spoken(reader.facts, "moe_pad_expert_input_to_capacity", reader.role)).lower() == "true"
+    return Kernels(
+        stack="te" if backend in MEGATRON else "eager",
+        width=max(2.0, BYTES.get(computed, 2.0)),
+        flash=not any(spoken(reader.facts, name, reader.role) in UNFUSED for name in ATTENTION),
+        dropout=bool(dropout),
+        fp8=computed == "fp8",
+        fp32_combine=backend in NATIVE,
+        capacity=capacity if shape.num_experts and capacity else None,
+        padded=padded,
+        gathers_tokens=backend in MEGATRON and reader.get("train.moe_dispatcher") == "allgather",
     )
 
 
@@ -151,19 +178,23 @@ def _padded(vocab: int, reader: Reader) -> int:
 def parallel_of(reader: Reader, shape: Shape) -> Parallel:
     """Return how the ranks share the model."""
     tp, shard = reader.count("train.tp"), reader.get("train.fsdp_size")
-    pp, vpp = reader.count("train.pp"), reader.count("train.vpp")
-    whole = shape.num_layers % (pp * vpp) == 0
+    pp = reader.count("train.pp")
+    vpp = virtual(reader.facts, reader.role, pp, shape.num_layers)
+    own = pieces(reader.facts, reader.role, (pp, vpp), shape.num_layers)
+    vpp = len(own) // pp if own else (vpp if shape.num_layers % (pp * vpp) == 0 else 1)
     return Parallel(
         world=reader.count("train.world_size"),
         tp=tp,
         pp=pp,
-        vpp=vpp if whole else 1,
+        vpp=vpp,
         cp=reader.count("train.cp"),
         ulysses=reader.count("train.ulysses_sp"),
         ep=reader.count("train.ep"),
         etp=reader.count("train.etp"),
         sequence_parallel=reader.is_on("train.sequence_parallel") and tp > 1,
         shard=shard if isinstance(shard, int) and shard > 0 else 0,
+        pieces=own,
+        instances=count(spoken(reader.facts, "num_distributed_optimizer_instances", reader.role)) or 1,
     )
 
 
@@ -218,7 +249,7 @@ def _megatron_states(reader: Reader, reduce: float, optimizer: str) -> States:
         # Transformer Engine keeps the lower half of an fp32 master beside bf16 parameters
         master=2.0 if aware else 4.0,
         grad=reduce,
-        moments=_moments(optimizer, 4.0),
+        moments=_aware_moments(reader) if aware else _moments(optimizer, 4.0),
         reduce=reduce,
         shard_optimizer=sharded is not False,
         grad_buffer=not full,
@@ -226,6 +257,12 @@ def _megatron_states(reader: Reader, reduce: float, optimizer: str) -> States:
         fused_wgrad=reader.get("train.grad_accum_fusion") is not False,
         on_host=on_host,
     )
+
+
+def _aware_moments(reader: Reader) -> float:
+    """Return bytes of both moments of a precision-aware optimizer: each in a dtype of its own."""
+    told = (spoken(reader.facts, f"{name}_dtype", reader.role) for name in ("exp_avg", "exp_avg_sq"))
+    return sum(MOMENTS.get(str(dtype).rpartition(".")[2], 4.0) for dtype in told)
 
 
 def _of_batch(reader: Reader) -> tuple[str, ...]:
@@ -323,35 +360,3 @@ def _others(reader: Reader) -> Others:
     # with adapters verl's reference is the actor with them switched off (ray_trainer.py: ref_in_actor)
     alone = "ref" in roles and not (reader.facts.system == "verl" and reader.count("model.lora_rank", 0))
     return Others(ref=alone, ref_offload=ref is True, ref_bytes=size, critic=critic)
-
-
-def _rollout(reader: Reader) -> Rollout | None:
-    engine = reader.get("rollout.engine")
-    if not engine:
-        return None
-    colocated = reader.get("cluster.colocate") is True
-    fraction = reader.get("rollout.mem_fraction")
-    longest = reader.count("batch.longest_sample", 0)
-    seqs = reader.count("rollout.max_seqs", 256)
-    inside = engine in ("builtin", "hf")
-    found = Rollout(
-        engine=str(engine),
-        tp=reader.count("rollout.tp"),
-        ep=reader.count("rollout.ep"),
-        pp=reader.count("rollout.pp"),
-        dp=reader.count("rollout.dp"),
-        fraction=float(fraction) if isinstance(fraction, int | float) else None,
-        kv_bytes=1.0 if "fp8" in str(reader.get("rollout.kv_dtype") or "") else 2.0,
-        kv_tokens=seqs * longest if inside and longest else None,
-        max_seqs=seqs,
-        batched_tokens=reader.count("rollout.max_batched_tokens", 8192),
-        max_model_len=reader.count("rollout.max_model_len", 0) or longest or None,
-        eager=reader.is_on("rollout.eager"),
-        colocated=colocated,
-        sleeps=reader.is_on("mem.offload_rollout"),
-        drops_weights=engine == "vllm",
-    )
-    cache = reader.get("rollout.kv_gib")
-    if reader.facts.system == "megatron" and engine == "builtin" and isinstance(cache, int | float):
-        return replace(found, engine="megatron", kv_gib=float(cache), graphs=MEGATRON_GRAPHS)
-    return found

@@ -149,11 +149,15 @@ def _dense(setup: Setup) -> Iterator[Part]:
 def rows(setup: Setup) -> float:
     """Return how many rows reach a rank's experts for each of its tokens.
 
-    A rank that holds all experts sees exactly its own; under expert parallelism the fullest sees more.
+    A rank that holds all experts sees exactly its own; under expert parallelism the fullest sees more, but
+    no more than a capacity lets it (Megatron-LM core/transformer/moe/moe_utils.py:get_capacity).
     """
-    shape, split = setup.shape, setup.parallel
+    shape, split, kernels = setup.shape, setup.parallel, setup.kernels
     share = split.etp / split.tp if split.tp > 1 else 1.0
-    return (shape.moe_topk or 0) * share * (setup.free.imbalance if split.ep > 1 else 1.0)
+    mean = setup.free.imbalance if split.ep > 1 else 1.0
+    if kernels.capacity is not None:
+        mean = kernels.capacity if kernels.padded else min(mean, kernels.capacity)
+    return (shape.moe_topk or 0) * share * mean
 
 
 def _experts(setup: Setup) -> Iterator[Part]:
@@ -248,7 +252,22 @@ def _expert_gradients(setup: Setup, up: int) -> float:
     ends = (2 if setup.kernels.stack == "te" else 4) * shape.hidden_size
     # weighting in fp32: the gradient, its fp32 copy, and its products with weights and with outputs
     combine = (BF16 + 3 * FP32) * shape.hidden_size if setup.kernels.fp32_combine else 0
-    return max(BF16 * (width + ends), combine) * count
+    return max(
+        max(BF16 * (width + ends), combine) * count, BF16 * shape.hidden_size * count + gathered(setup)
+    )
+
+
+def gathered(setup: Setup) -> float:
+    """Return bytes a token of what an allgather dispatcher collects: tokens of all ranks that share experts.
+
+    Megatron-LM core/transformer/moe/token_dispatcher.py:MoEAllGatherTokenDispatcher; 0 for the others, which
+    receive no more than the rows that their experts take.
+    """
+    split = setup.parallel
+    if not setup.kernels.gathers_tokens:
+        return 0.0
+    share = 1 / split.tp if split.sequence_parallel else 1.0
+    return BF16 * setup.shape.hidden_size * split.ep * split.etp * share
 
 
 def attention_gradients(setup: Setup) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from rldoctor.memory import overheads
 from rldoctor.memory.layout import GIB, Rollout, Setup, Term
-from rldoctor.models import Shape, parameters
+from rldoctor.models import Shape, Stored, parameters
 
 WEIGHTS = "vllm/model_executor/layers/linear.py, vocab_parallel_embedding.py: matrices over tp, norms whole"
 KV = "2 × layers × KV heads of a rank × head width × bytes (vllm/v1/kv_cache_interface.py)"
@@ -25,8 +27,19 @@ def tensors(shape: Shape, engine: Rollout) -> Iterator[float]:
     yield from ends[1:]
 
 
+def attention_ways(engine: Rollout) -> int:
+    """Return over how many ranks attention is split: with dp attention, those that one copy is left.
+
+    SGLang srt/layers/dp_attention.py:compute_dp_attention_world_info.
+    """
+    tp = max(1, engine.tp)
+    if not engine.dp_attention:
+        return tp
+    return max(1, tp // engine.dp) if engine.dp > 1 else 1
+
+
 def _layer(shape: Shape, engine: Rollout, index: int) -> Iterator[float]:
-    yield from _mixer(shape, index, 1 if engine.dp_attention else max(1, engine.tp))
+    yield from _mixer(shape, index, attention_ways(engine))
     yield float(shape.norms_per_layer * parameters.norm(shape))
     yield from _feed_forward(shape, engine, index)
 
@@ -75,6 +88,26 @@ def _feed_forward(shape: Shape, engine: Rollout, index: int) -> Iterator[float]:
         yield parameters.shared(shape) / (1 if engine.dp_attention else tp)
 
 
+def bytes_a_parameter(shape: Shape, stored: Stored | None) -> float:
+    """Return bytes of a layer's parameter as an engine keeps it, the mean over all of them."""
+    if stored is None:
+        return HALF
+    if not stored.experts_only:
+        return stored.bytes
+    kinds = parameters.kinds(shape, range(shape.num_layers))
+    whole = sum(count * parameters.layer(shape, index) for index, count in kinds)
+    routed = shape.moe_layers * (shape.num_experts or 0) * parameters.expert(shape)
+    return HALF + (stored.bytes - HALF) * routed / whole
+
+
+KV_BYTES: Final = ((r"fp4|int4", 0.5 + 1 / 16), (r"fp8|int8|e4m3|e5m2", 1.0), (r"fp32|float32", 4.0))
+
+
+def cache_bytes(dtype: str) -> float:
+    """Return bytes of an entry of the KV cache; ``auto`` and what nobody knows are half precision."""
+    return next((size for pattern, size in KV_BYTES if re.search(pattern, dtype.lower())), HALF)
+
+
 def weights(shape: Shape, engine: Rollout) -> Term:
     """Return the weights of an engine on one GPU; pipeline stages share the layers.
 
@@ -90,7 +123,7 @@ def weights(shape: Shape, engine: Rollout) -> Term:
 
 def kv_bytes_per_token(shape: Shape, engine: Rollout) -> float:
     """Return bytes of one token's keys and values on one GPU, the whole context counted."""
-    tp = 1 if engine.dp_attention else max(1, engine.tp)
+    tp = attention_ways(engine)
     layers = shape.cached_layers / max(1, engine.pp)
     if shape.mla is not None:
         return layers * (shape.mla.kv_lora_rank + shape.mla.qk_rope_head_dim) * engine.kv_bytes

@@ -126,6 +126,8 @@ class Kernels(Struct, frozen=True):
 
     ``fp32_combine``: experts' outputs are weighted in fp32 (torchtitan's MoE and what descends from it).
     ``fused_swiglu``: one kernel splits, activates and weights, and keeps its input alone.
+    ``capacity``: an expert takes at most so many times the mean of rows, exactly so many if ``padded``.
+    ``gathers_tokens``: all tokens of an expert parallel group come to every rank (allgather dispatcher).
     ``graphed`` modules are captured in CUDA graphs: their memory is the graphs', reserved but not counted
     as allocated once they are captured.
     """
@@ -137,6 +139,9 @@ class Kernels(Struct, frozen=True):
     fp8: bool = False
     fp32_combine: bool = False
     fused_swiglu: bool = True
+    capacity: float | None = None
+    padded: bool = False
+    gathers_tokens: bool = False
     graphed: frozenset[str] = frozenset()
 
 
@@ -157,6 +162,8 @@ class Rollout(Struct, frozen=True):
     """An engine on a rank's GPU. ``fraction`` is the share of the GPU that it is given.
 
     ``etp`` 0: experts go over ``ep`` ranks, or are cut over ``tp``, as vLLM and SGLang do.
+    ``weight_bytes`` and ``kv_bytes`` are those of a layer's parameter and of an entry of the KV cache.
+    ``dp_attention``: attention is split over ``tp / dp`` ranks, over none where ``dp`` is 1.
     """
 
     engine: str

@@ -2,7 +2,7 @@
 
 from rldoctor.models import parameters
 from rldoctor.models.checkpoints import Markers, markers
-from rldoctor.models.nouns import MLA, Gated, Shape
+from rldoctor.models.nouns import MLA, Gated, Shape, Stored
 from rldoctor.models.shapes import shape
 from rldoctor.models.tokens import StopTokens, stop_token_ids
 
@@ -12,6 +12,7 @@ __all__ = [
     "Markers",
     "Shape",
     "StopTokens",
+    "Stored",
     "markers",
     "parameters",
     "shape",

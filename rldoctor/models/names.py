@@ -8,9 +8,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from rldoctor.models.quantized import NAMED
+
 # Words after a model's name that leave its shape alone.
 _VARIANTS: Final = ("instruct", "base", "chat", "it", "thinking", "math", "coder", "reasoner", "zero")
-_FORMATS: Final = ("hf", "fp8", "bf16", "fp16", "int4", "int8", "awq", "gptq", "torch", "dist", "mcore", "to")
+_FORMATS: Final = (
+    "hf",
+    "fp8",
+    "bf16",
+    "fp16",
+    "int4",
+    "int8",
+    "w4a16",
+    "nvfp4",
+    "fp4",
+    "awq",
+    "gptq",
+    "torch",
+    "dist",
+    "mcore",
+    "to",
+)
 _RUNS: Final = (
     "sft",
     "rl",
@@ -56,6 +74,9 @@ def _row(known: str, words: frozenset[str]) -> tuple[str, dict[str, Any]]:
     for word, more in row.get("variants", {}).items():
         if word in words:
             facts |= more
+    method = next((word for word in NAMED if word in words), None)
+    if method is not None:
+        facts["quantization_config"] = {"quant_method": method}
     return str(row["name"]), facts
 
 

@@ -36,6 +36,13 @@ class Gated(Struct, frozen=True):
         return self.value_heads * self.value_dim
 
 
+class Stored(Struct, frozen=True):
+    """How quantized weights are kept: bytes a parameter of the layers' matrices, or of the experts' alone."""
+
+    bytes: float
+    experts_only: bool = False
+
+
 class Shape(Struct, frozen=True):
     """The sizes of a model; what a dense model has not is None."""
 
@@ -77,6 +84,7 @@ class Shape(Struct, frozen=True):
     gated: Gated | None = None
     mtp_layers: int = 0
     vision_params: int = 0
+    stored: Stored | None = None
 
     @property
     def moe_layers(self) -> int:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rldoctor.models import vision
+from msgspec.structs import replace
+
+from rldoctor.models import quantized, vision
 from rldoctor.models.architectures import KNOWN, PLAIN, Traits
 from rldoctor.models.config_fields import Fields
 from rldoctor.models.json_files import read_object
@@ -44,7 +46,9 @@ def from_config(config: Mapping[str, Any], source: str, file: str) -> Shape:
     fields.count("num_attention_heads")
     sees = vision.parameters(config, fields.count("hidden_size"), file)
     known = traits is not None and sees is not None and not inner.get("mlp_only_layers")
-    return _shape(fields, kind, source, traits or PLAIN, (sees or 0, known))
+    found = _shape(fields, kind, source, traits or PLAIN, (sees or 0, known))
+    stored = quantized.of_config(config)
+    return found if stored is None else replace(found, stored=stored)
 
 
 def _shape(fields: Fields, kind: str, source: str, traits: Traits, seen: tuple[int, bool]) -> Shape:

@@ -1,0 +1,154 @@
+"""What a run's settings make of its memory setup: engines, pipeline stages, kernels, optimizer states."""
+
+from pathlib import Path
+
+import pytest
+
+from rldoctor import facts, sources
+from rldoctor.facts import Facts, ToldFacts
+from rldoctor.facts.memory_setup import sized
+from rldoctor.facts.memory_stages import of_layout
+from rldoctor.memory.layout import Setup
+from rldoctor.sources import Told
+
+SLIME = """\
+python3 train.py --actor-num-nodes 4 --actor-num-gpus-per-node 8 --colocate --hf-checkpoint {model} \\
+    --tensor-model-parallel-size 2 --sequence-parallel --expert-model-parallel-size 4 \\
+    --expert-tensor-parallel-size 1 --rollout-num-gpus-per-engine 8 \\
+    --rollout-batch-size 32 --n-samples-per-prompt 8 --rollout-max-response-len 8192 \\
+    --rollout-max-prompt-len 1024 --rollout-max-context-len 9216 --use-dynamic-batch-size \\
+    --max-tokens-per-gpu 9216 --global-batch-size 256 --advantage-estimator grpo {more}
+"""
+VERL = """\
+python3 -m verl.trainer.main_ppo algorithm.adv_estimator=grpo data.train_batch_size=256 \\
+    data.max_prompt_length=1024 data.max_response_length=3072 \\
+    actor_rollout_ref.model.path=Qwen/Qwen3-8B actor_rollout_ref.actor.ppo_mini_batch_size=128 \\
+    actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4 actor_rollout_ref.rollout.name=vllm \\
+    actor_rollout_ref.rollout.n=8 trainer.n_gpus_per_node=8 trainer.nnodes=1 {more}
+"""
+
+
+def world(tmp_path: Path, text: str, **told: str) -> Facts:
+    path = tmp_path / "run.sh"
+    path.write_text(text)
+    found = facts.walk_known(sources.read(str(path), Told({}, ())), ToldFacts(set=told))
+    return found[0]
+
+
+def setup(tmp_path: Path, text: str, **told: str) -> Setup:
+    found = sized(world(tmp_path, text, **told))
+    assert found.setup is not None, (found.lacks, found.wrong)
+    return found.setup
+
+
+def slime(tmp_path: Path, more: str = "", model: str = "/root/Qwen3-30B-A3B", **told: str) -> Setup:
+    return setup(tmp_path, SLIME.format(model=model, more=more), **told)
+
+
+@pytest.mark.parametrize(
+    ("more", "model", "size"),
+    [
+        ("", "/root/Qwen3-30B-A3B", 2.0),
+        ("--sglang-quantization fp8", "/root/Qwen3-30B-A3B", 1.0),
+        ("", "/root/Qwen3-30B-A3B-FP8", 1.0),
+        ("--sglang-quantization awq", "/root/Qwen3-30B-A3B", 0.5 + 2.5 / 128),
+    ],
+)
+def test_an_engines_weights_are_as_asked_or_as_its_checkpoint_is(
+    tmp_path: Path, more: str, model: str, size: float
+) -> None:
+    engine = slime(tmp_path, more, model).rollout
+    assert engine is not None
+    assert engine.weight_bytes == pytest.approx(size)
+
+
+def test_experts_alone_in_four_bits_leave_attention_as_it_is(tmp_path: Path) -> None:
+    engine = slime(tmp_path, "--sglang-quantization mxfp4").rollout
+    assert engine is not None
+    layers, experts = 30_532_122_624 - 2 * 151_936 * 2048 - 2048, 48 * 128 * 3 * 2048 * 768
+    whole = 2 * (layers - experts) + 0.53125 * experts
+    assert engine.weight_bytes * layers == pytest.approx(whole, rel=1e-6)
+
+
+def test_a_quantization_that_nobody_knows_is_named(tmp_path: Path) -> None:
+    text = VERL.format(more="actor_rollout_ref.rollout.quantization=our_own")
+    found = sized(world(tmp_path, text))
+    assert "rollout.quantization" in found.unknown
+
+
+@pytest.mark.parametrize(
+    ("more", "size"),
+    [("", 2.0), ("+actor_rollout_ref.rollout.engine_kwargs.vllm.kv_cache_dtype=fp8_e4m3", 1.0)],
+)
+def test_the_kv_caches_dtype_is_read(tmp_path: Path, more: str, size: float) -> None:
+    engine = setup(tmp_path, VERL.format(more=more)).rollout
+    assert engine is not None
+    assert engine.kv_bytes == size
+
+
+def test_dp_attention_and_captured_sizes_are_read(tmp_path: Path) -> None:
+    more = "--sglang-enable-dp-attention --sglang-dp-size 4 --sglang-cuda-graph-bs 1 2 4 8 16"
+    engine = slime(tmp_path, more).rollout
+    assert engine is not None
+    assert (engine.dp_attention, engine.dp, engine.tp, engine.graphs) == (True, 4, 8, 5)
+
+
+@pytest.mark.parametrize(
+    ("more", "pieces", "vpp"),
+    [
+        ("--pipeline-model-parallel-size 4", (), 1),
+        ("--pipeline-model-parallel-size 4 --decoder-last-pipeline-num-layers 9", (13, 13, 13, 9), 1),
+        ("--pipeline-model-parallel-size 4 --decoder-first-pipeline-num-layers 6", (6, 14, 14, 14), 1),
+        ("--pipeline-model-parallel-size 4 --num-layers-per-virtual-pipeline-stage 3", (), 4),
+        ("--pipeline-model-parallel-size 2 --pipeline-model-parallel-layout 'Et*23|t*25L'", (23, 25), 1),
+        (
+            "--pipeline-model-parallel-size 2 --account-for-embedding-in-pipeline-split"
+            " --account-for-loss-in-pipeline-split",
+            (24, 24),
+            1,
+        ),
+    ],
+)
+def test_stages_of_their_own_size_are_read(
+    tmp_path: Path, more: str, pieces: tuple[int, ...], vpp: int
+) -> None:
+    split = slime(tmp_path, more).parallel
+    assert (split.pieces, split.vpp) == (pieces, vpp)
+
+
+def test_a_layout_is_written_out() -> None:
+    assert of_layout("Et*3|(tt|)*3t|mL") == (3, 2, 2, 2, 1, 0)
+    assert of_layout("t*9999|" * 2000) == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "flash"),
+    [("--attention-backend flash", True), ("--attention-backend unfused", False), ("", True)],
+)
+def test_unfused_attention_keeps_all_scores(tmp_path: Path, more: str, flash: bool) -> None:
+    assert slime(tmp_path, more).kernels.flash is flash
+
+
+def test_eager_attention_of_transformers_is_unfused(tmp_path: Path) -> None:
+    eager = "+actor_rollout_ref.model.override_config.attn_implementation=eager"
+    assert setup(tmp_path, VERL.format(more=eager)).kernels.flash is False
+    assert setup(tmp_path, VERL.format(more="")).kernels.flash is True
+
+
+def test_capacity_and_dispatcher_are_read(tmp_path: Path) -> None:
+    more = "--moe-expert-capacity-factor 1.25 --moe-pad-expert-input-to-capacity"
+    kernels = slime(tmp_path, f"{more} --moe-token-dispatcher-type alltoall").kernels
+    assert (kernels.capacity, kernels.padded, kernels.gathers_tokens) == (1.25, True, False)
+    told = {"train.moe_dispatcher": "allgather"}
+    assert slime(tmp_path, **told).kernels.gathers_tokens is True
+
+
+def test_moments_of_a_precision_aware_optimizer_have_dtypes_of_their_own(tmp_path: Path) -> None:
+    aware = "--use-distributed-optimizer --use-precision-aware-optimizer"
+    assert slime(tmp_path, aware).states.moments == 8.0
+    assert slime(tmp_path, f"{aware} --exp-avg-dtype bf16 --exp-avg-sq-dtype fp8").states.moments == 3.0
+
+
+def test_products_in_fp8_keep_the_stream_in_half_precision(tmp_path: Path) -> None:
+    kernels = slime(tmp_path, **{"train.compute_dtype": "fp8"}).kernels
+    assert (kernels.fp8, kernels.width) == (True, 2.0)
