@@ -28,7 +28,7 @@ def explain(matches: Sequence[Match], reading: LogReading) -> tuple[Finding, ...
     stranger = unrecognised(reading, [match for match in matches if not _is_vacuous(match)])
     known = [match for match in loud if _is_cause(match)]
     if stranger is not None:
-        known = [match for match in known if not (_lists(stranger, match) and _before(stranger, match))]
+        known = [match for match in known if not (_lists(stranger, match) and not _before(match, stranger))]
     if stranger is not None and known:
         told = any(_not_later(match, stranger) for match in known)
         stranger = None if told else _as_hint(stranger)

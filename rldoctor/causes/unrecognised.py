@@ -56,7 +56,7 @@ EVENTS: Final = {
 _ENDED_BY_OTHERS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGABRT")
 _REPORTS = re.compile(
     r"(ChildFailedError|ActorDiedError|RayActorError|ActorUnavailableError|WorkerCrashedError|OwnerDiedError"
-    r"|EngineDeadError|SignalException|NodeDiedError|CalledProcessError|BrokenProcessPool)$"
+    r"|EngineDeadError|SignalException|NodeDiedError|CalledProcessError|BrokenProcessPool|KeyboardInterrupt)$"
 )
 _FOLLOWS = re.compile(
     r"connection (reset|closed|refused|aborted)|broken pipe|socket (closed|timeout)|gloo/transport|watchdog"
@@ -136,9 +136,13 @@ def _exceptions(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Can
 
 
 def _kinds(failure: Failure) -> set[tuple[str, str]]:
-    """Return what makes two failures the same: a run that survived one survives the other."""
+    """Return what makes two failures the same: a run that survived one survives the other.
+
+    One that grew into another exception, or that nothing caught, is not the same.
+    """
     frame = failure.user_frame or failure.library_frame
-    return {(failure.exception, word) for word in (_first_line(failure.message), str(frame or "")) if word}
+    how = f"{failure.exception} {failure.outermost}"
+    return {(how, word) for word in (_first_line(failure.message), str(frame or "")) if word}
 
 
 def _first_line(message: str) -> str:

@@ -38,9 +38,10 @@ def diagnose(
     world, notes = known_facts(reading, config, told)
     seen = examine_log(reading, world, rules)
     matches = seen.matches
-    if failed(seen.matches, reading):
-        matches += _hints_of_the_config(seen.matches, world, rules)
     findings = causes.explain(matches, reading)
+    if any(finding.part == "root" for finding in findings):
+        matches += _hints_of_the_config(seen.matches, world, rules)
+        findings = causes.explain(matches, reading)
     findings = _with_remedies(findings, matches, world, rules)[:MOST_HINTS]
     more = (next_run.hint(findings, reading, world, rules), _difference((reading, world), against, told))
     findings += tuple(finding for finding in more if finding is not None)
@@ -85,12 +86,6 @@ def _since(reading: LogReading, since: float | None) -> LogReading:
         samples=tuple(s for s in reading.samples if s.line.time is None or s.line.time >= since),
         steps=tuple(s for s in reading.steps if s.line.time is None or s.line.time >= since),
     )
-
-
-def failed(matches: Sequence[Match], reading: LogReading) -> bool:
-    """Say whether something in the log ended the run, as far as can be seen."""
-    fatal = any(match.finding.severity == "error" and not match.recovered for match in matches)
-    return fatal or any(not (failure.recovered or failure.ignored) for failure in reading.failures)
 
 
 def known_facts(reading: LogReading, config: str | None, told: ToldFacts) -> tuple[Facts, tuple[str, ...]]:

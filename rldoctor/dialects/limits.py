@@ -20,6 +20,7 @@ ROW_KEYS: Final = (
     "refuses",
     "key",
     "choices",
+    "when",
     "says",
     "where",
     "severity",
@@ -51,7 +52,8 @@ class Limit(Struct, frozen=True):
     """A combination that a system refuses, ignores or regrets, in its own keys.
 
     ``reads`` are the names of the condition, flags with their dashes, ``shows`` those whose value is told;
-    ``choices`` stands alone: the words that one key takes. ``example`` breaks the limit, ``fine`` does not.
+    ``choices`` are the words that one key takes, where ``refuses`` holds if there is one. ``example``
+    breaks the limit, ``fine`` does not.
     """
 
     reads: tuple[str, ...]
@@ -93,8 +95,15 @@ def _build(system: str) -> list[Limit]:
         mistakes = [f"{path}: {text}" for row in rows for text in _mistakes(row)]
         if mistakes:
             raise RLDoctorError("\n".join(mistakes), file=str(path))
-        found += [_limit(row, system, own) for row in rows if own or not row.get("own")]
+        found += [_limit(each, system, own) for row in rows if own or not row.get("own") for each in _each(row)]
     return found
+
+
+def _each(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a row for each of its keys; the example is of the first one."""
+    keys = row.get("key")
+    for number, key in enumerate(keys if isinstance(keys, list) else [keys]):
+        yield {**row, "key": key, **({} if number == 0 else {"example": {}, "fine": {}})}
 
 
 def _mistakes(row: Mapping[str, Any]) -> Iterator[str]:
@@ -111,8 +120,9 @@ def _mistakes(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limit(row: Mapping[str, Any], system: str, own: bool) -> Limit:
-    condition = expr.compile(str(row["refuses"])) if "refuses" in row else None
-    names = expr.names(condition) if condition is not None else (str(row["key"]),)
+    text = row.get("refuses", row.get("when"))
+    condition = expr.compile(str(text)) if text is not None else None
+    names = (str(row["key"]),) if "choices" in row else expr.names(condition) if condition is not None else ()
     cures = [Cure(str(key), _value(value)) for key, value in row.get("set", {}).items()]
     cures += [Cure(str(key)) for key in row.get("unset", ())]
     plain = {name: str(row[name]) for name in _TEXTS if name in row}

@@ -140,11 +140,27 @@ def _chosen(limit: Limit, keys: Keys) -> Iterator[Event]:
     """Yield a word that is none of those that the code of a system takes."""
     setting = keys.settings.get(limit.reads[0])
     value = keys.of_key(limit.reads[0])
-    if setting is None or value in (None, UNKNOWN) or str(value) in limit.choices or "." in str(value):
+    if setting is None or value in (None, UNKNOWN) or (limit.refuses is not None and not _holds(limit, keys)):
         return
-    nearest = suggest.word(str(value), list(limit.choices))
-    about = {"nearest": nearest, "choices": list(limit.choices), "consequence": "refused"}
-    yield Event("unknown_choice", {**_fields(setting.key, value, keys), **about}, lines=_lines([setting]))
+    strange = next((word for word in _words(value) if _is_strange(word, limit.choices)), None)
+    if strange is not None:
+        nearest = suggest.word(strange, list(limit.choices))
+        said = str(value).replace(strange, nearest) if nearest and not isinstance(value, list) else nearest
+        about = {"nearest": None if isinstance(value, list) else said, "choices": list(limit.choices)}
+        fields = {**_fields(setting.key, value, keys), "consequence": "refused", **about}
+        yield Event("unknown_choice", fields, lines=_lines([setting]))
+
+
+def _words(value: Any) -> list[str]:
+    """Return the words of a value: one, a list, or several with commas."""
+    if isinstance(value, list | tuple):
+        return [str(word).strip("'\" ") for word in value]
+    return [word.strip() for word in str(value).split(",")]
+
+
+def _is_strange(word: str, choices: Sequence[str]) -> bool:
+    """Say whether a word is neither a choice nor the name of somebody's own class or repository."""
+    return bool(word) and word not in choices and not {".", "/"} & set(word)
 
 
 def _event(limit: Limit, keys: Keys) -> Event:

@@ -86,6 +86,13 @@ class Failure(Struct, frozen=True):
         return next((time for time in told if time is not None), None)
 
     @property
+    def outermost(self) -> str:
+        """Return the last exception's name, told apart where even the program's first frame did not catch it."""
+        last = self.chain[-1]
+        uncaught = last.frames and last.frames[0].function == "<module>"
+        return f"{last.name} of the program" if uncaught else last.name
+
+    @property
     def frames(self) -> tuple[Frame, ...]:
         """Return all frames of the chain, the innermost exception's last, each stack outermost first."""
         return tuple(frame for link in reversed(self.chain) for frame in link.frames)

@@ -33,10 +33,11 @@ from rldoctor.types import Event, LogLine, Sample
 RAISED: Final = "/\\w(?:Error|Exception)(?:\\([A-Za-z]\\w*\\))?: /"
 AFTER_HEAD, BEFORE_RAISED, AFTER_RAISED = 150, 60, 12
 MOST_REGION_LINES: Final = 40_000
+EXCERPT: Final = 400  # lines of a single text that is looked at whole: its traceback may lack head and end
 MANY: Final = 4000
 GOES_ON: Final = re.compile(
     r"(?i)\b(?:going on|go on|continuing|skipp(?:ed|ing)|ignor(?:ed|ing)|(?:re)?trying|retry|will retry"
-    r"|fall(?:ing)? back)\b"
+    r"|falls? back|falling back|(?:using|set to|defaults? to|treated as) (?:the )?(?:default|zero|none|0(?:\.0)?))\b"
 )
 ENDS_WELL: Final = re.compile(
     r"(?i)\W(?:retrying|skipping|ignoring|going on|continuing)(?: in [\d.]+ ?\w+)?\W*$"
@@ -76,7 +77,7 @@ class LogReading(Struct, frozen=True, dict=True):
     @cached_property
     def _tolerated(self) -> frozenset[tuple[str, int]]:
         """Return the lines of exceptions that the run survived several times, such as those of tools."""
-        survived: Counter[tuple[str, str]] = Counter()
+        survived: Counter[tuple[str, str, str]] = Counter()
         for failure in self.failures:
             survived[_kind(failure)] += failure.line.repeated * failure.recovered
         return frozenset(
@@ -168,9 +169,9 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
     )
 
 
-def _kind(failure: Failure) -> tuple[str, str]:
-    """Return what makes two exceptions the same to the run: type and first line of the message."""
-    return failure.exception, failure.message.partition("\n")[0]
+def _kind(failure: Failure) -> tuple[str, str, str]:
+    """Return what makes two exceptions the same to the run: types and first line of the message."""
+    return failure.exception, failure.outermost, failure.message.partition("\n")[0]
 
 
 def _failures(text: Text, hits: Mapping[str, tuple[LogLine, ...]], moves: Progress) -> tuple[Failure, ...]:
@@ -210,6 +211,8 @@ def _regions(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> list[tuple[
         (text.index[line.file], max(1, line.number - BEFORE_RAISED), line.number + AFTER_RAISED)
         for line in hits.get(RAISED, ())
     ]
+    if len(text.logs) == 1 and text.scan.lines[0] <= EXCERPT:
+        spans = [(0, 1, text.scan.lines[0])]
     regions: list[tuple[int, int, int]] = []
     for log, first, last in sorted(spans):
         if regions and regions[-1][0] == log and first <= regions[-1][2] + 1:

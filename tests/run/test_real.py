@@ -21,6 +21,13 @@ SMALLER = {
     "limit_gib: 0.5 ": "limit_gib: 0.1 ",
     "every: 10": "every: 5",
 }
+PHASES = ("start", "data", "rollout", "reward", "advantage", "train", "sync", "checkpoint")
+ENDLESS = """\
+run: {steps: 100000}
+rollout: {prompts_per_step: 16, samples_per_prompt: 8}
+cluster: {kind: local, device: cpu, threads: 1}
+checkpoint: {every: 1}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +83,23 @@ def test_run_a_bad_configuration_is_told_with_all_its_mistakes(tmp_path: Path) -
     assert code == 2, out
     assert "did you mean algorithm.entropy?" in out
     assert "must be one of copy, sort, not copie" in out
+
+
+def test_run_ctrl_c_in_each_phase_of_the_real_trainer(tmp_path: Path) -> None:
+    """Each phase is hit in its turn; the run goes on each time and loses no step that was finished."""
+    driven = Driven(tmp_path, None, ENDLESS)
+    for phase in PHASES:
+        seen = len(driven.events())
+        process = driven.start("--resume", str(driven.folder)) if seen else driven.begin()
+        wait_for(lambda seen=seen, phase=phase: _reached(driven.events()[seen:], phase), 100)
+        process.send_signal(signal.SIGINT)
+        code, out = driven.result(process)
+        assert code == 130, (phase, out)
+        assert driven.left() == [], phase
+        assert [path.name for path in (driven.folder / "checkpoints").glob("*.tmp")] == []
+    steps = [event["step"] for event in driven.events("step_finished")]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def _reached(events: list[dict[str, Any]], phase: str) -> bool:
+    return any(event["kind"] == "phase_started" and event["phase"] == phase for event in events)
