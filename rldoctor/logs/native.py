@@ -39,6 +39,7 @@ INSTANCE: Final = re.compile(r"instance of '(?P<name>[^']{1,200})'")
 WHAT: Final = re.compile(r"\s*what\(\):\s*(?P<message>.*)")
 FAILED: Final = re.compile(r"[Cc]heck failed: (?P<message>.{1,1000})")
 MANGLED: Final = re.compile(r"St\d{1,3}(\w{1,100})")
+TOLD_BEFORE: Final = ("c10::DistBackendError",)  # the watchdog has said why before it
 NEXT: Final = 4  # lines after which the words of an exception stand
 
 
@@ -51,7 +52,8 @@ def read_native(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> Iterator
     for line in hits.get(TERMINATE, ()):
         found = INSTANCE.search(line.text)
         message, told = _what(text, line)
-        yield _failure(found["name"] if found else "C++ exception", message, told, line)
+        if message or found is None or found["name"] not in TOLD_BEFORE:
+            yield _failure(found["name"] if found else "C++ exception", message, told, line)
     for line in hits.get(CHECK, ()):
         found = FAILED.search(line.text)
         if found is not None:

@@ -42,3 +42,12 @@ def test_a_lost_gcs_is_a_lost_connection(reading: Callable[..., LogReading]) -> 
     line = "[2026-05-01 11:24:34,294 E 39 39] rpc_client.h:204: Failed to connect to GCS within 20 seconds. GCS may have been killed.\n"
     (event,) = reading(line).events
     assert (event.kind, event.fields["peer"]) == ("connection_lost", "GCS")
+
+
+def test_an_abort_whose_reason_the_watchdog_has_told_is_no_failure_of_its_own(
+    reading: Callable[..., LogReading],
+) -> None:
+    line = "terminate called after throwing an instance of 'c10::DistBackendError'\n"
+    assert not reading(line + "step 9\n").failures
+    (failure,) = reading(line + "  what():  NCCL error: unhandled system error\n").failures
+    assert failure.message == "NCCL error: unhandled system error"
