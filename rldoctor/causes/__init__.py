@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -56,13 +56,22 @@ def _judge(matches: list[Match], files: dict[str, int]) -> tuple[Finding, ...]:
     serious = [match for match in ranked if _is_serious(match) and match.finding.id not in losers]
     explained = _explained(sorted(serious, key=lambda match: _importance(match, files)))
     causes = [m for m in serious if m.finding.id not in explained and not m.symptom]
+    beaten = losers.keys() | _doubtful(serious, explained)
     judged = []
     for match in sorted(ranked, key=lambda match: _importance(match, files)):
         by = explained.get(match.finding.id)
-        part = _part(match, by, match.finding.id in losers, bool(causes))
+        part = _part(match, by, match.finding.id in beaten, bool(causes))
         judged.append(_settle(match, part, by))
     order: tuple[Part, ...] = ("root", "consequence", "hint")
     return tuple(sorted(judged, key=lambda finding: order.index(finding.part)))
+
+
+def _doubtful(serious: Sequence[Match], explained: Mapping[str, str]) -> set[str]:
+    """Return the mere possibilities about lines that something certain already explains."""
+    certain = {match.finding.id for match in serious if match.finding.confidence == "certain"}
+    settled = {_at(line) for m in serious if explained.get(m.finding.id) in certain for line in m.lines[:1]}
+    roots = (m for m in serious if m.finding.id not in explained and m.finding.confidence == "possible")
+    return {match.finding.id for match in roots if match.lines and _at(match.lines[0]) in settled}
 
 
 def _part(match: Match, explained_by: str | None, lost: bool, has_cause: bool) -> Part:

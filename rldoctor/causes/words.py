@@ -22,7 +22,8 @@ LOUD: Final = re.compile(
 SHORT: Final = 200  # lines of a text that is an excerpt, not a log
 END: Final = 25
 FATAL: Final = re.compile(
-    r"\b(?:FATAL|[Ff]atal|panic|[Aa]bort(?:ed|ing)|exiting|CRITICAL|ERROR)\b|\b(?:[Ee]rror|ERR): \S|[a-z](?:Error|Exception): \S"
+    r"\b(?:FATAL|[Ff]atal|panic|[Aa]bort(?:ed|ing)|exiting|CRITICAL|ERROR)\b|\b(?:[Ee]rror|ERR): \S"
+    r"|[a-z](?:Error|Exception): \S"
     r"|NVRM: .{0,80}(?:[Tt]imed out|[Ff]ailed|ERROR)"
 )
 MILD: Final = re.compile(

@@ -87,7 +87,7 @@ class Failure(Struct, frozen=True):
 
     @property
     def outermost(self) -> str:
-        """Return the last exception's name, told apart where even the program's first frame did not catch it."""
+        """Return the last exception's name, marked where even the program's first frame let it pass."""
         last = self.chain[-1]
         uncaught = last.frames and last.frames[0].function == "<module>"
         return f"{last.name} of the program" if uncaught else last.name

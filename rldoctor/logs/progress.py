@@ -21,12 +21,18 @@ Series = tuple[str, ...]
 
 
 class Progress(Struct, frozen=True, dict=True):
-    """For each counter of steps the samples at which it moved on."""
+    """For each counter of steps the samples at which it moved on.
+
+    ``restarts`` tells for a log the line where the last of several runs in it begins.
+    """
 
     moves: dict[Series, tuple[Sample, ...]] = field(default_factory=dict)
+    restarts: dict[str, int] = field(default_factory=dict)
 
     def went_on(self, line: LogLine, time: float | None = None, enough: int = ENOUGH) -> bool:
-        """Say whether the run finished further steps after a line, whose time may be known from elsewhere."""
+        """Say whether further steps or a further run came after a line, whose time may be known."""
+        if line.number < self.restarts.get(line.file, 0):
+            return True
         when = line.time if time is None else time
         return any(self._after(series, line, when) >= enough for series in self.moves)
 

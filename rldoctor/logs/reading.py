@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rldoctor.logs import configs, detect, events_file, metrics, native, phases, shapes, versions
+from rldoctor.logs import attempts, configs, detect, events_file, metrics, native, phases, shapes, versions
 from rldoctor.logs.anatomy import NOBODY
 from rldoctor.logs.boxes import START
 from rldoctor.logs.configs import PrintedConfig
@@ -37,7 +37,8 @@ EXCERPT: Final = 400  # lines of a single text that is looked at whole: its trac
 MANY: Final = 4000
 GOES_ON: Final = re.compile(
     r"(?i)\b(?:going on|go on|continuing|skipp(?:ed|ing)|ignor(?:ed|ing)|(?:re)?trying|retry|will retry"
-    r"|falls? back|falling back|(?:using|set to|defaults? to|treated as) (?:the )?(?:default|zero|none|0(?:\.0)?))\b"
+    r"|falls? back|falling back"
+    r"|(?:using|set to|defaults? to|treated as) (?:the )?(?:default|zero|none|0(?:\.0)?))\b"
 )
 ENDS_WELL: Final = re.compile(
     r"(?i)\W(?:retrying|skipping|ignoring|going on|continuing)(?: in [\d.]+ ?\w+)?\W*$"
@@ -118,7 +119,7 @@ def read(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
 
 def own_patterns(known: Iterable[Shape]) -> Iterator[str]:
     """Yield the patterns of the detectors, of step lines and of printed configurations."""
-    yield from (START, RAISED, *detect.PATTERNS, *native.PATTERNS, *versions.PATTERNS)
+    yield from (START, RAISED, *attempts.PATTERNS, *detect.PATTERNS, *native.PATTERNS, *versions.PATTERNS)
     yield from (key for key, _ in configs.GENERIC)
     for shape in known:
         if shape.key:
@@ -138,7 +139,10 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
     """Return what the matched lines say: steps first, then exceptions, configurations and events."""
     steps = metrics.read_steps(known, hits)
     moves = follow(steps.counts)
-    failures = _failures(text, hits, moves)
+    found = _failures(text, hits)
+    deaths = (line for key in detect.ENDS for line in hits.get(key, ()))
+    moves = replace(moves, restarts=attempts.last_starts(hits, [*_ends(found), *deaths]))
+    failures = tuple(replace(failure, recovered=_is_recovered(failure, moves)) for failure in found)
     seen = Seen(text, hits, failures, steps.samples, moves)
     printed = configs.read_configs(
         seen, [*configs.GENERIC, *(row for shape in known for row in shape.configs)]
@@ -174,7 +178,11 @@ def _kind(failure: Failure) -> tuple[str, str, str]:
     return failure.exception, failure.outermost, failure.message.partition("\n")[0]
 
 
-def _failures(text: Text, hits: Mapping[str, tuple[LogLine, ...]], moves: Progress) -> tuple[Failure, ...]:
+def _ends(failures: Iterable[Failure]) -> Iterator[LogLine]:
+    return (failure.line for failure in failures if not failure.ignored)
+
+
+def _failures(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> tuple[Failure, ...]:
     """Return the exceptions around the lines that give tracebacks and exceptions away."""
     found: list[Failure] = []
     for log, first, last in _regions(text, hits):
@@ -182,12 +190,7 @@ def _failures(text: Text, hits: Mapping[str, tuple[LogLine, ...]], moves: Progre
     found.extend(read_native(text, hits))
     found.sort(key=lambda failure: (text.index[failure.line.file], failure.line.number))
     return tuple(
-        replace(
-            failure,
-            recovered=_is_recovered(failure, moves),
-            ignored=failure.ignored or _is_passed_over(failure, text),
-        )
-        for failure in found
+        replace(failure, ignored=failure.ignored or _is_passed_over(failure, text)) for failure in found
     )
 
 
@@ -297,6 +300,6 @@ def _with_events(reading: LogReading, files: Sequence[LogFile]) -> LogReading:
             progress=(*reading.progress, *(sample.line for sample in steps)),
             systems=tuple(dict.fromkeys(("trainer_core", *reading.systems))),
             total_lines=reading.total_lines + lines,
-            moves=follow(counts),
+            moves=replace(follow(counts), restarts=reading.moves.restarts),
         )
     return reading

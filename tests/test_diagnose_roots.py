@@ -1,0 +1,189 @@
+# ruff: noqa: E501 lines of logs are as long as they are
+"""Which of several failures is the root, on runs of many processes that mislead: one test, one trap."""
+
+from pathlib import Path
+
+import pytest
+
+from rldoctor.diagnose import diagnose
+from rldoctor.facts import ToldFacts
+from rldoctor.types import Finding, Report
+
+
+def told(folder: Path, **files: str) -> Report:
+    """Diagnose texts as the files of one run; ``__`` in a name parts folders, ``_x_`` stands for a dot."""
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_x_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    only = [folder / name.replace("__", "/").replace("_x_", ".") for name in files]
+    return diagnose([str(only[0] if len(only) == 1 else folder)], None, ToldFacts())
+
+
+def roots(report: Report) -> list[Finding]:
+    return [finding for finding in report.findings if finding.part == "root"]
+
+
+def proof(report: Report) -> list[str]:
+    """Return the first pieces of evidence of the first root."""
+    return [piece.text for piece in roots(report)[0].evidence[:3]]
+
+
+def steps(first: int, last: int) -> str:
+    return "".join(
+        f"step:{n} - actor/pg_loss:0.012 - actor/grad_norm:0.33 - critic/score/mean:0.41\n"
+        for n in range(first, last + 1)
+    )
+
+
+SCORING = """(RewardWorker pid=31) Traceback (most recent call last):
+(RewardWorker pid=31)   File "/opt/recipe/reward.py", line 44, in score
+(RewardWorker pid=31)     value = float(parse(answer))
+(RewardWorker pid=31) ValueError: could not convert string to float: 'x'
+"""
+TIMED_OUT = """Traceback (most recent call last):
+  File "/opt/train/scorer.py", line 40, in ask
+    answer = requests.post(url, json=body, timeout=30)
+requests.exceptions.ReadTimeout: HTTPConnectionPool(host='10.0.0.9', port=8800): Read timed out.
+"""
+MEMORY = """torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 18.55 GiB. GPU 3 has a total capacity of 79.11 GiB of which 3.02 GiB is free.
+"""
+LAUNCH = "+ python3 -m verl.trainer.main_ppo data.train_batch_size={} trainer.nnodes=1\n"
+PORT = """Traceback (most recent call last):
+  File "/opt/train/main.py", line 42, in main
+    start(config)
+torch.distributed.DistNetworkError: The server socket has failed to listen on any local network address. port: 29500, code: -98, name: EADDRINUSE, message: address already in use
+"""
+
+
+def test_an_exception_that_became_a_zero_reward_is_not_what_ended_the_same_step(tmp_path: Path) -> None:
+    text = steps(1, 5) + SCORING + "(RewardWorker pid=31) WARNING could not score sample 12, using 0.0\n"
+    text += """(TaskRunner pid=20) collected 512 rewards
+Traceback (most recent call last):
+  File "/opt/recipe/trainer.py", line 77, in pick
+    return [rows[i] for i in order]
+IndexError: list index out of range
+"""
+    assert proof(told(tmp_path, run_x_log=text))[0] == "IndexError: list index out of range"
+
+
+def test_the_last_time_out_ends_the_run_that_had_survived_its_like(tmp_path: Path) -> None:
+    survived = "".join(steps(6 * n, 6 * n + 5) + TIMED_OUT for n in range(4))
+    end = """
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "/opt/train/run.py", line 61, in main
+    rewards = scorer(batch)
+scorer.RewardServerGone: giving up after 5 tries
+srun: error: n1: task 0: Exited with exit code 1
+"""
+    assert "Read timed out" in " ".join(proof(told(tmp_path, run_x_log=survived + end)))
+    assert not roots(told(tmp_path, well_x_log=survived + steps(24, 30)))
+
+
+def test_of_two_runs_in_one_log_the_last_counts(tmp_path: Path) -> None:
+    first = LAUNCH.format(256) + steps(1, 3) + MEMORY
+    failed = told(tmp_path, a_x_log=first + LAUNCH.format(128) + PORT)
+    assert [finding.rule for finding in roots(failed)] == ["meeting-port-taken"]
+    assert not roots(told(tmp_path, b_x_log=first + LAUNCH.format(128) + steps(1, 9)))
+
+
+def test_a_second_run_that_has_not_ended_hides_nothing(tmp_path: Path) -> None:
+    first = LAUNCH.format(256) + steps(1, 3) + MEMORY
+    assert "CUDA out of memory" in proof(told(tmp_path, run_x_log=first + LAUNCH.format(128)))[0]
+
+
+def test_another_program_of_the_same_script_is_no_second_run(tmp_path: Path) -> None:
+    convert = "+ python3 -m verl.model_merger --local_dir=/ckpt\n"
+    text = LAUNCH.format(256) + steps(1, 3) + MEMORY + convert + PORT
+    assert "CUDA out of memory" in proof(told(tmp_path, run_x_log=text))[0]
+
+
+def test_a_launcher_that_was_told_to_end_does_not_hide_the_rank_that_failed(tmp_path: Path) -> None:
+    report = told(
+        tmp_path,
+        logs__0__stderr_x_log="torch.distributed.elastic.multiprocessing.api.SignalException: Process 3101 got signal: 15\n",
+        logs__7__stderr_x_log="""Traceback (most recent call last):
+  File "/opt/train/pack.py", line 18, in pack
+    assert total <= budget, (total, budget)
+AssertionError: (9120, 8192)
+""",
+    )
+    assert proof(report)[0] == "AssertionError: (9120, 8192)"
+
+
+def test_a_full_disk_explains_time_outs_that_something_else_might_explain_too(tmp_path: Path) -> None:
+    disk = """[rank0]: Traceback (most recent call last):
+[rank0]:   File "/usr/lib/python3.11/site-packages/torch/serialization.py", line 967, in save
+[rank0]:     _save(obj, opened_zipfile, pickle_module, pickle_protocol)
+[rank0]: OSError: [Errno 28] No space left on device
+"""
+    waits = "".join(
+        f"[rank{r}]:[E304 10:20:00.118400112 ProcessGroupNCCL.cpp:629] [Rank {r}] Watchdog caught collective "
+        "operation timeout: WorkNCCL(SeqNum=44, OpType=ALLREDUCE, NumelIn=1, NumelOut=1, Timeout(ms)=600000) "
+        "ran for 600001 milliseconds before timing out.\n"
+        for r in (1, 2)
+    )
+    report = told(tmp_path, run_x_log=steps(1, 9) + disk + waits)
+    assert [finding.rule for finding in roots(report)] == ["disk-full"]
+
+
+def test_ctrl_c_is_told_as_such_and_never_hides_a_failure(tmp_path: Path) -> None:
+    stop = """^CTraceback (most recent call last):
+  File "/opt/train/run.py", line 88, in <module>
+    main()
+KeyboardInterrupt
+"""
+    assert [finding.rule for finding in roots(told(tmp_path, a_x_log=steps(1, 9) + stop))] == [
+        "stopped-by-hand"
+    ]
+    failed = told(tmp_path, b_x_log=steps(1, 9) + MEMORY + stop)
+    assert "CUDA out of memory" in proof(failed)[0]
+
+
+def test_stacks_without_any_error_name_the_rank_that_stands_elsewhere(tmp_path: Path) -> None:
+    waiting = 'Process 1{}: python run.py\n\nThread 1{} (idle): "MainThread"\n    all_reduce (torch/distributed/distributed_c10d.py:28)\n    <module> (/opt/train/run.py:88)\n'
+    reads = 'Process 12: python run.py\n\nThread 12 (active): "MainThread"\n    read (/opt/train/shards.py:40)\n    <module> (/opt/train/run.py:88)\n'
+    report = told(
+        tmp_path,
+        train_x_log=steps(1, 4),
+        dumps__rank0_x_txt=waiting.format(0, 0),
+        dumps__rank1_x_txt=waiting.format(1, 1),
+        dumps__rank2_x_txt=reads,
+    )
+    assert roots(report)[0].rule == "processes-stand-still"
+    assert "rank 2 at read" in proof(report)[0]
+
+
+GONE = {
+    "starlette": "starlette.requests.ClientDisconnect",
+    "anyio": "asyncio.exceptions.CancelledError: Cancelled by cancel scope 7f81",
+    "aiohttp": "ConnectionResetError: Cannot write to closing transport",
+}
+
+
+@pytest.mark.parametrize("error", GONE.values(), ids=GONE)
+def test_a_request_that_its_client_cut_is_no_failure(tmp_path: Path, error: str) -> None:
+    text = f"""ERROR:    Exception in ASGI application
+Traceback (most recent call last):
+  File "/usr/lib/python3.11/site-packages/uvicorn/protocols/http/httptools_impl.py", line 409, in run_asgi
+    result = await app(self.scope, self.receive, self.send)
+{error}
+INFO:     10.0.0.1:33446 - "POST /generate HTTP/1.1" 200 OK
+"""
+    assert not roots(told(tmp_path, server_x_log=text))
+
+
+PASTES = {
+    "last frames alone": '```\n  File "/x/vllm/core/sched.py", line 90, in schedule\n    assert num_new_tokens > 0\nAssertionError\n```\n',
+    "one error line": "> RuntimeError: The size of tensor a (4096) must match the size of tensor b (4097)\n",
+    "in a sentence": "When I start I get KeyError: 'reward_model' after loading. My data has a prompt column.\n",
+    "cut at both ends": '    return fn(*args)\n  File "/x/attn.py", line 88, in forward\n    out = flash(q, k, v)\nRuntimeError: only fp16 and bf16 data ty\n',
+}
+
+
+@pytest.mark.parametrize("text", PASTES.values(), ids=PASTES)
+def test_a_piece_of_a_traceback_is_enough(tmp_path: Path, text: str) -> None:
+    said = " ".join(proof(told(tmp_path, paste_x_md=text)))
+    assert any(word in said for word in ("AssertionError", "size of tensor a", "reward_model", "fp16"))
