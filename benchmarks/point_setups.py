@@ -75,6 +75,7 @@ def kernels_of(settings: Mapping[str, Any], shape: Shape, *, megatron: bool) -> 
         stack="te" if megatron else ("compiled" if compiled else "eager"),
         fp8="fp8" in str(settings.get("compute_dtype", "")),
         fp32_combine=engine.startswith(("prime-rl", "torchtitan")),
+        fp32_norm=engine.startswith("torchtune"),
     )
 
 

@@ -145,17 +145,25 @@ def _finding(match: Match, world: Facts, rules: Index) -> Finding:
 
 def _of_worlds(found: Sequence[tuple[Facts, Sequence[Finding]]]) -> tuple[Finding, ...]:
     """Return each finding once; one that only some branches of the script give is possible."""
-    together: dict[tuple[str | None, str], list[Finding]] = {}
+    together: dict[tuple[str | None, str, int], list[Finding]] = {}
     for world, findings in found:
-        for finding in findings:
-            together.setdefault((world.system, finding.id), []).append(finding)
+        times: Counter[str] = Counter()
+        for finding in _by_setting(findings):
+            times[finding.id] += 1
+            together.setdefault((world.system, finding.id, times[finding.id]), []).append(finding)
     branches = Counter(
         world.system for world, _ in found if world.document and len(world.document.worlds) > 1
     )
     return tuple(
         several[0] if len(several) >= branches[system] else _only_sometimes(several[0])
-        for (system, _), several in together.items()
+        for (system, *_), several in together.items()
     )
+
+
+def _by_setting(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings without those that another role only repeats: the same rule, the same settings."""
+    policy = {(finding.rule, finding.fingerprint) for finding in findings if finding.role == "policy"}
+    return [each for each in findings if each.role == "policy" or (each.rule, each.fingerprint) not in policy]
 
 
 def _only_sometimes(finding: Finding) -> Finding:

@@ -95,7 +95,9 @@ def _build(system: str) -> list[Limit]:
         mistakes = [f"{path}: {text}" for row in rows for text in _mistakes(row)]
         if mistakes:
             raise RLDoctorError("\n".join(mistakes), file=str(path))
-        found += [_limit(each, system, own) for row in rows if own or not row.get("own") for each in _each(row)]
+        found += [
+            _limit(each, system, own) for row in rows if own or not row.get("own") for each in _each(row)
+        ]
     return found
 
 

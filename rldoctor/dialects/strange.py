@@ -253,6 +253,7 @@ class _Reading:
                 setting,
                 nearest=suggest.word(_word(setting), words),
                 choices=words,
+                usual=known.default if known.default in words else None,
                 consequence="refused" if manner == "argparse" else "unclear",
             )
 

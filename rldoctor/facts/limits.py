@@ -146,7 +146,10 @@ def _chosen(limit: Limit, keys: Keys) -> Iterator[Event]:
     if strange is not None:
         nearest = suggest.word(strange, list(limit.choices))
         said = str(value).replace(strange, nearest) if nearest and not isinstance(value, list) else nearest
+        known = keys._known(setting.key)
+        usual = known.default if known is not None and known.default in limit.choices else None
         about = {"nearest": None if isinstance(value, list) else said, "choices": list(limit.choices)}
+        about["usual"] = usual
         fields = {**_fields(setting.key, value, keys), "consequence": "refused", **about}
         yield Event("unknown_choice", fields, lines=_lines([setting]))
 

@@ -154,6 +154,7 @@ def kernels_of(reader: Reader, shape: Shape) -> Kernels:
         dropout=bool(dropout),
         fp8=computed == "fp8",
         fp32_combine=backend in NATIVE,
+        fp32_norm=shape.architecture.startswith("gemma"),
         capacity=capacity if shape.num_experts and capacity else None,
         padded=padded,
         gathers_tokens=backend in MEGATRON and reader.get("train.moe_dispatcher") == "allgather",

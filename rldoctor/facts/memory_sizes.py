@@ -14,6 +14,7 @@ from rldoctor.memory.phases import Phase
 from rldoctor.types import UNKNOWN
 
 SHOWN: Final = 4
+STATES: Final = ("parameters", "gradients", "optimizer state")
 
 
 def over_gib(ask: Ask) -> Any:
@@ -27,6 +28,16 @@ def over_gib(ask: Ask) -> Any:
         return UNKNOWN
     setup, phase = found
     return round(max(0.0, phase.device / GIB - (setup.gpu_gib or 0.0)), 2)
+
+
+def states_over_gib(ask: Ask) -> Any:
+    """Return by how many GiB parameters, gradients and optimizer states alone exceed the GPU; 0 if not."""
+    found = _phase(ask)
+    if found is None or found[0].on_cpu:
+        return UNKNOWN
+    setup, phase = found
+    kept = sum(term.bytes for term in phase.terms if term.name.endswith(STATES))
+    return round(max(0.0, kept / GIB - (setup.gpu_gib or 0.0)), 2)
 
 
 def memory_line(ask: Ask) -> Any:

@@ -45,7 +45,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
             "whole_node_engine",
         ),
         "mismatch": ("shape_mismatch", "size_of_checkpoint"),
-        "memory_sizes": ("over_gib", "memory_line", "lower_micro"),
+        "memory_sizes": ("over_gib", "states_over_gib", "memory_line", "lower_micro"),
     }.items()
     for name in names
 }

@@ -80,18 +80,27 @@ def _in_fp8(part: Part) -> Part:
 def _around(setup: Setup) -> Iterator[Part]:
     """Yield the residual stream before each half, the norms' outputs, and dropout masks of one byte."""
     each = stream(setup)
-    yield Part("input", each)
-    yield Part("residual", each)
+    if setup.kernels.stack != "eager":
+        yield Part("input", each)
+        yield Part("residual", each)
     yield Part("norm", 2 * each)
     if setup.parallel.sequence_parallel and setup.kernels.stack != "te":
         # DTensor keeps the gathered inputs of both halves; Megatron gathers them again
         yield Part("norm", 2 * setup.kernels.width * setup.shape.hidden_size)
     if setup.kernels.stack == "eager":
-        # of each norm the fp32 copy (none in fp32), and the normalised input where its weight is trained
-        copy, trained = 2 if setup.kernels.width == BF16 else 0, setup.lora is None
-        yield Part("norm", 2 * (copy + trained) * each)
+        yield Part("norm", setup.shape.norms_per_layer * eager_norm(setup) * each)
     if setup.kernels.dropout:
         yield Part("mask", each)
+
+
+def eager_norm(setup: Setup) -> int:
+    """Return what a norm of transformers keeps beside its output, in widths of its half-precision input.
+
+    The fp32 copy, which stands in for the input (none in fp32, where the input itself stays), and the
+    normalised input where its weight is trained, in fp32 too where the norm works in it to the end.
+    """
+    half = setup.kernels.width == BF16
+    return (2 if half else 1) + (setup.lora is None) * (2 if half and setup.kernels.fp32_norm else 1)
 
 
 def _attention(setup: Setup) -> Iterator[Part]:
@@ -103,7 +112,9 @@ def _attention(setup: Setup) -> Iterator[Part]:
         values = shape.num_heads * shape.head_dim
         keys = max(shape.num_kv_heads, tp) * shape.head_dim
         yield Part("qkv", BF16 * (values + 2 * keys) / tp)
-        if shape.qk_norm or setup.kernels.stack == "compiled":
+        if setup.kernels.stack == "eager":
+            yield Part("qkv", BF16 * shape.qk_norm * eager_norm(setup) * (values + keys) / tp)
+        elif shape.qk_norm or setup.kernels.stack == "compiled":
             yield Part("qkv", BF16 * (values + keys) / tp)  # before the norm or the rotation
     yield Part("core", BF16 * values / tp)
     yield from _core(setup)
@@ -229,17 +240,12 @@ def _alternate(setup: Setup, every: list[Part]) -> float:
     return stream(setup) + core + setup.kernels.width * products / tp + last
 
 
-def gradients(setup: Setup, index: int) -> float:
-    """Return bytes a token of the gradients that a layer's backward pass needs at its widest point."""
-    shape, tp = setup.shape, setup.parallel.tp
-    up = 2 if shape.gated_mlp else 1
-    inner: float
-    if shape.is_moe(index):
-        inner = _expert_gradients(setup, up)
-    else:
-        inner = BF16 * (up + 1) * shape.ffn_hidden_size / tp
-    scale = setup.kernels.width / BF16
-    return max(inner, attention_gradients(setup)) * scale + 2 * stream(setup)
+def feed_forward_gradients(setup: Setup, index: int) -> float:
+    """Return bytes a token of the gradients inside an MLP or the experts at their widest point."""
+    up = 2 if setup.shape.gated_mlp else 1
+    if setup.shape.is_moe(index):
+        return _expert_gradients(setup, up)
+    return BF16 * (up + 1) * setup.shape.ffn_hidden_size / setup.parallel.tp
 
 
 def _expert_gradients(setup: Setup, up: int) -> float:
@@ -284,11 +290,29 @@ def attention_gradients(setup: Setup) -> float:
     return (times * BF16 * (2 * queries + 2 * keys) + FP32 * queries) / tp
 
 
+LATER = frozenset(
+    ("dense", "dense_act", "router", "expert_in", "expert_fc1", "expert_act", "expert_out", "shared")
+)
+"""Groups of a layer's second half: gone when the backward pass reaches its attention."""
+
+
+def freed(every: Iterable[Part]) -> float:
+    """Return bytes a token that the backward pass of a layer's second half has freed, one of two norms too."""
+    return sum(part.bytes * (0.5 if part.group == "norm" else part.group in LATER) for part in every)
+
+
 def working(setup: Setup, index: int) -> float:
-    """Return bytes a token that a layer's backward pass holds beyond what was kept for it."""
-    every = total(parts(setup, index))
-    again = every - kept(setup, index) if setup.recompute.kind != "none" else 0.0
+    """Return bytes a token that a layer's backward pass holds beyond what was kept for it.
+
+    Its widest point is in the second half, where all of the layer is there, or in attention, where the
+    second half is gone.
+    """
+    every = parts(setup, index)
+    again = total(every) - kept(setup, index) if setup.recompute.kind != "none" else 0.0
     if setup.recompute.kind == "full":
-        again = every - stream(setup)
+        again = total(part for part in every if part.group != "input")
     times = setup.free.compiled if setup.kernels.stack == "compiled" and again > 0 else 1.0
-    return times * (max(0.0, again) + gradients(setup, index))
+    scale = setup.kernels.width / BF16
+    second = feed_forward_gradients(setup, index) * scale
+    first = attention_gradients(setup) * scale - freed(every)
+    return times * (max(0.0, again) + max(second, first) + 2 * stream(setup))

@@ -125,6 +125,7 @@ class Kernels(Struct, frozen=True):
     """What the layers are made of, as far as memory notices. ``width`` is bytes of an activation.
 
     ``fp32_combine``: experts' outputs are weighted in fp32 (torchtitan's MoE and what descends from it).
+    ``fp32_norm``: an eager norm casts its output alone back to half precision (torchtune, Gemma).
     ``fused_swiglu``: one kernel splits, activates and weights, and keeps its input alone.
     ``capacity``: an expert takes at most so many times the mean of rows, exactly so many if ``padded``.
     ``gathers_tokens``: all tokens of an expert parallel group come to every rank (allgather dispatcher).
@@ -138,6 +139,7 @@ class Kernels(Struct, frozen=True):
     dropout: bool = False
     fp8: bool = False
     fp32_combine: bool = False
+    fp32_norm: bool = False
     fused_swiglu: bool = True
     capacity: float | None = None
     padded: bool = False

@@ -12,6 +12,7 @@ import pytest
 from rldoctor.check import check
 from rldoctor.dialects import catalogue, limits
 from rldoctor.dialects.limits import Limit
+from rldoctor.dialects.versions import version_key
 from rldoctor.facts import ToldFacts
 from rldoctor.types import Finding, Remedy
 
@@ -66,15 +67,25 @@ def yaml_lines(settings: Mapping[str, Any]) -> list[str]:
     return str(yaml.safe_dump(tree, sort_keys=False)).splitlines()
 
 
-def findings(system: str, settings: Mapping[str, Any], folder: Path) -> tuple[Path, tuple[Finding, ...]]:
+def findings(
+    system: str, settings: Mapping[str, Any], folder: Path, release: str
+) -> tuple[Path, tuple[Finding, ...]]:
     path = folder / ("a.yaml" if system == "areal" else "a.sh")
     path.write_text(text_of(system, settings))
-    return path, again(system, path)
+    return path, again(system, path, release)
 
 
-def again(system: str, path: Path) -> tuple[Finding, ...]:
-    told = ToldFacts(system=system, versions={system: NEWEST[system]})
+def again(system: str, path: Path, release: str) -> tuple[Finding, ...]:
+    told = ToldFacts(system=system, versions={system: release})
     return check([str(path)], told).report.findings
+
+
+def release_of(system: str, limit: Limit) -> str:
+    """Return the newest release in which a limit holds."""
+    if limit.until is None:
+        return NEWEST[system]
+    until = version_key(limit.until)
+    return [each for each in catalogue.load(system).releases if version_key(each) < until][-1]
 
 
 def about(limit: Limit, found: tuple[Finding, ...]) -> list[Finding]:
@@ -92,7 +103,8 @@ def applied(path: Path, cure: Remedy) -> None:
 
 @pytest.mark.parametrize(("system", "limit"), OWN, ids=[f"{s}-{x.says or x.reads[0]}" for s, x in OWN])
 def test_limit(system: str, limit: Limit, tmp_path: Path) -> None:
-    path, found = findings(system, limit.example, tmp_path)
+    release = release_of(system, limit)
+    path, found = findings(system, limit.example, tmp_path, release)
     broken = about(limit, found)
     assert broken, [each.title for each in found]
     assert limit.choices or broken[0].severity == limit.severity
@@ -101,8 +113,8 @@ def test_limit(system: str, limit: Limit, tmp_path: Path) -> None:
         assert editing, "no cure is an edit"
     if editing:
         applied(path, editing[0])
-        assert not about(limit, again(system, path)), path.read_text()
-    assert not about(limit, findings(system, limit.fine, tmp_path)[1])
+        assert not about(limit, again(system, path, release)), path.read_text()
+    assert not about(limit, findings(system, limit.fine, tmp_path, release)[1])
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
