@@ -155,7 +155,8 @@ def summary(findings: Sequence[Finding], reading: LogReading) -> str:
     if not roots and not reading.total_lines and any("what could be read" in note for note in reading.notes):
         return "Nothing could be read, so nothing can be said: the notes tell why."
     if not roots:
-        return f"Nothing wrong found in {reading.total_lines} lines."
+        lines = reading.total_lines
+        return f"Nothing wrong found in {lines} line{'s' * (lines != 1)}."
     follow = sum(finding.explained_by == roots[0].id for finding in findings)
     told = f"Most likely root cause: {roots[0].title.rstrip('.')}"
     if roots[0].rule == causes.UNRECOGNISED:

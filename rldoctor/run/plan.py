@@ -61,11 +61,17 @@ def is_trainer(document: Document) -> bool:
     return any(each.system == "trainer_core" and each.certainty == "certain" for each in found)
 
 
+def speaks_another(document: Document) -> bool:
+    """Say whether a configuration is a foreign system's; a short one may bear no mark of any."""
+    found = {each.system for each in dialects.detect(document)}
+    return bool(found) and "trainer_core" not in found
+
+
 def open_run(source: Source, folder: str | None, sets: Sequence[str], options: Options) -> Session:
     """Make the run folder with its own copy of the configuration, and take it for this process alone."""
     data = source.path.read_bytes()
     text = parse(data, str(source.path))
-    if not is_trainer(text.document):
+    if speaks_another(text.document):
         raise RLDoctorError(
             "not a configuration of trainer_core",
             file=source.words,

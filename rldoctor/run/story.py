@@ -64,6 +64,11 @@ def last_change(session: Session) -> str:
     return f"{changes[-1].key} {changes[-1].old} → {changes[-1].new}" if changes else ""
 
 
+def moment(session: Session, end: End) -> str:
+    """Return when a run ended, in its own steps; a foreign command tells of none."""
+    return f" in step {end.step} ({end.phase})" if session.config is not None else ""
+
+
 def finish(session: Session, end: End) -> int:
     """Tell of a run that is finished, and leave the tuned configuration; return the exit code."""
     note_batch(session, "after")
@@ -86,7 +91,7 @@ def stop(session: Session, end: End, report: Report, why: str) -> None:
     """Tell of a run that cannot go on."""
     session.note("finished", status="stopped", step=end.step, reason=why, verdict=report.verdict)
     session.screen.tell("")
-    session.screen.tell(f"stopped in step {end.step}: {why}.")
+    session.screen.tell(f"stopped{moment(session, end)}: {why}.")
     _tell(session)
     session.screen.tell(f"after a change by hand go on with: rldoctor run --resume {session.folder}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor import edits, sources
 from rldoctor.check import check
@@ -147,9 +148,13 @@ def _diagnosis(session: Session, failed: Failed) -> Report:
     target = _target(session)
     if session.config is not None:
         session.config.take_in()
-    if not failed.logs:
-        return Report("diagnose", (), "unsure", "The run ended without a word.", ())
-    return diagnose(failed.logs, str(target) if target else None, session.told(), since=failed.since)
+    report = Report("diagnose", (), "unsure", "", ())
+    if failed.logs:
+        report = diagnose(failed.logs, str(target) if target else None, session.told(), since=failed.since)
+        if any(finding.part == "root" for finding in report.findings):
+            return report
+    how = f"by {failed.end.signal}" if failed.end.signal else f"with exit code {failed.end.code}"
+    return replace(report, verdict="unsure", summary=f"The run ended {how} and gave no reason.")
 
 
 def _cured(session: Session) -> bool:
@@ -201,7 +206,7 @@ def _note_failure(session: Session, end: End, report: Report, found: Finding | N
         micro_batch_tokens=story.micro_batch_tokens(session) if out_of_memory else None,
     )
     title = found.title if found else report.summary
-    session.screen.say(f"failed in step {end.step} ({end.phase}): {title} [{rule}]")
+    session.screen.say(f"failed{story.moment(session, end)}: {title} [{rule}]")
 
 
 def _carry_out(session: Session, cure: heal.Cure, end: End) -> bool:
@@ -226,14 +231,14 @@ def _carry_out(session: Session, cure: heal.Cure, end: End) -> bool:
 def _interrupted(session: Session, end: End) -> int:
     who = session.interrupt.name if end.asked else f"{end.last.get('reason')} to the trainer"
     session.note("finished", status="interrupted", step=end.step, signal=who)
-    session.screen.tell(f"stopped by {who} in step {end.step}.")
+    session.screen.tell(f"stopped by {who}{story.moment(session, end)}.")
     session.screen.tell(f"go on with: rldoctor run --resume {session.folder}")
     return INTERRUPTED
 
 
 def _is_refused(session: Session, end: End) -> bool:
     """Say whether the trainer did not take its configuration: by its exit code, or torchrun's word for it."""
-    if session.config is None or end.spoke or end.last:
+    if session.config is None or end.spoke or end.phase != "start":
         return False
     return end.code == BAD_INPUT or (end.code > 0 and TORCHRUN_BAD_INPUT in _output(session))
 

@@ -84,3 +84,11 @@ def test_run_a_command_that_does_not_exist_is_bad_input(driven: Driven) -> None:
     code, out = driven.result(driven.start("--run-folder", str(driven.folder), "--", "no-such-command"))
     assert code == 2
     assert "cannot start no-such-command" in out
+
+
+def test_run_a_command_that_fails_without_a_reason_is_not_called_well(driven: Driven) -> None:
+    words = ("--run-folder", str(driven.folder), "--", "bash", "-c", "echo started; exit 3")
+    code, out = driven.result(driven.start(*words))
+    assert code == 1, out
+    assert "ended with exit code 3 and gave no reason" in out
+    assert "Nothing wrong" not in out

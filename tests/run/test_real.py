@@ -85,6 +85,26 @@ def test_run_a_bad_configuration_is_told_with_all_its_mistakes(tmp_path: Path) -
     assert "must be one of copy, sort, not copie" in out
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("model: {path: /no/such/model}", "/no/such/model: no config.json there"),
+        ("data: {path: questions.jsonl}", "questions.jsonl: no prompts in it"),
+    ],
+)
+def test_run_what_the_trainer_cannot_use_is_told_in_its_words_alone(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "questions.jsonl").touch()
+    driven = Driven(tmp_path, None, f"{text}\ncluster: {{kind: local, device: cpu}}\n")
+    code, out = driven.run(seconds=120)
+    assert code == 2, out
+    assert told in out
+    assert "failed" not in out
+    assert "Traceback" not in out
+    assert driven.journal()[-1]["status"] == "refused"
+
+
 def test_run_ctrl_c_in_each_phase_of_the_real_trainer(tmp_path: Path) -> None:
     """Each phase is hit in its turn; the run goes on each time and loses no step that was finished."""
     driven = Driven(tmp_path, None, ENDLESS)
