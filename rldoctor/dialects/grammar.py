@@ -61,7 +61,7 @@ class Grammar(Struct, frozen=True):
     ``abbreviated`` is the prefix of flags that may be cut short, None where none may. ``settings`` are those
     that are looked at, ``base`` those of a config file below the command, whose keys are ``further`` ones
     where they add to the catalogue's. ``present`` are the only keys that an override may name without ``+``;
-    in the sections ``unfilled`` references see what is written alone, no defaults. With ``either_dash`` a
+    in the sections ``unfilled``, which a class checks later, references see what is written alone. With ``either_dash`` a
     flag may be written with underscores, too.
     """
 
@@ -91,7 +91,7 @@ class Grammar(Struct, frozen=True):
             key = key.rpartition(".")[0]
             above = self._found(key)
             if above is not None:
-                return Known("any") if self._is_free(above) else None
+                return Known("any") if self._is_free(above) and key not in self.unfilled else None
         return None
 
     def _respelled(self, key: str) -> Known | None:

@@ -242,7 +242,7 @@ class _Reading:
                 consequence="refused",
                 certain=self.launch.sure,
             )
-        elif wanted is not None:
+        elif wanted is not None and not self._is_another_ones(setting):
             fate = {"hydra": "unclear", "argparse": "refused"}.get(manner, self.grammar.fate)
             meant = fitting.meant(known, setting.value)
             yield self._event("wrong_type", setting, expected=wanted, nearest=meant, consequence=fate)
@@ -311,7 +311,30 @@ class _Reading:
             names = _REFERENCE.findall(self._text(setting)) if setting.state == "unknown" else ()
             for name in names:
                 if name not in written and not self._has_default(name):
-                    yield self._event("missing_reference", setting, missing=name, consequence="refused")
+                    section = name.rpartition(".")[0]
+                    others = [each for each in written if each != setting.key]
+                    beside = [each for each in others if each.rpartition(".")[0] == section]
+                    near = suggest.nearest(name, beside) or suggest.nearest(name, others)
+                    about = {"missing": name, "consequence": "refused"}
+                    if near is not None:
+                        about |= {"nearest": near.key, "meant": self._meant(setting, name, near.key)}
+                    yield self._event("missing_reference", setting, **about)
+
+    def _meant(self, setting: Setting, name: str, nearest: str) -> str:
+        """Return a value with a reference to another key."""
+        text = self._text(setting)
+        said = text.partition(":" if setting.form == "yaml" else "=")[2].strip().strip("'\"")
+        return said.replace(f"${{{name}}}", f"${{{nearest}}}")
+
+    def _is_another_ones(self, setting: Setting) -> bool:
+        """Say whether a value is that of another key, of which it is told."""
+        names = _REFERENCE.findall(self._text(setting))
+        others = [each for each in (*self.grammar.base, *self.grammar.settings) if each.key in names]
+        return any(
+            (known := self._known(each.key)) is not None
+            and fitting.expected(known, each.value, self.grammar.manner) is not None
+            for each in others
+        )
 
     def _has_default(self, key: str) -> bool:
         """Say whether a structured configuration gives a key a value where no file does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -18,6 +19,7 @@ from rldoctor.facts.walk import Facts
 from rldoctor.types import UNKNOWN, Event, LogLine, Setting
 
 _DEEPEST: Final = 4
+_REFERENCE: Final = re.compile(r"\$\{(?P<select>oc\.select:)?(?P<name>\.?[\w.]+)(,(?P<other>[^${}]*))?\}")
 _ENGLISH: Final = {True: "true", False: "false", None: "null"}
 
 
@@ -82,13 +84,24 @@ class Keys:
             value = UNKNOWN if setting.state == "unknown" else _typed(setting.value, known)
         else:
             value = self._default(known)
-        if isinstance(value, str) and value.startswith("${") and value.endswith("}"):
-            return self.of_key(value[2:-1], depth + 1) if depth < _DEEPEST else UNKNOWN
-        return UNKNOWN if isinstance(value, str) and "${" in value else value
+        if isinstance(value, str) and "${" in value:
+            return self._referred(key, value, depth) if depth < _DEEPEST else UNKNOWN
+        return value
+
+    def _referred(self, key: str, text: str, depth: int) -> Any:
+        """Return what an interpolation refers to: a key, or another value where nobody gives that key."""
+        found = _REFERENCE.fullmatch(text)
+        if found is None:
+            return UNKNOWN
+        name = found["name"]
+        target = f"{key.rpartition('.')[0]}{name}" if name.startswith(".") else name
+        if found["select"] and target not in self.settings and self._known(target) is None:
+            return _typed(found["other"], self._known(key))
+        return self.of_key(target, depth + 1)
 
     def _default(self, known: Known | None) -> Any:
         if known is None:
-            return None
+            return None if self.table.complete else UNKNOWN
         if not self.table.complete or known.default is UNKNOWN:
             return UNKNOWN
         return False if known.kind == "flag" and known.default is None else _typed(known.default, known)
