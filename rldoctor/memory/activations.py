@@ -297,7 +297,7 @@ LATER = frozenset(
 
 
 def freed(every: Iterable[Part]) -> float:
-    """Return bytes a token that the backward pass of a layer's second half has freed, one of two norms too."""
+    """Return bytes a token that the backward pass of a layer's second half has freed, a norm with it."""
     return sum(part.bytes * (0.5 if part.group == "norm" else part.group in LATER) for part in every)
 
 

@@ -110,6 +110,18 @@ def adapters(setup: Setup, stage: int) -> Held:
     return total
 
 
+def layers_of(setup: Setup, stage: int) -> Held:
+    """Return the trained parameters of a stage's layers on one rank, its ends left out."""
+    if setup.lora is not None:
+        return adapters(setup, stage)
+    total = Held(0.0)
+    for part in of_stage(setup, stage):
+        for index, count in part.groups:
+            one = layer(setup, index)
+            total += Held(one.dense * count, one.expert * count)
+    return total
+
+
 def _adapter(setup: Setup, lora: Lora, index: int) -> Held:
     shape, each = setup.shape, lora.rank * lora.slots
     h, tp = shape.hidden_size, setup.parallel.tp

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.memory import activations, fsdp, logits, overheads, states
 from rldoctor.memory.layout import Setup, Term
@@ -47,14 +48,29 @@ def moments(setup: Setup, stage: int) -> list[Moment]:
     saved = tuple(kept(setup, stage))
     layers = (*fsdp.layer_terms(setup, stage), *fsdp.root_terms(setup, stage, head_running=False))
     working = _working(setup, stage)
-    found.append(Moment("backward, last layer", (*before, *saved, *layers, working), cached))
-    found.append(Moment("backward, first layer", (*whole, *layers, working)))
+    behind = tuple(term for term in saved if term.name != "final norm")
+    found.append(Moment("backward, last layer", (*before, *behind, *layers, working), cached))
+    found.append(Moment("backward, first layer", (*_first(setup, stage, whole), *layers, working)))
     found.append(Moment("backward, embedding", (*whole, *fsdp.scatter_of_ends(setup, stage))))
     if any(part.heads for part in of_stage(setup, stage)):
         root = tuple(fsdp.root_terms(setup, stage, head_running=True))
         head = (*root, logits.term(setup), logits.deferred(setup))
         found.append(Moment("head and loss", (*before, *saved, *head), cached + logits.hole(setup)))
     return found
+
+
+def _first(setup: Setup, stage: int, whole: tuple[Term, ...]) -> Iterator[Term]:
+    """Yield states at the first layer's widest point: without accumulation its own gradients are to come."""
+    micro = setup.batch.micro_batches if setup.batch else 1
+    count = max(1, sum(len(part.layers) for part in of_stage(setup, stage)))
+    over = states.shards(setup)["grad"]
+    for term in whole:
+        if term.name == "gradients" and micro == 1 and not setup.states.grad_buffer:
+            trained = states.layers_of(setup, stage)
+            own = states.spread(trained, over, setup.states.grad) / count
+            yield replace(term, bytes=max(0.0, term.bytes - own), formula=f"{term.formula}, less a layer's")
+        else:
+            yield term
 
 
 def _last_gradient(setup: Setup) -> Iterator[Term]:
@@ -131,7 +147,8 @@ def _final_norm(setup: Setup, parts: list[Piece]) -> Term:
     """Return input and output of the last norm; DTensor gathers the latter for the head and keeps it."""
     if not any(part.heads for part in parts):
         return Term("final norm", 0.0)
-    each = 2 * activations.stream(setup)
+    inside = activations.eager_norm(setup) if setup.kernels.stack == "eager" else 1
+    each = (1 + inside) * activations.stream(setup)
     if setup.parallel.sequence_parallel and setup.kernels.stack != "te":
         each += setup.kernels.width * setup.shape.hidden_size
     return Term("final norm", each * activations.tokens(setup), "its input and output", KORTHIKANTI)

@@ -3,7 +3,7 @@ from made import fsdp, gpt3, megatron, model
 from msgspec.structs import replace
 
 from rldoctor.memory import activations
-from rldoctor.memory.layout import Kernels, Lora, Recompute, Setup
+from rldoctor.memory.layout import Batch, Free, Kernels, Lora, Recompute, Setup
 
 
 def every(setup: Setup, index: int = 0) -> float:
@@ -95,7 +95,7 @@ def test_fp32_takes_twice_as_much() -> None:
     lse = 4 * 16
     assert activations.stream(full) == 2 * activations.stream(half)
     norms = sum(p.bytes for p in activations.parts(full, 0) if p.group == "norm")
-    assert norms == 4 * activations.stream(full)
+    assert norms == 6 * activations.stream(full)  # input, normalised input and output of both
     assert every(full) < 2 * every(half) + lse
 
 
@@ -133,7 +133,7 @@ def test_weighting_experts_in_fp32_is_the_widest_moment_of_their_backward_pass()
     wide = replace(plain, kernels=Kernels(fp32_combine=True))
     rows = 8 * 2048
     assert every(wide) - every(plain) == 2 * rows
-    assert activations.gradients(wide, 0) == pytest.approx((2 + 3 * 4) * rows + 2 * activations.stream(wide))
+    assert activations.feed_forward_gradients(wide, 0) == pytest.approx((2 + 3 * 4) * rows)
 
 
 def test_experts_that_are_not_gated_keep_their_activation_twice() -> None:
@@ -159,7 +159,8 @@ def test_what_inductor_holds_over_the_count_is_one_factor_on_a_recomputed_layer(
     again = replace(plain, recompute=Recompute("full"))
     bare = replace(again, free=replace(again.free, compiled=1.0))
     assert activations.working(again, 0) == pytest.approx(again.free.compiled * activations.working(bare, 0))
-    assert activations.working(plain, 0) == activations.gradients(plain, 0)
+    inside = activations.feed_forward_gradients(plain, 0) + 2 * activations.stream(plain)
+    assert activations.working(plain, 0) == inside
 
 
 def test_unfused_attention_has_a_gradient_for_every_score() -> None:
@@ -178,3 +179,43 @@ def test_what_graphs_capture_is_what_attention_keeps() -> None:
     again = replace(setup, recompute=Recompute("selective", frozenset({"core_attn"})))
     assert activations.captured(setup, 0) - activations.captured(again, 0) == pytest.approx(2 * 16 * 2048)
     assert activations.captured(replace(setup, recompute=Recompute("full")), 0) == 0
+
+
+def test_a_capacity_bounds_the_rows_of_the_fullest_rank_and_padding_fills_them() -> None:
+    setup = replace(
+        megatron(replace(gpt3(), num_experts=8, moe_ffn=2048, moe_topk=2), world=8, ep=4),
+        free=Free(imbalance=1.3),
+    )
+    for capacity, padded, rows in (
+        (None, False, 2.6),
+        (1.1, False, 2.2),
+        (2.0, False, 2.6),
+        (2.0, True, 4.0),
+    ):
+        kernels = Kernels("te", capacity=capacity, padded=padded)
+        assert activations.rows(replace(setup, kernels=kernels)) == pytest.approx(rows)
+
+
+def test_an_allgather_dispatcher_collects_the_tokens_of_all_ranks_that_share_experts() -> None:
+    shape = replace(gpt3(), num_experts=64, moe_ffn=128, moe_topk=1)
+    setup = megatron(shape, world=16, ep=16, tp=2, sequence_parallel=True, etp=2)
+    gathers = replace(setup, kernels=Kernels("te", gathers_tokens=True))
+    assert activations.gathered(setup) == 0
+    assert activations.gathered(gathers) == 2 * 1024 * 16  # each rank holds half of a sequence's tokens
+    assert activations.working(gathers, 0) > activations.working(setup, 0)
+
+
+def test_a_norm_that_stays_in_fp32_keeps_its_normalised_input_so() -> None:
+    plain = fsdp("gemma-2-2b")
+    wide = replace(plain, kernels=Kernels(fp32_norm=True))
+    assert every(wide) - every(plain) == 4 * activations.stream(plain)  # four norms a layer
+
+
+def test_a_backward_pass_in_attention_has_freed_the_second_half() -> None:
+    setup = replace(fsdp("Llama-3.1-8B", 8), recompute=Recompute())
+    parts = activations.parts(setup, 0)
+    half = sum(p.bytes for p in parts if p.group == "norm") / 2 + 2 * 4 * 14336
+    assert activations.freed(parts) == half
+    long = replace(setup, kernels=Kernels(flash=False), batch=Batch(65536, 65536))
+    scores = activations.attention_gradients(long) - half + 2 * activations.stream(long)
+    assert activations.working(long, 0) == pytest.approx(scores)
