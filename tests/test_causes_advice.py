@@ -69,3 +69,30 @@ def test_kind_that_says_nothing_points_to_the_library(tmp_path: Path) -> None:
 def test_kind_that_says_nothing_points_to_the_code(tmp_path: Path) -> None:
     cures = _cures(tmp_path, _raised("lathe.Stopped: 17", "/app/mine/turn.py"))
     assert cures[0] == "Look at turn (/app/mine/turn.py:9): spin(rows)"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            "RuntimeError: The wheel is worn. Set LATHE_WHEEL=2 to take another one.",
+            "Set LATHE_WHEEL=2 to take",
+        ),
+        (
+            "ValueError: too many bolts, please increase `max_bolts` or cut them",
+            "please increase `max_bolts`",
+        ),
+        (
+            "httpx.HTTPStatusError: Server error '503 Service Unavailable' for url 'http://10.0.0.4:30/x'",
+            "curl its",
+        ),
+        ("OSError: [Errno 28] No space left on device", "Make room where turn"),
+    ],
+)
+def test_a_cure_that_the_message_tells_comes_first(tmp_path: Path, error: str, words: str) -> None:
+    assert words in _cures(tmp_path, _raised(error))[0]
+
+
+def test_how_to_see_more_is_no_cure(tmp_path: Path) -> None:
+    cures = _cures(tmp_path, _raised("RuntimeError: spun off. Set LATHE_DEBUG=1 for more details."))
+    assert not any("message says" in cure for cure in cures)

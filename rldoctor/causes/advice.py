@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rldoctor.logs.failures import Failure, Frame
 
 LONGEST_QUOTE: Final = 160
+LONGEST_MESSAGE: Final = 2000  # characters of a message in which a cure is looked for
 VERSIONS: Final = (
     "pip list | grep -iE 'torch|vllm|sglang|transformers|trl|peft|accelerate|deepspeed|megatron|ray|numpy'"
 )
@@ -65,6 +66,19 @@ _TELLS_ITS_CURE = (
     r"|larger|smaller|exceeds?|greater|less than|not (?:found|set|specified|provided|available|equal"
     r"|one of))\b"
 )
+
+_TOLD_TO = re.compile(
+    r"(?i:(?:^|\b(?:please|try|consider|should|can|may|to|by|and|or|then) |, )(?:set|us(?:e|ing)"
+    r"|increas(?:e|ing)|decreas(?:e|ing)|reduc(?:e|ing)|lower(?:ing)?|rais(?:e|ing)|(?:re|un)?install(?:ing)?|upgrad(?:e|ing)"
+    r"|downgrad(?:e|ing)|disabl(?:e|ing)|enabl(?:e|ing)|pass(?:ing)?|specify(?:ing)?|unset|export|mov(?:e|ing)"
+    r"|switch(?:ing)?|rebuild|launch) )\S|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+=[^\s)]"
+)
+_ABOUT_THE_REPORT = re.compile(
+    r"(?i)for (?:more|a complete|details|further|debugging)|debug|stack ?trace|bug report"
+    r"|report (?:a|this|the)|TORCH_LOGS|DYNAMO|HYDRA_FULL_ERROR|suppress|fall back to eager|LAUNCH_BLOCKING"
+    r"|file an issue|refer to"
+)
+LONGEST_CURE: Final = 240
 
 
 class Kind(Struct, frozen=True):
@@ -156,12 +170,41 @@ KINDS: Final = (
         ),
     ),
     Kind(
+        r"HTTPError|ClientResponseError|ClientError|ServerError|HTTPStatusError|APIStatusError",
+        r"\b50[234]\b",
+        (
+            "See whether the server is up and answers on its own node (curl its /health), and read its log: "
+            "it died, is loading, or is not the one that should listen there ({message})",
+            "Keep HTTP proxies out of it: leave the nodes' addresses out by no_proxy (each of them, httpx "
+            "knows no ranges), or unset http_proxy and https_proxy",
+        ),
+        "curl -s --noproxy '*' http://HOST:PORT/health; export no_proxy=localhost,127.0.0.1,HOST",
+    ),
+    Kind(
         r"HTTPError|ClientResponseError|ClientError|ServerError|HTTPStatusError",
         r"",
         (
             "Read the log of the server that answered so at that moment: its own error says why ({message})",
             "Check the address, the release and the options of that server against what the client sends",
         ),
+    ),
+    Kind(
+        r"OSError|IOError",
+        r"\[Errno (?:28|122)\]",
+        (
+            "Make room where {place} writes: the disk, its inodes or the quota (df -h, df -i), TMPDIR on a "
+            "larger disk, and /dev/shm, which is what is full where no file is named (docker --shm-size)",
+        ),
+        "df -h . /tmp /dev/shm; df -i .",
+    ),
+    Kind(
+        r"OSError|PermissionError",
+        r"\[Errno (?:1|13|30)\]",
+        (
+            "Give the process a folder that it may write (HOME, TMPDIR, the cache and output folders), or "
+            "the right owner and mount options: {message}",
+        ),
+        "id; ls -ld FOLDER; mount | grep FOLDER",
     ),
     Kind(
         r"FileNotFoundError|NotADirectoryError|IsADirectoryError|OSError|EntryNotFoundError",
@@ -195,6 +238,21 @@ def advise(failure: Failure | None) -> tuple[Remedy, ...]:
     """Return what the kind of an exception lets one advise, best first; nothing where it says nothing."""
     if failure is None:
         return ()
+    said = _said(failure.message)
+    told = (Remedy(f"Do what the message says: {said}", "manual"),) if said else ()
+    return (*told, *_of_its_kind(failure))
+
+
+def _said(message: str) -> str:
+    """Return the sentence of a message that tells its own cure: a setting, a variable, a package."""
+    for sentence in re.split(r"(?<=[.!;:])\s+|\n", message[:LONGEST_MESSAGE]):
+        if len(sentence) > 12 and _TOLD_TO.search(sentence) and not _ABOUT_THE_REPORT.search(sentence):
+            return " ".join(sentence.split())[:LONGEST_CURE]
+    return ""
+
+
+def _of_its_kind(failure: Failure) -> tuple[Remedy, ...]:
+    """Return what name, message and place of an exception say about its cure."""
     name = failure.exception.rsplit(".", 1)[-1]
     for kind in KINDS:
         if _is_of(kind, name, failure):

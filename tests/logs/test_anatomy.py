@@ -34,6 +34,13 @@ SHAPES = [
     ("[2026-03-02 11:35:40,928 E 39 39] (raylet) store.cc:83: full", "full", Identity(actor="raylet")),
     ("(X pid=1) \rPrompts:  1%|\rPrompts: 50%|", "Prompts: 50%|", Identity(None, None, 1, "X")),
     ("plain words: 12 of 13", "plain words: 12 of 13", Identity()),
+    (
+        'qwen-server  |   File "a.py", line 3, in f',
+        '  File "a.py", line 3, in f',
+        Identity(actor="qwen-server"),
+    ),
+    ("[sglang]     | ready", "ready", Identity(actor="sglang")),
+    ("loss     | 0.25", "loss     | 0.25", Identity()),
 ]
 
 
