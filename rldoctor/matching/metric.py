@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -17,6 +17,10 @@ from rldoctor.types import UNKNOWN, LogLine, Role
 
 if TYPE_CHECKING:
     from rldoctor.logs import LogReading
+
+LONGEST_STREAK: Final = (
+    20  # steps; a longer window looks for what was before, a shorter one is bad as a whole
+)
 
 
 class Step(Struct, frozen=True):
@@ -32,6 +36,7 @@ class SeriesScope(Scope):
     def __init__(self, facts: Facts, role: Role, steps: Sequence[Step], reading: LogReading) -> None:
         super().__init__(facts, role)
         self.steps, self.reading, self.at = steps, reading, 0
+        self.window = 1
 
     def lookup(self, name: str) -> Any:
         """Return a metric's value at this step (None where the step has none), else a fact."""
@@ -51,8 +56,10 @@ class SeriesScope(Scope):
         return series[function](args) if function in series else super().call(function, args, keywords)
 
     def _back(self, node: Node) -> range:
-        number = expr.evaluate(node, self)
-        return range(max(0, self.at + 1 - int(number)), self.at + 1)
+        number = int(expr.evaluate(node, self))
+        if number <= LONGEST_STREAK:
+            self.window = max(self.window, number)
+        return range(max(0, self.at + 1 - number), self.at + 1)
 
     def _count(self, args: Sequence[Node]) -> Any:
         here, total = self.at, 0
@@ -102,7 +109,7 @@ def _moment(step: int | None, line: LogLine) -> Any:
 def streak(scope: SeriesScope, conditions: Sequence[Node | None]) -> tuple[Incident, bool] | None:
     """Return the last run of bad steps, its first line decisive, and whether all in it is certain.
 
-    A run of bad steps that ended before the last step is recovered.
+    It begins with the window that first held as a whole. One that ended before the last step is recovered.
     """
     first, last, certain = -1, -1, True
     for at in range(len(scope.steps)):
@@ -114,6 +121,7 @@ def streak(scope: SeriesScope, conditions: Sequence[Node | None]) -> tuple[Incid
     if first < 0:
         return None
     scope.at = last
-    lines = tuple(dict.fromkeys(scope.steps[at].line for at in (first, last)))
+    began = max(0, first + 1 - scope.window)
+    lines = tuple(dict.fromkeys(scope.steps[at].line for at in (began, first, last)))
     bindings = {name: value for name, value in scope.steps[last].values.items() if value is not None}
     return Incident(lines, bindings, recovered=last < len(scope.steps) - 1), certain
