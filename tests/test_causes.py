@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from rldoctor import causes
 from rldoctor.logs.failures import Failure, Frame, Link
+from rldoctor.logs.progress import Progress
 from rldoctor.types import Event, Finding, Identity, LogLine, Match, Severity
 
 
@@ -41,6 +42,7 @@ def judge(
         subjects=("run.log", "node1.log"),
         events=tuple(events),
         went_on=lambda line: False,
+        moves=Progress(),
         text=None,
         progress=(),
     )

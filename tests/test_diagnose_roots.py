@@ -187,3 +187,76 @@ PASTES = {
 def test_a_piece_of_a_traceback_is_enough(tmp_path: Path, text: str) -> None:
     said = " ".join(proof(told(tmp_path, paste_x_md=text)))
     assert any(word in said for word in ("AssertionError", "size of tensor a", "reward_model", "fp16"))
+
+
+def test_a_failure_that_a_step_was_finished_behind_yields_to_one_that_none_was(tmp_path: Path) -> None:
+    stack = 'Traceback (most recent call last):\n  File "/opt/train/run.py", line 61, in main\n    loss = model(**batch)\n'
+    end = "Traceback (most recent call last):\n  File \"/opt/train/run.py\", line 70, in main\n    name = tags[label]\nKeyError: 'math'\n"
+    report = told(tmp_path, run_x_log=steps(1, 4) + stack + MEMORY + steps(5, 5) + end)
+    assert proof(report)[0] == "KeyError: 'math'"
+    assert (
+        "CUDA out of memory" in proof(told(tmp_path, oom_x_log=steps(1, 4) + stack + MEMORY + steps(5, 5)))[0]
+    )
+
+
+TWO = """[rank5]: Traceback (most recent call last):
+[rank5]:   File "/opt/train/run.py", line 64, in main
+[rank5]:     check(total)
+[rank5]: RuntimeError: total is 7, expected 8
+[rank2]: Traceback (most recent call last):
+[rank2]:   File "/opt/train/run.py", line 60, in main
+[rank2]:     rows = read(shard)
+[rank2]: ValueError: shard 2 has no prompts
+"""
+TABLE = """Root Cause (first observed failure):
+[0]:
+  time      : 2026-03-04_10:00:00
+  host      : n1
+  rank      : {0} (local_rank: {0})
+  exitcode  : 1 (pid: 440{0})
+  error_file: <N/A>
+============================================================
+"""
+
+
+@pytest.mark.parametrize(("rank", "error"), [(2, "shard 2 has no prompts"), (5, "total is 7, expected 8")])
+def test_of_two_ranks_the_one_that_torchrun_saw_first_is_the_root(
+    tmp_path: Path, rank: int, error: str
+) -> None:
+    assert error in proof(told(tmp_path, run_x_log=TWO + TABLE.format(rank)))[0]
+
+
+LAUNCHERS = {
+    "mpirun": "mpirun noticed that process rank 3 with PID 881 on node n1 exited on signal 9 (Killed).\n",
+    "deepspeed": "[2026-03-04 10:00:01,124] [ERROR] [launch.py:325:sigkill_handler] ['python', 'train.py'] exits with return code = -9\n",
+}
+
+
+@pytest.mark.parametrize("line", LAUNCHERS.values(), ids=LAUNCHERS)
+def test_every_launcher_s_word_for_a_kill_is_known(tmp_path: Path, line: str) -> None:
+    assert [finding.rule for finding in roots(told(tmp_path, run_x_log=steps(1, 3) + line))] == [
+        "process-killed"
+    ]
+
+
+def test_a_log_that_ends_inside_of_a_traceback_says_so(tmp_path: Path) -> None:
+    cut = 'Traceback (most recent call last):\n  File "/opt/train/run.py", line 88, in <module>\n    main()\n  File "/opt/train/run.py", line 61, in ma'
+    report = told(tmp_path, run_x_log=steps(1, 3) + cut)
+    assert "the log ends inside of it" in roots(report)[0].title
+    assert "further below" in roots(report)[0].remedies[0].title
+    assert not roots(told(tmp_path, well_x_log=cut + "\n" + steps(1, 9)))
+
+
+def test_what_hydra_refuses_is_never_called_well(tmp_path: Path) -> None:
+    text = "Could not override 'actor.foo'.\nTo append to your config use +actor.foo=1\nKey 'foo' is not in struct\n"
+    assert "actor.foo" in roots(told(tmp_path, run_x_log=text))[0].title
+
+
+def test_threads_of_a_tracker_that_lose_their_helper_at_the_end_are_no_failure(tmp_path: Path) -> None:
+    text = """Exception in thread NetStatThr:
+Traceback (most recent call last):
+  File "/usr/lib/python3.11/site-packages/wandb/sdk/wandb_run.py", line 268, in check_network_status
+    self._loop_check_status(
+BrokenPipeError: [Errno 32] Broken pipe
+"""
+    assert not roots(told(tmp_path, run_x_log=steps(1, 9) + text))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from rldoctor.causes import words
-from rldoctor.causes.unrecognised import UNRECOGNISED, unrecognised
+from rldoctor.causes import firsts, words
+from rldoctor.causes.unrecognised import CAUSE, FOLLOW, UNRECOGNISED, unrecognised
 from rldoctor.types import Finding, LogLine, Match, Part, Severity
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def explain(matches: Sequence[Match], reading: LogReading) -> tuple[Finding, ...
     stranger = unrecognised(reading, [match for match in matches if not _is_vacuous(match)])
     known = [match for match in loud if _is_cause(match)]
     if stranger is not None:
+        loud, known = _with_survivors(loud, known, stranger, reading)
         known = [match for match in known if not (_lists(stranger, match) and not _before(match, stranger))]
     if stranger is not None and known:
         told = any(_not_later(match, stranger) for match in known)
@@ -40,6 +41,18 @@ def explain(matches: Sequence[Match], reading: LogReading) -> tuple[Finding, ...
         else finding
         for finding in judged
     )
+
+
+def _with_survivors(
+    loud: list[Match], known: list[Match], stranger: Match, reading: LogReading
+) -> tuple[list[Match], list[Match]]:
+    """Mark known causes as survived if a step was finished behind them, but none behind a strange one."""
+    if stranger.explains != FOLLOW[CAUSE] or firsts.stepped_after(reading, stranger.lines[0]):
+        return loud, known
+    told = [match for match in loud if match.lines and _is_serious(match)]
+    survived = {m.finding.id for m in told if all(firsts.stepped_after(reading, line) for line in m.lines)}
+    marked = [replace(match, recovered=True) if match.finding.id in survived else match for match in loud]
+    return marked, [match for match in known if match.finding.id not in survived]
 
 
 def _without_harmless(matches: Iterable[Match]) -> list[Match]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rldoctor import vocabulary
-from rldoctor.causes import words
+from rldoctor.causes import firsts, words
 from rldoctor.causes.advice import advise
 from rldoctor.types import Event, Evidence, Finding, Identity, LogLine, Match, Remedy, Verdict
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 UNRECOGNISED: Final = "unrecognised"
 
 FIRST: Final = "It is the first failure that nothing else explains"
+CUT: Final = "Traceback without its exception"  # as the reading of tracebacks calls it
+REST: Final = (
+    "Look for the end of this traceback: the exception's own line stands further below in the whole log, "
+    "on the other stream (stderr), or in the process's own file"
+)
 SHOWN_FRAMES: Final = 5
 LONGEST_TITLE: Final = 300
 LONGEST_TEXT: Final = 1000
@@ -88,7 +93,16 @@ def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
             return None
         found = [Candidate(REPORTS, end.text, (end,), (end.who,), None, end.time)]
     by_clock = all(candidate.time is not None for candidate in found)
-    first = min(found, key=lambda candidate: (candidate.rank, *_position(candidate, files, by_clock)))
+    named = firsts.first_ranks(reading)
+    first = min(
+        found,
+        key=lambda candidate: (
+            candidate.rank,
+            firsts.stepped_after(reading, candidate.lines[0]),
+            named.isdisjoint(who.rank for who in candidate.who),
+            *_position(candidate, files, by_clock),
+        ),
+    )
     first = _with_stack(_with_words(first, reading), reading)
     return Match(_finding(first), first.lines, conditions=1, explains=FOLLOW[first.rank], spread=first.who)
 
@@ -150,7 +164,7 @@ def _first_line(message: str) -> str:
 
 
 def _rank(failure: Failure) -> int:
-    if _REPORTS.search(failure.exception):
+    if failure.exception == CUT or _REPORTS.search(failure.exception):
         return REPORTS
     return FOLLOWS if _FOLLOWS.search(failure.message) else CAUSE
 
@@ -206,15 +220,18 @@ def _finding(first: Candidate) -> Finding:
         confidence="possible",
         explanation=f"{FIRST}{_whose(first)}. {_where(failure)}".strip(),
         evidence=tuple(evidence),
-        remedies=(
-            *advise(failure),
-            Remedy(f"Search the issues of the project for: {_words(title)}", "manual"),
-        ),
+        remedies=_remedies(failure, title),
         phase=first.phase,
         verdict=_verdict(failure),
         family="process_death" if failure is None else "code",
         fingerprint=f"{zlib.crc32(_words(title).encode()):08x}",
     )
+
+
+def _remedies(failure: Failure | None, title: str) -> tuple[Remedy, ...]:
+    if failure is not None and failure.exception == CUT:
+        return (Remedy(REST, "manual"),)
+    return (*advise(failure), Remedy(f"Search the issues of the project for: {_words(title)}", "manual"))
 
 
 def _further(failure: Failure) -> Iterator[Evidence]:

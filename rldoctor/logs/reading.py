@@ -186,7 +186,8 @@ def _failures(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> tuple[Fail
     """Return the exceptions around the lines that give tracebacks and exceptions away."""
     found: list[Failure] = []
     for log, first, last in _regions(text, hits):
-        found.extend(assemble(text.between(log, first, last)))
+        end = text.scan.lines[log]
+        found.extend(assemble(text.between(log, first, last), end if last >= end else 0))
     found.extend(read_native(text, hits))
     found.sort(key=lambda failure: (text.index[failure.line.file], failure.line.number))
     return tuple(

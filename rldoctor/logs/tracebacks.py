@@ -52,6 +52,7 @@ LONGEST_CODE: Final = 200
 LONGEST_MESSAGE: Final = 4000
 MESSAGE_LINES: Final = 12
 BARE_LINES: Final = 2
+CUT: Final = "Traceback without its exception"
 PATIENCE: Final = 120  # lines of its stream after which a traceback without an end is given up
 
 
@@ -70,10 +71,14 @@ class _Open(Struct):
     nested: bool = False
     column: int = 1
     used: int = 0
+    last: int = 0  # number of the line with the last frame
 
 
-def assemble(lines: Iterable[LogLine]) -> list[Failure]:
-    """Return the exceptions that lines (in order, of one log) tell, each with its chain, innermost first."""
+def assemble(lines: Iterable[LogLine], end: int = 0) -> list[Failure]:
+    """Return the exceptions that lines (in order, of one log) tell, each with its chain, innermost first.
+
+    A traceback whose frames reach the log's last line, of number ``end``, counts although it is cut off.
+    """
     streams: dict[Identity, _Stream] = {}
     done: list[Failure] = []
     told: list[tuple[int, float]] = []
@@ -83,7 +88,7 @@ def assemble(lines: Iterable[LogLine]) -> list[Failure]:
         stream = streams.setdefault(line.who, _Stream())
         done.extend(stream.feed(line))
     for stream in streams.values():
-        done.extend(stream.close())
+        done.extend(stream.close(end))
     dated = (_dated(failure, told) for failure in done)
     return sorted(dated, key=lambda failure: failure.line.number)
 
@@ -130,9 +135,11 @@ class _Stream:
             return True
         return bool(OF_ANOTHER.search(self.before)) or self.before == '"""'
 
-    def close(self) -> Iterator[Failure]:
-        """Yield the traceback that is open, if it came to an exception."""
+    def close(self, end: int = 0) -> Iterator[Failure]:
+        """Yield the traceback that is open, if it came to an exception or is cut off at the log's end."""
         opened, self.open = self.open, None
+        if opened is not None and opened.last >= end - 1 > 0 and HEAD in unboxed(opened.start.text):
+            _cut_off(opened)
         if opened is not None and (opened.links or any(cause.links for cause in opened.causes)):
             yield _failure(opened)
 
@@ -150,6 +157,8 @@ class _Stream:
             if self.open is None or (self.open.links and not _is_nested(self.open)):
                 yield from self._start(line)
             self._one_line(line, stripped)
+            assert self.open is not None
+            self.open.last = line.number
             self._set_column(len(text) - len(text.lstrip()))
         elif self.open is None or (self.open.links and not self.open.frames):
             yield from self._loose(line, stripped)
@@ -239,6 +248,14 @@ def _add_link(opened: _Open, line: LogLine, text: str) -> None:
         opened.call = remote["call"]
         actor = remote["call"].partition(".")[0]
         opened.remote = merge(Identity(remote["ip"], None, int(remote["pid"]), actor), opened.remote)
+
+
+def _cut_off(opened: _Open) -> None:
+    """Give a traceback that the log's end cuts off the innermost frame for its exception."""
+    if opened.frames:
+        message = f"the log ends inside of it, at {opened.frames[-1]}"
+        opened.links.append(Link(CUT, message, opened.start, tuple(opened.frames)))
+        opened.frames = []
 
 
 def _lengthen(opened: _Open, text: str) -> None:

@@ -93,9 +93,10 @@ def one_each(matches: Iterable[Match]) -> tuple[Match, ...]:
 
 
 def _merge(one: Match, other: Match) -> Match:
-    """Return both as one: the certain one speaks, with the lines of both."""
+    """Return both as one: the certain one speaks, else the earlier; the other's decisive line comes third."""
     first, second = (other, one) if _speaks_first(other, one) else (one, other)
-    proof = _distinct((*first.finding.evidence, *second.finding.evidence))
+    mine, theirs = first.finding.evidence, second.finding.evidence
+    proof = _distinct((*mine[:2], *theirs[:1], *mine[2:], *theirs[1:]))
     return replace(
         first,
         finding=replace(first.finding, evidence=proof[: evidence.MOST]),
@@ -115,4 +116,7 @@ def _distinct(proof: Sequence[Evidence]) -> tuple[Evidence, ...]:
 
 def _speaks_first(one: Match, other: Match) -> bool:
     ranked = [(not m.lines, m.finding.confidence != "certain", -m.conditions) for m in (one, other)]
-    return ranked[0] < ranked[1]
+    if ranked[0] != ranked[1] or not (one.lines and other.lines):
+        return ranked[0] < ranked[1]
+    mine, theirs = one.lines[0], other.lines[0]
+    return mine.file == theirs.file and mine.number < theirs.number

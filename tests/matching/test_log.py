@@ -146,3 +146,11 @@ def test_a_broken_rule_does_not_break_the_others() -> None:
     outcome = examine_log(log, nobody(), index_of(broken, seen()))
     assert [match.finding.rule for match in outcome.matches] == ["bad-thing"]
     assert "broken" in outcome.broken[0]
+
+
+def test_of_two_triggers_the_earlier_line_decides_and_the_other_stands_among_the_first() -> None:
+    both = rule(on=(trigger("log", find=("peer gone",)), trigger("log", find=("disk full",))))
+    late = [line(500 + n, "peer gone") for n in range(8)]
+    match = only(reading(line(10, "disk full"), *late, find=("peer gone", "disk full")), both)
+    assert match is not None
+    assert [piece.text for piece in match.finding.evidence][:2] == ["disk full", "peer gone"]

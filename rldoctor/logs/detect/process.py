@@ -22,6 +22,8 @@ CRASHED: Final = (
     "/^(?:.{0,40}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\))?/",
     "/(?:died|exited) unexpectedly/",
     "Received sigquit from a child process",
+    "/(?:mpi\\w+|prterun|orterun) noticed that process .{0,120}exited on signal \\d+/",
+    "/exits with return code = -\\d+/",
     "/(?:got signal: \\d+|Received (?:Signals\\.)?\\w+ death signal)/",
 )
 RAY: Final = (
@@ -42,7 +44,7 @@ CODE: Final = re.compile(r"(-?\d{1,5}) +\(pid: (\d{1,10})\)")
 SIGNAL: Final = re.compile(
     r"\b(SIG(?:KILL|TERM|SEGV|ABRT|BUS|INT|QUIT|HUP|ILL|FPE|PIPE|USR[12]))\b"
     r"|\b(?:[Ss]ignal:?|Received) (\d{1,2})\b"
-    r"|(?i:(sigquit|sigterm|sigkill))"
+    r"|(?i:(sigquit|sigterm|sigkill))|return code = -(\d{1,2})\b"
 )
 EXIT_TYPE: Final = re.compile(
     r"Worker exit type: (?P<type>\w+)(?: Worker exit detail: (?P<detail>.{0,300}))?"
@@ -120,7 +122,8 @@ def _crashed(seen: Seen, line: LogLine) -> Sighting:
     found = SIGNAL.search(line.text)
     name = None
     if found is not None:
-        name = _signal_name(int(found[2])) if found[2] else (found[1] or found[3]).upper()
+        number = found[2] or found[4]
+        name = _signal_name(int(number)) if number else (found[1] or found[3]).upper()
     name = name or next((signal for word, signal in WORDS.items() if word in line.text), None)
     fields = {
         "signal": name,

@@ -1,0 +1,34 @@
+"""Who failed first, as far as a launcher's table or the steps behind a failure tell."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from rldoctor.types import LogLine
+
+if TYPE_CHECKING:
+    from rldoctor.logs import LogReading
+
+TABLE: Final = "Root Cause (first observed failure):"
+ROWS: Final = 10
+RANK: Final = re.compile(r"\s*rank\s*: (\d{1,6})\b")
+
+
+def first_ranks(reading: LogReading) -> frozenset[int]:
+    """Return the ranks that torchrun's tables name as the first that failed."""
+    text = reading.text
+    if text is None:
+        return frozenset()
+    rows = (
+        row
+        for line in reading.hits.get(TABLE, ())
+        for row in text.between(text.index[line.file], line.number + 1, line.number + ROWS)
+    )
+    found = (RANK.match(row.text) for row in rows)
+    return frozenset(int(rank[1]) for rank in found if rank is not None)
+
+
+def stepped_after(reading: LogReading, line: LogLine) -> bool:
+    """Say whether the run finished a step behind a line, which makes what it tells a doubtful end."""
+    return reading.moves.went_on(line, enough=1)
