@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from rldoctor.logs.patterns import Pattern, options, refuse_empty
-from rldoctor.logs.pieces import Piece, pieces
+from rldoctor.logs.pieces import Piece, choose
+from rldoctor.logs.required import required
 
 WINDOW: Final = 1 << 16
-SIZE: Final = 8  # bytes of the length that stands before the first database in the cache
+SIZE: Final = 8  # bytes of the length that stands before each database in the cache and behind all
 # Two bytes that no log has. A text so short makes hyperscan look at each offset instead of each second, which
 # for pieces as alike as words are leaves far fewer places to look at closely: a third less time in all.
 NEVER: Final = b"\\x01\\x02"
@@ -71,7 +72,8 @@ class HyperscanMatcher:
         if self.looks is None:
             return []
         self.ends = []
-        self.looks.first.scan(data, match_event_handler=self.suspect)
+        for database in self.looks.first:
+            database.scan(data, match_event_handler=self.suspect)
         spans = _lines_of(data, self.ends)
         if 2 * sum(end - start for start, end in spans) > len(data):
             return self._look(data)
@@ -115,7 +117,7 @@ def _moved(found: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[t
 class _Looks(NamedTuple):
     """The compiled pieces and patterns, and whether hyperscan takes each pattern as it is."""
 
-    first: Any
+    first: tuple[Any, ...]
     second: Any
     exact: bool
 
@@ -124,84 +126,93 @@ class _Looks(NamedTuple):
 def _looks(hyperscan: Any, patterns: tuple[Pattern, ...]) -> _Looks:
     file = _cache_file(hyperscan, patterns)
     kept = _load(hyperscan, file)
-    if kept is not None:
-        return _Looks(*kept, True)
+    if kept:
+        return _Looks(tuple(kept[:-1]), kept[-1], True)
     refuse_empty(patterns)
-    first = _compile_pieces(hyperscan, patterns)
-    second, exact = _compile(hyperscan, [pattern.loose.encode() for pattern in patterns])
+    expressions = [pattern.loose.encode() for pattern in patterns]
+    first = _compile_pieces(hyperscan, expressions)
+    second, exact = _compile(hyperscan, expressions)
     if exact:
-        _store(hyperscan, (first, second), file)
+        _store(hyperscan, (*first, second), file)
     return _Looks(first, second, exact)
 
 
-def _compile_pieces(hyperscan: Any, patterns: Iterable[Pattern]) -> Any:
-    """Compile what is looked for first: pieces, and the patterns of which no piece is known."""
-    expressions, wanted = [NEVER], set[Piece]()
-    flags = [0]
-    for expression in (pattern.loose.encode() for pattern in patterns):
-        some = pieces(expression)
-        if some is None:
-            expressions.append(expression)
-            flags.append(hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_PREFILTER)
-        wanted |= some or set()
-    for text, caseless in sorted(wanted):
-        expressions.append(b"".join(b"\\x%02x" % byte for byte in text))
-        flags.append(hyperscan.HS_FLAG_CASELESS if caseless else 0)
+def _compile_pieces(hyperscan: Any, expressions: Iterable[bytes]) -> tuple[Any, ...]:
+    """Compile what is looked for first: pieces, and the expressions of which no piece is known.
+
+    Few short or caseless pieces cost as much as a thousand long ones if they stand in one database with them.
+    """
+    texts, unknown = set[Piece](), list[bytes]()
+    for expression in expressions:
+        some = required(expression)
+        texts |= some or set()
+        unknown += [expression] if some is None else []
+    pieces = sorted(choose(texts))
+    long = [NEVER, *(_literal(piece.text) for piece in pieces if piece.is_long)]
+    short = [(_literal(piece.text), piece.caseless) for piece in pieces if not piece.is_long]
+    flags = [hyperscan.HS_FLAG_CASELESS * caseless for _, caseless in short]
+    flags += [hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_PREFILTER] * len(unknown)
+    others = [*(text for text, _ in short), *unknown]
+    first = [_compiled(hyperscan, long, [0] * len(long))]
+    return (*first, _compiled(hyperscan, others, flags)) if others else tuple(first)
+
+
+def _compiled(hyperscan: Any, expressions: Sequence[bytes], flags: Sequence[int]) -> Any:
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(
-        expressions=expressions, ids=[0] * len(flags), elements=len(flags), flags=flags
-    )
+    numbers = list(range(len(expressions)))
+    database.compile(expressions=expressions, ids=numbers, elements=len(numbers), flags=flags)
     return database
+
+
+def _literal(text: bytes) -> bytes:
+    return b"".join(b"\\x%02x" % byte for byte in text)
 
 
 def _compile(hyperscan: Any, expressions: list[bytes]) -> tuple[Any, bool]:
     """Compile all expressions; those that are too much for hyperscan serve as filters before RE2."""
     exact = hyperscan.HS_FLAG_MULTILINE
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    numbers = list(range(len(expressions)))
     try:
-        database.compile(expressions=expressions, ids=numbers, elements=len(expressions), flags=exact)
+        return _compiled(hyperscan, expressions, [exact] * len(expressions)), True
     except hyperscan.error:
         loose = exact | hyperscan.HS_FLAG_PREFILTER
         flags = [exact if _compiles(hyperscan, expression) else loose for expression in expressions]
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        database.compile(expressions=expressions, ids=numbers, elements=len(expressions), flags=flags)
-        return database, False
-    return database, True
+        return _compiled(hyperscan, expressions, flags), False
 
 
 def _compiles(hyperscan: Any, expression: bytes) -> bool:
-    flags = hyperscan.HS_FLAG_MULTILINE
     try:
-        hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK).compile(expressions=[expression], flags=flags)
+        _compiled(hyperscan, [expression], [hyperscan.HS_FLAG_MULTILINE])
     except hyperscan.error:
         return False
     return True
 
 
-def _load(hyperscan: Any, file: Path) -> tuple[Any, Any] | None:
-    """Return the databases of the cache, or None; spoiled or foreign ones are made anew."""
+def _load(hyperscan: Any, file: Path) -> list[Any]:
+    """Return the databases of the cache, or none; spoiled or foreign ones are made anew."""
+    found: list[Any] = []
     try:
-        data = file.read_bytes()
-        middle = SIZE + int.from_bytes(data[:SIZE], "little")
-        return _database(hyperscan, data[SIZE:middle]), _database(hyperscan, data[middle:])
+        data = memoryview(file.read_bytes())
+        whole = len(data) == int.from_bytes(data[-SIZE:], "little") + SIZE
+        data = data[:-SIZE] if whole else data[:0]
+        while data:
+            size = SIZE + int.from_bytes(data[:SIZE], "little")
+            database = hyperscan.loadb(bytes(data[SIZE:size]), hyperscan.HS_MODE_BLOCK)
+            database.scratch = hyperscan.Scratch(database)
+            found.append(database)
+            data = data[size:]
     except (OSError, hyperscan.error):
-        return None
+        return []
+    return found
 
 
-def _database(hyperscan: Any, data: bytes) -> Any:
-    database = hyperscan.loadb(data, hyperscan.HS_MODE_BLOCK)
-    database.scratch = hyperscan.Scratch(database)
-    return database
-
-
-def _store(hyperscan: Any, looks: tuple[Any, Any], file: Path) -> None:
+def _store(hyperscan: Any, databases: Iterable[Any], file: Path) -> None:
     """Write the databases to the cache in one step; without a place to write there is no cache."""
-    first, second = map(hyperscan.dumpb, looks)
+    dumps = [hyperscan.dumpb(database) for database in databases]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
-            temporary.write(len(first).to_bytes(SIZE, "little") + first + second)
+            size = sum(temporary.write(len(dump).to_bytes(SIZE, "little") + dump) for dump in dumps)
+            temporary.write(size.to_bytes(SIZE, "little"))
         Path(temporary.name).replace(file)
     except OSError:
         return

@@ -162,17 +162,17 @@ def test_the_compiled_patterns_come_from_the_cache(tmp_path: Path, monkeypatch: 
 
 
 def test_a_spoiled_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    matchers._database.cache_clear()  # as another process would begin
+    matchers._looks.cache_clear()  # as another process would begin
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     HyperscanMatcher(parse(["abc"]))
     file = next((tmp_path / "cache" / "rldoctor").iterdir())
     file.write_bytes(b"spoiled" * 99)
-    matchers._database.cache_clear()
+    matchers._looks.cache_clear()
     assert HyperscanMatcher(parse(["abc"])).scan(b"abc") == [(2, 0)]
 
 
 def test_without_a_place_for_the_cache_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    matchers._database.cache_clear()
+    matchers._looks.cache_clear()
     (tmp_path / "cache").write_text("a file, no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert HyperscanMatcher(parse(["abc"])).scan(b"abc") == [(2, 0)]
