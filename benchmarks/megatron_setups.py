@@ -7,16 +7,29 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rldoctor.facts.memory_stages import of_layout
 from rldoctor.memory.layout import Batch, Head, Kernels, Parallel, Recompute, Rollout, Setup, States
-from rldoctor.models import MLA, Shape
+from rldoctor.memory.states import moments
+from rldoctor.models import MLA, Gated, Shape
 
 TOKENIZERS = {
     "GPT2BPETokenizer": 50257,
     "Llama2Tokenizer": 32000,
     "TikTokenizer": 131072,
     "GPTSentencePieceTokenizer": 256000,
+    "BertWordPieceCase": 28996,
 }
 """Vocabularies of tokenizers that need no size: GPT-2's, Llama 2's, and those of NVIDIA's own models."""
+FILES = {
+    "deepseek": 128815,
+    "llama-?3": 128256,
+    "qwen": 151936,
+    "mistral|mixtral": 32000,
+    "nemotron_2_256k": 256000,
+    "gpt-?oss": 201088,
+}
+"""Vocabularies of tokenizers that a file's name tells."""
+SCHEMES = {"no_shard": "ddp", "optim": "zero1", "optim_grads": "zero2"}
 
 
 def setup_of_arguments(settings: Mapping[str, Any]) -> Setup:
@@ -26,7 +39,7 @@ def setup_of_arguments(settings: Mapping[str, Any]) -> Setup:
     return Setup(
         shape=shape_of(args, parallel),
         parallel=parallel,
-        states=states_of(args),
+        states=states_of(args, shape_of(args, parallel)),
         batch=batch_of(args, parallel),
         recompute=recompute_of(args),
         head=Head(
@@ -40,6 +53,11 @@ def setup_of_arguments(settings: Mapping[str, Any]) -> Setup:
             dropout=float(args.get("hidden-dropout", 0.1)) > 0,
             fp8="fp8-format" in args or "fp8" in args,
             fused_swiglu=not args.get("no-bias-swiglu-fusion"),
+            capacity=float(args["moe-expert-capacity-factor"])
+            if args.get("moe-expert-capacity-factor")
+            else None,
+            padded=bool(args.get("moe-pad-expert-input-to-capacity")),
+            gathers_tokens=args.get("moe-token-dispatcher-type", "allgather") == "allgather",
             graphed=graphed_of(args),
         ),
         rollout=rollout_of(args),
@@ -126,7 +144,7 @@ def virtual_of(args: Mapping[str, Any], pp: int) -> int:
 def pieces_of(args: Mapping[str, Any], pp: int) -> tuple[int, ...]:
     layout = args.get("pipeline-model-parallel-layout")
     if layout:
-        return tuple(piece.count("t") for piece in _expand(str(layout)).split("|"))
+        return of_layout(str(layout))
     first, last = args.get("decoder-first-pipeline-num-layers"), args.get("decoder-last-pipeline-num-layers")
     if (first is None and last is None) or pp < 2:
         return ()
@@ -134,12 +152,6 @@ def pieces_of(args: Mapping[str, Any], pp: int) -> tuple[int, ...]:
     middle = pp - (first is not None) - (last is not None)
     ends = ([int(first)] if first is not None else [], [int(last)] if last is not None else [])
     return (*ends[0], *[rest // middle] * middle, *ends[1])
-
-
-def _expand(layout: str) -> str:
-    """Write out ``(tt|)*3`` and ``t*2``."""
-    whole = re.sub(r"\(([^)]*)\)\*(\d+)", lambda found: found[1] * int(found[2]), layout)
-    return re.sub(r"([A-Za-z])\*(\d+)", lambda found: found[1] * int(found[2]), whole)
 
 
 def shape_of(args: Mapping[str, Any], parallel: Parallel) -> Shape:
@@ -174,15 +186,42 @@ def shape_of(args: Mapping[str, Any], parallel: Parallel) -> Shape:
         mla=_mla(args) if args.get("multi-latent-attention") else None,
         gated_mlp=gated,
         norm_bias=args.get("normalization", "LayerNorm") == "LayerNorm",
+        shared_gate=bool(args.get("moe-shared-expert-gate")),
+        gated_attention=bool(args.get("attention-output-gate")),
+        gated=_linear(args),
         positions=_size(args, "max-position-embeddings", 0) if positions else 0,
         mtp_layers=int(args.get("mtp-num-layers") or 0),
     )
 
 
 def _dense_layers(args: Mapping[str, Any]) -> tuple[int, int]:
-    told = str(args.get("moe-layer-freq", 1))
-    found = re.fullmatch(r"\(?\[0\]\*(\d+)\s*\+\s*\[1\]\*\d+\)?", told)
-    return (int(found[1]), 1) if found else (0, int(told) if told.isdecimal() else 1)
+    """Return the dense layers in front and how often experts come, as the layers' pattern has them."""
+    told = str(args.get("moe-layer-freq", 1)).strip()
+    if told.isdecimal():
+        return 0, int(told) or 1
+    parts = re.findall(r"\[([01,\s]*)\](?:\*(\d{1,4}))?", told)
+    pattern = [int(bit) for bits, times in parts for bit in re.findall(r"[01]", bits) * int(times or 1)]
+    layers = int(args["num-layers"])
+    if 1 not in pattern:
+        return layers, 1
+    pattern = (pattern * layers)[:layers]  # a pattern in brackets is repeated
+    first = pattern.index(1)
+    every = next((n for n in range(1, len(pattern)) if pattern[first + n : first + n + 1] == [1]), 1)
+    return (0, every) if every > 1 and first == every - 1 else (pattern.count(0), 1)
+
+
+def _linear(args: Mapping[str, Any]) -> Gated | None:
+    """Return a gated delta net's sizes (Megatron-LM core/ssm/gated_delta_net.py)."""
+    if args.get("experimental-attention-variant") != "gated_delta_net":
+        return None
+    return Gated(
+        key_heads=_size(args, "linear-num-key-heads", 16),
+        value_heads=_size(args, "linear-num-value-heads", 32),
+        key_dim=_size(args, "linear-key-head-dim", 128),
+        value_dim=_size(args, "linear-value-head-dim", 128),
+        kernel=_size(args, "linear-conv-kernel-dim", 4),
+        softmax_every=_size(args, "linear-attention-freq", 4),
+    )
 
 
 def _mla(args: Mapping[str, Any]) -> MLA:
@@ -198,22 +237,31 @@ def _mla(args: Mapping[str, Any]) -> MLA:
 def vocab_of(args: Mapping[str, Any], tp: int) -> int:
     """Return the vocabulary padded as Megatron pads it: up to a multiple of divisor × tp."""
     base = args.get("padded-vocab-size") or args.get("vocab-size")
-    size = int(base) if base else TOKENIZERS.get(str(args.get("tokenizer-type")), 50257)
+    size = int(base) if base else _of_tokenizer(args)
     unit = _size(args, "make-vocab-size-divisible-by", 128) * tp
     return math.ceil(size / unit) * unit
 
 
-def states_of(args: Mapping[str, Any]) -> States:
+def _of_tokenizer(args: Mapping[str, Any]) -> int:
+    kind, file = str(args.get("tokenizer-type")), str(args.get("tokenizer-model", "")).lower()
+    if kind in TOKENIZERS:
+        return TOKENIZERS[kind]
+    return next((size for name, size in FILES.items() if re.search(name, file)), 50257)
+
+
+def states_of(args: Mapping[str, Any], shape: Shape) -> States:
     fsdp = bool(args.get("use-megatron-fsdp") or args.get("use-torch-fsdp2"))
     grad = 2.0 if args.get("grad-reduce-in-bf16") else 4.0
     aware = bool(args.get("use-precision-aware-optimizer"))
     moment = (
         sum(2.0 if args.get(f"{name}-dtype") == "bf16" else 4.0 for name in ("exp-avg", "exp-avg-sq"))
         if aware
-        else 8.0
+        else moments(str(args.get("optimizer") or "adam"), 4.0, shape)
     )
+    strategy = str(args.get("data-parallel-sharding-strategy"))
+    full = SCHEMES.get(strategy, "megatron_fsdp") if args.get("use-megatron-fsdp") else "megatron_fsdp"
     return States(
-        scheme="megatron_fsdp" if fsdp else "megatron",
+        scheme=full if fsdp else "megatron",  # type: ignore[arg-type]
         weight=2.0 if args.get("bf16") or args.get("fp16") else 0.0,
         master=2.0 if aware else 4.0,
         grad=grad,

@@ -24,6 +24,7 @@ from rldoctor.memory import fit, interval, overheads
 from rldoctor.memory.layout import GIB
 
 LARGE_GIB = 5.0
+SHOWN = 3
 LEFT_OUT = (("family left out", by_family), ("setup left out", by_setup))
 
 
@@ -42,6 +43,7 @@ def main() -> None:
     calibrated(complete)
     failed([point for point in points if point.value is None])
     incomplete([point for point in points if point.value is not None and point.lacks])
+    unread(points)
     if asked.each:
         each(complete)
 
@@ -185,6 +187,20 @@ def incomplete(points: Sequence[Point]) -> None:
         )
     for point in points:
         print(f"  {point.id}: {', '.join(point.lacks)}: {_allowed(point)} · {point.seen:.1f} GiB")
+
+
+def unread(points: Iterable[Point]) -> None:
+    """Name the settings that nobody reads, with the points that have them: their estimates take no notice."""
+    names: dict[str, list[str]] = {}
+    for point in points:
+        for name in point.unread:
+            names.setdefault(name, []).append(point.id)
+    if names:
+        print("\nsettings that are not read")
+    for name, ids in sorted(names.items()):
+        print(
+            f"  {name}: {', '.join(ids[:SHOWN])}{f' and {len(ids) - SHOWN} more' if len(ids) > SHOWN else ''}"
+        )
 
 
 def _allowed(point: Point) -> str:

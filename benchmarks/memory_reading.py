@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from megatron_setups import worlds_of
 from msgspec.structs import replace
+from point_keys import foreign, unread
 from point_setups import config_of, rollout_of, setup_of, shape_of
 
 from rldoctor.memory import engine, overheads
@@ -37,6 +38,7 @@ GPUS = {
 """GiB that torch sees, where a name tells; the longest name that fits counts."""
 UNITS = {"GiB": 1.0, "GB": 1e9 / GIB, "MiB": 1 / 1024, "MB": 1e6 / GIB, "TiB": 1024.0, "bytes": 1 / GIB}
 KINDS = ("train", "weights", "kv-cache")
+SPELLED = {"training": "train", "sft": "train", "rl": "train", "weight": "weights", "kv": "kv-cache"}
 UNSHARED = ("hardware", "note")
 SHAPES = "memory_models.yaml"
 
@@ -59,6 +61,7 @@ class Point:
     what: str
     lacks: tuple[str, ...] = ()
     steady: float | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def seen(self) -> float:
@@ -97,27 +100,48 @@ def point_of(told: Mapping[str, Any], shapes: Mapping[str, Any] | None = None) -
     """Return a point as its file tells it."""
     settings, measured = dict(told["settings"]), told.get("measured")
     measured = measured if isinstance(measured, dict) else {"value": False}
-    what, kind = str(measured.get("what", "")), str(told.get("kind", "train"))
-    reserved = re.search("memory_reserved|max_reserved|peak_reserved|reserved_bytes", what)
+    what, kind = str(measured.get("what", "")), _kind(str(told.get("kind") or "train"))
     setup, lacks = _mapped(settings, shapes or {}, kind)
     value, problem = _number(measured)
     return Point(
         id=str(told["id"]),
         family=re.split(r"[\s+]", str(settings.get("engine") or "?"))[0],
         kind=kind,
-        target="reserved" if reserved else "allocated",
+        target=_target(what),
         value=value,
         setting=hashlib.sha256(shared(settings, UNSHARED).encode()).hexdigest()[:12],
         settings=settings,
         setup=setup,
         what=what,
-        lacks=(*problem, *lacks, *_doubt(settings)),
+        lacks=(*problem, *lacks, *_doubt(settings), *foreign(settings)),
         steady=_steady(measured),
+        unread=unread(told["settings"]),
     )
 
 
+def _kind(told: str) -> str:
+    word = told.lower().replace("_", "-")
+    return SPELLED.get(word, "kv-cache" if word.startswith("kv") else word)
+
+
+TARGETS: tuple[tuple[str, Target], ...] = (
+    (
+        r"memory_reserved|max_reserved|peak[_ ]reserved|reserved_bytes|reserved memory|\breserved\b(?! not)",
+        "reserved",
+    ),
+    (r"nvidia-smi|nvml|rocm-smi|device (total|memory)|used by the gpu", "device"),
+)
+
+
+def _target(what: str) -> Target:
+    """Return what was measured, by its words; allocated where they name nothing else."""
+    stated = re.sub(r"\([^)]*not stated[^)]*\)", "", what.lower())
+    return next((target for pattern, target in TARGETS if re.search(pattern, stated)), "allocated")
+
+
 def _number(measured: Mapping[str, Any]) -> tuple[float | None, tuple[str, ...]]:
-    value, unit = measured.get("value"), str(measured.get("unit", "GiB"))
+    value, unit = measured.get("value"), str(measured.get("unit") or "GiB")
+    unit = next((name for name in UNITS if name.lower() == unit.lower()), unit)
     if value is None and "value" in measured:
         return None, ()
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
@@ -148,6 +172,9 @@ def _mapped(
             settings["config"] = config_of(settings, shapes)
         if kind == "train":
             setup = sized(setup_of(settings))
+            split = setup.parallel
+            if split.world < split.tp * split.pp:
+                raise ValueError(f"{split.world} GPUs for tp × pp = {split.tp * split.pp}")
             found = train(setup, fullest(setup)).allocated
             if not 0 < found < MOST:
                 raise ValueError(f"an estimate of {found / GIB:.0f} GiB")
@@ -155,6 +182,8 @@ def _mapped(
         engine.weights(shape_of(settings["config"]), rollout_of(settings))
         return None, () if kind == "weights" or settings.get("kv_tokens") else ("kv_tokens",)
     except ODD as problem:  # one odd point must not hide what the others say
+        if isinstance(problem, KeyError):
+            return None, (f"{problem.args[0]} is not told",)
         return None, (f"{type(problem).__name__} {problem}",)
 
 

@@ -7,18 +7,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rldoctor.memory.engine import bytes_a_parameter, cache_bytes
 from rldoctor.memory.layout import (
     Batch,
     Head,
     Kernels,
     Lora,
+    Others,
     Parallel,
     Recompute,
     Rollout,
     Setup,
     States,
 )
-from rldoctor.models import MLA, Shape
+from rldoctor.memory.states import moments
+from rldoctor.models import MLA, Shape, quantized
 from rldoctor.models import shape as bundled
 
 BYTES = {
@@ -34,6 +37,8 @@ BYTES = {
     "int8": 1.0,
 }
 DEFAULT_RANK = 64
+MEGATRON = ("megatron", "slime", "mcore")
+UNFUSED = ("eager", "unfused", "math", "naive")
 EXPANDABLE = ("prime-rl", "torchtitan")
 """Engines whose own launchers switch expandable segments on (src/prime_rl/rl.py, run_train.sh)."""
 
@@ -46,17 +51,20 @@ def setup_of(settings: Mapping[str, Any]) -> Setup:
         return setup_of_arguments(settings)
     shape = shape_of(settings["config"], str(settings.get("model", "")))
     engine = str(settings.get("engine", "")).lower()
-    megatron = "megatron" in engine
+    megatron = any(word in engine for word in MEGATRON)
     return Setup(
         shape=shape,
         parallel=parallel_of(settings),
-        states=_megatron_states(settings, shape) if megatron else states_of(settings),
+        states=_megatron_states(settings, shape) if megatron else states_of(settings, shape),
         batch=batch_of(settings),
         recompute=recompute_of(str(settings.get("recompute") or "none"), settings),
         head=Head(fused_loss=True) if megatron else head_of(settings),
         kernels=kernels_of(settings, shape, megatron=megatron),
         lora=lora_of(settings),
         gpu=str(settings.get("hardware", "")),
+        others=Others(
+            ref=settings.get("ref_model") is True, ref_offload="ref" in _words(settings, "offload")
+        ),
         expandable="expandable" in str(settings.get("env")) or engine.startswith(EXPANDABLE),
         stage=None,
     )
@@ -70,13 +78,25 @@ def kernels_of(settings: Mapping[str, Any], shape: Shape, *, megatron: bool) -> 
     """
     engine = str(settings.get("engine", ""))
     looks = engine.startswith("prime-rl") and (settings.get("lora") or shape.num_experts)
-    compiled = settings.get("compile") and not looks
+    compiled = settings.get("compile") is True and not looks
     return Kernels(
         stack="te" if megatron else ("compiled" if compiled else "eager"),
-        fp8="fp8" in str(settings.get("compute_dtype", "")),
+        width=4.0 if _words(settings, "compute_dtype").startswith(("fp32", "float32", "tf32")) else 2.0,
+        flash=not any(word in _words(settings, "attention") for word in UNFUSED),
+        dropout=_positive(settings.get("dropout")),
+        fp8="fp8" in _words(settings, "compute_dtype"),
         fp32_combine=engine.startswith(("prime-rl", "torchtitan")),
         fp32_norm=engine.startswith("torchtune"),
     )
+
+
+def _words(settings: Mapping[str, Any], name: str) -> str:
+    """Return a setting's words in lower case, none where it is not told."""
+    return str(settings.get(name) or "").lower()
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and value > 0
 
 
 def config_of(settings: Mapping[str, Any], shapes: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +117,7 @@ def shape_of(config: Mapping[str, Any], model: str = "") -> Shape:
     """Return the shape of a point's ``config``; names as in the points' README."""
     if isinstance(config.get("shape"), Shape):
         return config["shape"]  # type: ignore[no-any-return]
-    shared = (config.get("shared_experts") or 0) * (config.get("moe_ffn") or 0)
+    shared = config.get("shared_ffn") or (config.get("shared_experts") or 0) * (config.get("moe_ffn") or 0)
     heads = config["heads"]
     return Shape(
         architecture=model,
@@ -115,6 +135,12 @@ def shape_of(config: Mapping[str, Any], model: str = "") -> Shape:
         moe_topk=config.get("topk"),
         shared_ffn=shared,
         first_dense_layers=config.get("dense_layers", 0) or 0,
+        moe_layer_freq=config.get("moe_layer_freq") or 1,
+        out_bias=bool(config.get("out_bias")),
+        mlp_bias=bool(config.get("mlp_bias")),
+        gated_mlp=config.get("gated_mlp") is not False,
+        norms_per_layer=config.get("norms_per_layer") or 2,
+        mtp_layers=config.get("mtp_layers") or 0,
         qkv_bias=bool(config.get("qkv_bias")),
         qk_norm=bool(config.get("qk_norm")),
         mla=_mla(config),
@@ -124,58 +150,92 @@ def shape_of(config: Mapping[str, Any], model: str = "") -> Shape:
 def _mla(config: Mapping[str, Any]) -> MLA | None:
     if not config.get("mla"):
         return None
-    rope = config.get("qk_rope_head_dim", 64)
+    told = {**config, **(config["mla"] if isinstance(config["mla"], dict) else {})}
+    rope, head = told.get("qk_rope_head_dim", 64), told.get("head_dim") or 192
+    nope = told.get("qk_nope_head_dim") or head - rope
     return MLA(
-        q_lora_rank=config.get("q_lora_rank"),
-        kv_lora_rank=config.get("kv_lora_rank", 512),
-        qk_nope_head_dim=config["head_dim"] - rope,
+        q_lora_rank=told.get("q_lora_rank"),
+        kv_lora_rank=told.get("kv_lora_rank", 512),
+        qk_nope_head_dim=nope,
         qk_rope_head_dim=rope,
-        v_head_dim=config.get("v_head_dim", config["head_dim"] - rope),
+        v_head_dim=told.get("v_head_dim") or nope,
     )
 
 
 def parallel_of(settings: Mapping[str, Any]) -> Parallel:
     """Return parallel sizes; a schedule that interleaves has two stages a rank where no number is given."""
     size = {name: int(settings.get(name) or 1) for name in ("tp", "pp", "cp", "ep")}
-    default = 2 if "interleaved" in str(settings.get("schedule", "")).lower() else 1
+    schedule = _words(settings, "schedule")
+    default = 2 if any(word in schedule for word in ("interleaved", "zbv", "dualpipe")) else 1
+    sequence, shard = settings.get("sp"), settings.get("fsdp_size") or settings.get("dp_shard") or 0
+    ring = int(sequence) if isinstance(sequence, int) and size["tp"] == 1 else 1
     world = settings.get("n_gpus") or math.prod((size["tp"], size["pp"], size["cp"], settings.get("dp") or 1))
     return Parallel(
         world=int(world),
         vpp=int(settings.get("vpp") or default),
         etp=int(settings.get("etp") or 1),
-        ulysses=int(settings.get("ulysses") or settings.get("ulysses_sp") or 1),
-        sequence_parallel=bool(settings.get("sp")) and size["tp"] > 1,
-        shard=int(settings.get("fsdp_size") or 0) if (settings.get("fsdp_size") or 0) > 0 else 0,
+        ulysses=int(settings.get("ulysses") or settings.get("ulysses_sp") or max(1, ring)),
+        sequence_parallel=bool(sequence) and size["tp"] > 1,
+        shard=int(shard) if isinstance(shard, int) and shard > 0 else 0,
+        all_forward="gpipe" in schedule,
         **size,
     )
 
 
 def _dtype(text: Any, default: float) -> float:
     words = re.findall(r"[a-z]+\d+", str(text or "").lower())
-    return next((BYTES[word] for word in words if word in BYTES), default)
+    found = next((BYTES[word] for word in words if word in BYTES), None)
+    if found is None:
+        stored = quantized.of_method(str(text or ""))
+        found = stored.bytes if stored is not None and not words else default
+    return found
 
 
-def states_of(settings: Mapping[str, Any]) -> States:
+def states_of(settings: Mapping[str, Any], shape: Shape) -> States:
     """Return how a torch trainer keeps its states; a full-precision master unless another is said."""
     stage = settings.get("zero_stage")
+    if "deepspeed" in _words(settings, "engine"):
+        return _deepspeed(settings, shape, 0 if stage is None else int(stage))
     scheme = "fsdp" if stage in (None, 3) else ("ddp", "zero1", "zero2")[int(stage)]
+    away = _words(settings, "offload")
     master = _dtype(settings.get("master_dtype"), 4.0)
     compute = _dtype(settings.get("compute_dtype"), 2.0)
     optimizer = str(settings.get("optimizer") or "adamw").lower()
     trained = 2.0 if settings.get("lora") and master < 2 else master
+    if any(
+        word in away for word in ("param", "weight", "all")
+    ):  # FSDP's CPU offload: shards live on the host
+        return States(scheme="fsdp", master=0.0, grad=0.0, moments=0.0, gathered=compute)
     return States(
         scheme=scheme,  # type: ignore[arg-type]
         master=trained,
         grad=_dtype(settings.get("grad_dtype"), trained),
-        moments=moments_of(optimizer, trained),
+        moments=moments(optimizer, _dtype(optimizer, trained), shape),
         gathered=compute,
         reduce=_dtype(settings.get("reduce_dtype"), 4.0),
         foreach=_is_foreach(optimizer, str(settings.get("engine", ""))),
-        quantized="8bit" in optimizer,
+        quantized="8bit" in optimizer or "8-bit" in optimizer,
         reshard=int(settings.get("pp") or 1) == 1,
         root_ends="torchtitan" in str(settings.get("engine")),
         grad_in_backward=bool(settings.get("optimizer_in_bwd")),
-        on_host=1.0 if "optim" in str(settings.get("offload") or "none") else 0.0,
+        on_host=1.0 if "optim" in away or "paged" in optimizer else 0.0,
+    )
+
+
+def _deepspeed(settings: Mapping[str, Any], shape: Shape, stage: int) -> States:
+    """Return DeepSpeed's states: weights and gradients as computed, an fp32 master and moments beside."""
+    compute = _dtype(settings.get("compute_dtype"), 2.0)
+    away = _words(settings, "offload")
+    return States(
+        scheme=("ddp", "zero1", "zero2", "zero3")[stage],  # type: ignore[arg-type]
+        weight=compute,
+        grad=_dtype(settings.get("grad_dtype"), compute),
+        moments=moments(_words(settings, "optimizer") or "adamw", 4.0, shape),
+        gathered=compute,
+        reduce=_dtype(settings.get("reduce_dtype"), compute),
+        shard_optimizer=stage > 0,
+        grad_buffer=stage < 2,
+        on_host=1.0 if "optim" in away or "cpu" in away else 0.0,
     )
 
 
@@ -184,14 +244,6 @@ def _is_foreach(optimizer: str, engine: str) -> bool:
     if any(word in optimizer for word in ("fused", "8bit")):
         return False
     return "foreach" in optimizer or not engine.startswith(("torchtune", "torchtitan"))
-
-
-def moments_of(optimizer: str, master: float) -> float:
-    """Return bytes a parameter of an optimizer's states, as its description says."""
-    if "sgd" in optimizer:
-        return 0.0
-    each = 1.0 if "8bit" in optimizer else _dtype(optimizer, master)
-    return each if "muon" in optimizer else 2 * each
 
 
 def _megatron_states(settings: Mapping[str, Any], shape: Shape) -> States:
@@ -225,9 +277,10 @@ def batch_of(settings: Mapping[str, Any]) -> Batch:
         count = min(local, pp * parallel_of(settings).vpp)
         local //= count
     micro = int(settings.get("micro_batch") or local or 1)
+    packed = 0 if settings.get("micro_batch") or local else int(settings.get("tokens_per_microbatch") or 0)
     if not count and settings.get("global_batch"):
         count = max(1, int(settings["global_batch"]) // (micro * int(settings.get("dp") or 1)))
-    return Batch(tokens=length * micro, seq_len=length, micro_batches=count or 1)
+    return Batch(tokens=packed or length * micro, seq_len=length, micro_batches=count or 1)
 
 
 def recompute_of(text: str, settings: Mapping[str, Any]) -> Recompute:
@@ -275,6 +328,9 @@ def lora_of(settings: Mapping[str, Any]) -> Lora | None:
         return None
     megatron = "megatron" in str(settings.get("engine", ""))
     rank = told.get("rank") if isinstance(told, dict) else told
+    if isinstance(rank, str):
+        number = re.fullmatch(r"(?:r(?:ank)?\s*[=:]?\s*)?(\d{1,4})", rank.strip().lower())
+        rank = int(number[1]) if number else None
     slots = int(told.get("n_adapter_slots") or 1) if isinstance(told, dict) else 1
     return Lora(
         rank=rank if isinstance(rank, int) and not isinstance(rank, bool) else DEFAULT_RANK,
@@ -286,12 +342,19 @@ def lora_of(settings: Mapping[str, Any]) -> Lora | None:
 
 def rollout_of(settings: Mapping[str, Any]) -> Rollout:
     """Return the engine of a point about weights or the KV cache."""
+    ways, tokens = settings.get("dp_attention"), settings.get("kv_tokens")
+    method = settings.get("quantization") or settings.get("weight_dtype") or settings.get("dtype") or "bf16"
+    stored = quantized.of_method(str(method))
+    shape = shape_of(settings["config"])
+    size = _dtype(method, 2.0) if stored is None else bytes_a_parameter(shape, stored)
     return Rollout(
         engine=str(settings.get("engine", "")).split("-")[0].split("+")[0],
         tp=int(settings.get("tp") or 1),
         ep=int(settings.get("ep") or 1),
-        dp_attention=bool(settings.get("dp_attention")),
-        weight_bytes=_dtype(settings.get("dtype"), 2.0),
-        kv_bytes=_dtype(settings.get("kv_dtype"), 2.0),
-        kv_tokens=settings.get("kv_tokens"),
+        pp=int(settings.get("pp") or 1),
+        dp=int(ways) if isinstance(ways, int) and ways > 1 else int(settings.get("dp") or 1),
+        dp_attention=bool(ways),
+        weight_bytes=size,
+        kv_bytes=cache_bytes(str(settings.get("kv_dtype") or "auto")),
+        kv_tokens=int(tokens) if tokens else None,
     )

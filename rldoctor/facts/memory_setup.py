@@ -27,6 +27,7 @@ from rldoctor.memory.layout import (
     Setup,
     States,
 )
+from rldoctor.memory.states import moments
 from rldoctor.models import Shape
 from rldoctor.types import UNKNOWN, Role
 
@@ -119,7 +120,7 @@ def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
     return Setup(
         shape=own,
         parallel=parallel_of(reader, own),
-        states=states_of(reader),
+        states=states_of(reader, own),
         batch=batch,
         logprob_tokens=_logprob_tokens(reader, batch),
         recompute=recompute_of(reader),
@@ -199,13 +200,13 @@ def parallel_of(reader: Reader, shape: Shape) -> Parallel:
     )
 
 
-def states_of(reader: Reader) -> States:
+def states_of(reader: Reader, shape: Shape) -> States:
     """Return how parameters, gradients and optimizer state are kept."""
     backend = reader.get("train.backend")
     reduce = BYTES.get(reader.get("mem.grad_reduce_dtype") or "fp32", 4.0)
     optimizer = str(reader.get("optim.type") or "adam").lower()
     if backend in MEGATRON:
-        return _megatron_states(reader, reduce, optimizer)
+        return _megatron_states(reader, reduce, optimizer, shape)
     # what nobody tells is what every torch trainer of these systems does: an fp32 master for Adam
     master = BYTES.get(reader.get("model.param_dtype") or "fp32", 4.0)
     computed = BYTES.get(reader.get("train.compute_dtype") or "bf16", 2.0)
@@ -213,7 +214,7 @@ def states_of(reader: Reader) -> States:
         scheme="fsdp",
         master=master,
         grad=master,
-        moments=_moments(optimizer, master),
+        moments=moments(optimizer, master, shape),
         gathered=min(master, computed),
         reduce=reduce,
         foreach="8bit" not in optimizer,
@@ -225,15 +226,7 @@ def states_of(reader: Reader) -> States:
     )
 
 
-def _moments(optimizer: str, each: float) -> float:
-    if "sgd" in optimizer:
-        return 0.0
-    if "8bit" in optimizer:
-        return 2.0
-    return each if "muon" in optimizer else 2 * each
-
-
-def _megatron_states(reader: Reader, reduce: float, optimizer: str) -> States:
+def _megatron_states(reader: Reader, reduce: float, optimizer: str, shape: Shape) -> States:
     aware = reader.is_on("mem.precision_aware_opt")
     sharding = reader.get("train.sharding")
     full = reader.is_on("train.megatron_fsdp") or reader.is_on("train.torch_fsdp2")
@@ -250,7 +243,7 @@ def _megatron_states(reader: Reader, reduce: float, optimizer: str) -> States:
         # Transformer Engine keeps the lower half of an fp32 master beside bf16 parameters
         master=2.0 if aware else 4.0,
         grad=reduce,
-        moments=_aware_moments(reader) if aware else _moments(optimizer, 4.0),
+        moments=_aware_moments(reader) if aware else moments(optimizer, 4.0, shape),
         reduce=reduce,
         shard_optimizer=sharded is not False,
         grad_buffer=not full,

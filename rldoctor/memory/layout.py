@@ -17,7 +17,10 @@ Stack = Literal["te", "eager", "compiled"]
 
 
 class Parallel(Struct, frozen=True):
-    """How the ranks share a model. ``pieces`` are the layers of each virtual stage where they are uneven."""
+    """How the ranks share a model. ``pieces`` are the layers of each virtual stage where they are uneven.
+
+    ``all_forward``: a stage runs all micro-batches forward before any goes back (GPipe).
+    """
 
     world: int = 1
     tp: int = 1
@@ -32,6 +35,7 @@ class Parallel(Struct, frozen=True):
     group: int = 0
     pieces: tuple[int, ...] = ()
     instances: int = 1
+    all_forward: bool = False
 
     @property
     def dp(self) -> int:

@@ -77,13 +77,15 @@ def _even(layers: int, count: int) -> tuple[int, ...]:
 def in_flight(setup: Setup, stage: int, weights: Sequence[float]) -> list[int]:
     """Return how many micro-batches each virtual stage of a rank keeps when the rank keeps most.
 
-    ``weights`` is what one micro-batch keeps on each. 1F1B: pp - stage; interleaved: as Megatron-LM's
-    schedule warms up (core/pipeline_parallel/schedules.py:get_pp_rank_microbatches).
+    ``weights`` is what one micro-batch keeps on each. GPipe: all; 1F1B: pp - stage; interleaved: as
+    Megatron-LM's schedule warms up (core/pipeline_parallel/schedules.py:get_pp_rank_microbatches).
     """
     micro = setup.batch.micro_batches if setup.batch else 1
     pp, vpp = setup.parallel.pp, setup.parallel.vpp
     if pp == 1 and vpp == 1:
         return [1]
+    if setup.parallel.all_forward:
+        return [micro] * vpp
     if vpp == 1:
         return [max(1, min(micro, pp - stage))]
     return _interleaved(setup, stage, weights, micro)

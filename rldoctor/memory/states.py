@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -18,6 +19,25 @@ FSDP = "torch/distributed/fsdp/_fully_shard: sharded master parameters, gradient
 FOREACH = "torch/optim/adam.py:_multi_tensor_adam (exp_avg_sq_sqrt)"
 QUANTIZED = "torchao/optim/adam.py:single_param_adam"
 SOURCES = {"fsdp": FSDP, "megatron": MEGATRON, "megatron_fsdp": "Megatron-LM core/distributed/fsdp"}
+
+
+STATES = ((r"sgd", 0.0), (r"adafactor", 0.0), (r"lion|adagrad|rmsprop", 1.0))
+"""Full states a parameter where they are not Adam's two; Adafactor keeps rows and columns alone."""
+
+
+def moments(optimizer: str, each: float, shape: Shape) -> float:
+    """Return bytes a parameter of an optimizer's states, as its name tells; one full state takes ``each``.
+
+    Muon keeps one state of matrices and Adam's two of embeddings, head and norms (Megatron-LM
+    core/optimizer/__init__.py).
+    """
+    name = optimizer.lower()
+    one = next((size for word, size in (("8bit", 1.0), ("4bit", 0.5)) if word in name.replace("-", "")), each)
+    full = next((count for pattern, count in STATES if re.search(pattern, name)), 2.0)
+    if "muon" in name:
+        ends = parameters.embedding(shape) * (1 if shape.tie_embeddings else 2)
+        full = 1.0 + ends / max(1, parameters.total(shape))
+    return full * one
 
 
 class Held(Struct, frozen=True):
