@@ -204,7 +204,8 @@ def _dense_layers(args: Mapping[str, Any]) -> tuple[int, int]:
     layers = int(args["num-layers"])
     if 1 not in pattern:
         return layers, 1
-    pattern = (pattern * layers)[:layers]  # a pattern in brackets is repeated
+    if re.search(r"\)\*\d+$", told):
+        pattern = (pattern * layers)[:layers]
     first = pattern.index(1)
     every = next((n for n in range(1, len(pattern)) if pattern[first + n : first + n + 1] == [1]), 1)
     return (0, every) if every > 1 and first == every - 1 else (pattern.count(0), 1)
