@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from rldoctor.report.pieces import Line, clip, offer, remedies, style, where, why, wrapped
 from rldoctor.types import Evidence, Finding, Report
 
@@ -15,6 +17,7 @@ SHOWN_HINTS: Final = 3
 SHOWN_REMEDIES: Final = 3
 SHOWN_NOTES: Final = 3
 VERDICT: Final = "verdict: "
+SURVIVED: Final = "The run went on after it."
 MORE: Final = "--verbose shows all"
 
 
@@ -26,7 +29,8 @@ def diagnosis(report: Report, verbose: bool) -> Iterator[Line]:
     yield Line(report.summary, "strong")
     for number, root in enumerate(roots):
         follow = [finding for finding in report.findings if finding.explained_by == root.id]
-        if not verbose and number >= SHOWN_ROOTS:
+        lesser = number > 0 and root.severity != roots[0].severity
+        if not verbose and (number >= SHOWN_ROOTS or lesser):
             yield from _short("  - ", root)
             continue
         yield Line("")
@@ -45,7 +49,7 @@ def diagnosis(report: Report, verbose: bool) -> Iterator[Line]:
 def _brief(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
     """Yield what, where, why, and the first thing to do."""
     yield Line(f"{root.severity}: {root.title} [{root.rule}]", style(root))
-    logged = [piece for piece in root.evidence if piece.key is None][: SHOWN_LINES - 1]
+    logged = _once([piece for piece in root.evidence if piece.key is None])[: SHOWN_LINES - 1]
     settings = [piece for piece in root.evidence if piece.key is not None][:SHOWN_LINES]
     yield from _proof((*logged, *settings))
     yield from why(root)
@@ -71,6 +75,21 @@ def _proof(pieces: Sequence[Evidence]) -> Iterator[Line]:
     yield from (Line(f"    {where(piece)}{clip(piece.text)}", "dim") for piece in pieces)
 
 
+def _once(pieces: Sequence[Evidence]) -> list[Evidence]:
+    """Return lines with the same words of one file as one, with the places of the others behind it."""
+    alike: dict[tuple[str, str | None], list[Evidence]] = {}
+    for piece in pieces:
+        alike.setdefault((piece.text, piece.file), []).append(piece)
+    return [_with_places(same) for same in alike.values()]
+
+
+def _with_places(same: Sequence[Evidence]) -> Evidence:
+    others = [str(piece.line) for piece in same[1:] if piece.line]
+    if not others:
+        return same[0]
+    return replace(same[0], text=f"{clip(same[0].text)} (also {', '.join(others)})")
+
+
 def _explained(consequences: Sequence[Finding]) -> Iterator[Line]:
     for finding in consequences:
         yield from wrapped("  explains ", f"{finding.explanation}: {finding.title} [{finding.rule}]", "dim")
@@ -81,8 +100,9 @@ def _few_hints(hints: Sequence[Finding]) -> Iterator[Line]:
         yield Line("")
         yield Line("hints:")
     for finding in hints[:SHOWN_HINTS]:
-        yield from _short("  - ", finding)
-        for remedy in finding.remedies[:1]:
+        survived = finding.explanation.startswith(SURVIVED)
+        yield from _short("  - survived: " if survived else "  - ", finding)
+        for remedy in finding.remedies[:1] if not survived else ():
             yield from wrapped("      ", clip(offer(remedy)), "dim")
     if len(hints) > SHOWN_HINTS:
         yield Line(f"  … {len(hints) - SHOWN_HINTS} more; {MORE}", "dim")

@@ -66,3 +66,33 @@ def test_secrets_of_the_source_line_are_not_shown(tmp_path: Path, monkeypatch: p
     Path("train.sh").write_text(SCRIPT.replace("rollout.tp=4", "WANDB_API_KEY=abcdefabcdef1234"))
     text = as_text(Report("check", ("train.sh",), "config", "1 warning", (finding(),)))
     assert "abcdefabcdef1234" not in text
+
+
+def diagnosed(*findings: Finding) -> str:
+    return as_text(Report("diagnose", ("run.log",), "config", "summary", findings))
+
+
+def test_the_same_words_on_many_lines_are_shown_once_with_their_places() -> None:
+    error = "ValueError: 30 is not divisible by 4"
+    pieces = tuple(Evidence(error, "run.log", number) for number in (79, 89, 99))
+    root = replace(finding("run.log"), severity="error", part="root", evidence=(*pieces, Evidence("other")))
+    shown = diagnosed(root)
+    assert f"    run.log:79: {error} (also 89, 99)\n" in shown
+    assert shown.count(error) == 1
+    assert "    other\n" in shown
+
+
+def test_an_illness_beside_a_death_takes_one_line() -> None:
+    root = replace(finding("run.log"), severity="error", part="root")
+    ill = replace(finding("run.log"), id="b", rule="answers-grow", part="root", explanation="They grow.")
+    shown = diagnosed(root, ill)
+    assert "[answers-grow]" in shown
+    assert "They grow." not in shown
+
+
+def test_what_the_run_survived_is_said_so_and_without_a_cure() -> None:
+    went_on = "The run went on after it. Graph capture is slow."
+    hint = replace(finding("run.log"), severity="hint", part="hint", explanation=went_on)
+    shown = diagnosed(hint)
+    assert "  - survived: run.log:3: rollout.tp=4 without eager" in shown
+    assert "No graphs" not in shown
