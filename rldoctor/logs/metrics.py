@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -13,6 +13,8 @@ from rldoctor.types import LogLine, Sample
 LIMIT: Final = 1500  # step lines of a shape kept from the front and from the back
 MOST_PAIRS: Final = 400
 LONGEST_WORD: Final = 24  # characters before a step that tell one counter from another
+
+Values = Mapping[str, float | None]
 
 
 class Steps(Struct, frozen=True):
@@ -83,3 +85,16 @@ def _samples(shape: Shape, line: LogLine, step: int | None, start: int) -> Itera
         if value is not None:
             seen.add(known[0])
             yield Sample(known[0], step, value * known[1], line)
+
+
+def by_metric(samples: Iterable[Sample]) -> Mapping[str, Sequence[tuple[Values, LogLine]]]:
+    """Return for each metric, in order, all that was printed for a step and the line that shows it."""
+    together: dict[tuple[object, ...], dict[str, float | None]] = {}
+    series: dict[str, list[tuple[Values, LogLine]]] = {}
+    for sample in samples:
+        line = sample.line
+        moment = (line.file, sample.step) if sample.step is not None else (line.file, "line", line.number)
+        values = together.setdefault(moment, {})
+        values[sample.metric] = sample.value
+        series.setdefault(sample.metric, []).append((values, line))
+    return series

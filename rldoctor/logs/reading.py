@@ -18,7 +18,7 @@ from rldoctor.logs.configs import PrintedConfig
 from rldoctor.logs.detect.sightings import Sighting, merged
 from rldoctor.logs.failures import Failure
 from rldoctor.logs.matchers import build
-from rldoctor.logs.metrics import Steps
+from rldoctor.logs.metrics import Steps, Values
 from rldoctor.logs.native import read_native
 from rldoctor.logs.opening import LogFile, find
 from rldoctor.logs.patterns import parse
@@ -74,6 +74,11 @@ class LogReading(Struct, frozen=True, dict=True):
     def went_on(self, line: LogLine) -> bool:
         """Say whether the run finished further steps after a line, or survives what it says all the time."""
         return self.moves.went_on(line) or (line.file, line.number) in self._tolerated
+
+    @cached_property
+    def series(self) -> Mapping[str, Sequence[tuple[Values, LogLine]]]:
+        """Return for each metric, in order, all that was printed for a step and the line that shows it."""
+        return metrics.by_metric(self.samples)
 
     @cached_property
     def _tolerated(self) -> frozenset[tuple[str, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -37,6 +37,9 @@ class SeriesScope(Scope):
         super().__init__(facts, role)
         self.steps, self.reading, self.at = steps, reading, 0
         self.window = 1
+        # Windows of neighbouring steps overlap: what was computed for one step serves the next.
+        self.held: dict[int, dict[int, bool]] = {}
+        self.columns: dict[str, list[float | None]] = {}
 
     def lookup(self, name: str) -> Any:
         """Return a metric's value at this step (None where the step has none), else a fact."""
@@ -46,31 +49,36 @@ class SeriesScope(Scope):
 
     def call(self, function: str, args: Sequence[Node], keywords: Mapping[str, Node]) -> Any:
         """Return the value of a series function, else of what every scope knows."""
-        series = {
-            "count": self._count,
-            "last": self._last,
-            "isnan": self._isnan,
-            "absent": self._absent,
-            "silent_for": self._silent_for,
-        }
-        return series[function](args) if function in series else super().call(function, args, keywords)
+        series = SERIES.get(function)
+        return series(self, args) if series is not None else super().call(function, args, keywords)
 
-    def _back(self, node: Node) -> range:
+    def _first(self, node: Node) -> int:
+        """Return the first step of a window of so many that ends here."""
         number = int(expr.evaluate(node, self))
         if number <= LONGEST_STREAK:
             self.window = max(self.window, number)
-        return range(max(0, self.at + 1 - number), self.at + 1)
+        return max(0, self.at + 1 - number)
+
+    def _column(self, node: Node) -> list[float | None]:
+        """Return the values of a metric at all steps."""
+        name = _name(node)
+        if name not in self.columns:
+            self.columns[name] = [step.values.get(name) for step in self.steps]
+        return self.columns[name]
 
     def _count(self, args: Sequence[Node]) -> Any:
         here, total = self.at, 0
-        for at in self._back(args[1]):
-            self.at = at
-            total += expr.evaluate(args[0], self) is True
+        held = self.held.setdefault(id(args[0]), {})
+        for at in range(self._first(args[1]), here + 1):
+            if at not in held:
+                self.at = at
+                held[at] = expr.evaluate(args[0], self) is True
+            total += held[at]
         self.at = here
         return total
 
     def _last(self, args: Sequence[Node]) -> Any:
-        values = [self.steps[at].values.get(names(args[0])[0]) for at in self._back(args[1])]
+        values = self._column(args[0])[self._first(args[1]) : self.at + 1]
         return [value for value in values if value is not None]
 
     def _isnan(self, args: Sequence[Node]) -> Any:
@@ -78,10 +86,10 @@ class SeriesScope(Scope):
         return isinstance(value, float) and math.isnan(value)
 
     def _absent(self, args: Sequence[Node]) -> Any:
-        return all(step.values.get(names(args[0])[0]) is None for step in self.steps)
+        return all(value is None for value in self._column(args[0]))
 
     def _silent_for(self, args: Sequence[Node]) -> Any:
-        kind, seconds = names(args[0])[0], expr.evaluate(args[1], self)
+        kind, seconds = _name(args[0]), expr.evaluate(args[1], self)
         now = self.steps[self.at].line.time
         times = [event.time for event in self.reading.events if event.kind == kind and event.time is not None]
         began = next((step.line.time for step in self.steps if step.line.time is not None), None)
@@ -90,20 +98,22 @@ class SeriesScope(Scope):
         return now - max((time for time in times if time <= now), default=began) > seconds
 
 
+SERIES: Final[Mapping[str, Callable[[SeriesScope, Sequence[Node]], Any]]] = {
+    "count": SeriesScope._count,
+    "last": SeriesScope._last,
+    "isnan": SeriesScope._isnan,
+    "absent": SeriesScope._absent,
+    "silent_for": SeriesScope._silent_for,
+}
+
+
+def _name(node: Node) -> str:
+    return str(node[1]) if node[0] == "name" else names(node)[0]
+
+
 def steps_of(metric: str, reading: LogReading) -> tuple[Step, ...]:
     """Return the steps that show a metric, in the log's order, with all that was printed for them."""
-    together: dict[Any, dict[str, float | None]] = {}
-    for sample in reading.samples:
-        together.setdefault(_moment(sample.step, sample.line), {})[sample.metric] = sample.value
-    return tuple(
-        Step(together[_moment(sample.step, sample.line)], sample.line)
-        for sample in reading.samples
-        if sample.metric == metric
-    )
-
-
-def _moment(step: int | None, line: LogLine) -> Any:
-    return (line.file, step) if step is not None else (line.file, "line", line.number)
+    return tuple(Step(values, line) for values, line in reading.series.get(metric, ()))
 
 
 def streak(scope: SeriesScope, conditions: Sequence[Node | None]) -> tuple[Incident, bool] | None:

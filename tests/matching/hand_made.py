@@ -6,6 +6,7 @@ from typing import Any
 
 from rldoctor import expr
 from rldoctor.facts import Facts, ToldFacts, walk
+from rldoctor.logs.metrics import by_metric
 from rldoctor.rules import Index, Rule, Trigger
 from rldoctor.types import Command, Document, Identity, LogLine, Place, Setting
 
@@ -59,6 +60,11 @@ class Reading(SimpleNamespace):
     def went_on(self, at: LogLine) -> bool:
         """Say whether a step line follows."""
         return any(step.number > at.number for step in self.progress)
+
+    @property
+    def series(self) -> Any:
+        """Return the samples of each metric."""
+        return by_metric(self.samples)
 
     def window(self, at: LogLine, lines: int, same: str) -> tuple[LogLine, ...]:
         """Return the lines around one."""
