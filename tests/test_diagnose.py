@@ -90,3 +90,8 @@ def test_the_summary_names_the_root_and_counts_what_follows(tmp_path: Path) -> N
     told = report(tmp_path, LAUNCH.format(ep=2) + "save timed out\n")
     assert told.summary == "Most likely root cause: actor…expert_model_parallel_size=2."
     assert told.verdict == "config"
+
+
+def test_a_few_lines_without_a_step_are_not_called_well_without_a_word(tmp_path: Path) -> None:
+    assert report(tmp_path, "loading\nstill loading\n").summary.endswith("in which no step ends either.")
+    assert report(tmp_path, STEPS).summary == "Nothing wrong found in 5 lines."

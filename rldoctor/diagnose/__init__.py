@@ -19,6 +19,7 @@ from rldoctor.rules import Index, index
 from rldoctor.types import Finding, LogLine, Match, Report
 
 MOST_HINTS: Final = 20
+LITTLE: Final = 100  # lines that may be too few to show a failure
 
 
 def diagnose(
@@ -46,7 +47,12 @@ def diagnose(
     more = (next_run.hint(findings, reading, world, rules), _difference((reading, world), against, told))
     findings += tuple(finding for finding in more if finding is not None)
     ending = verdicts.sentence(findings, {match.finding.id: match for match in matches}, reading)
-    said = (*(notes if findings else ()), *_lost(findings, reading), *seen.broken, *reading.notes)
+    said = (
+        *(notes if any(finding.part == "root" for finding in findings) else ()),
+        *_lost(findings, reading),
+        *seen.broken,
+        *reading.notes,
+    )
     return Report(
         command="diagnose",
         subjects=reading.subjects,
@@ -156,7 +162,8 @@ def summary(findings: Sequence[Finding], reading: LogReading) -> str:
         return "Nothing could be read, so nothing can be said: the notes tell why."
     if not roots:
         lines = reading.total_lines
-        return f"Nothing wrong found in {lines} line{'s' * (lines != 1)}."
+        told = f"Nothing wrong found in {lines} line{'s' * (lines != 1)}"
+        return f"{told}." if reading.progress or lines > LITTLE else f"{told}, in which no step ends either."
     follow = sum(finding.explained_by == roots[0].id for finding in findings)
     told = f"Most likely root cause: {roots[0].title.rstrip('.')}"
     if roots[0].rule == causes.UNRECOGNISED:
