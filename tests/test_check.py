@@ -125,3 +125,29 @@ def test_two_edits_of_the_same_text_are_not_made_at_once(
 def test_possible_findings_are_not_fixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, FEWER)
     assert chosen(run(tmp_path, BRANCHES), unsafe=True) == ()
+
+
+SLIME = """\
+python3 train.py --hf-checkpoint /models/Qwen3-30B-A3B --actor-num-nodes 1 --actor-num-gpus-per-node 8 \\
+   --rollout-batch-size 32 --n-samples-per-prompt 8 --global-batch-size 256 --use-kl-loss --ref-load /m \\
+   --num-experts 128 --expert-model-parallel-size 8 --pipeline-model-parallel-size 2
+"""
+
+
+def test_a_role_that_takes_its_layout_from_the_policy_repeats_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "run.sh"
+    path.write_text(SLIME)
+    rules = [each.rule for each in check([str(path)], ToldFacts()).report.findings]
+    assert rules.count("expert-parallel-size-does-not-divide-gpus") == 1
+
+
+def test_two_refusals_of_one_setting_are_two_findings(tmp_path: Path) -> None:
+    path = tmp_path / "run.sh"
+    path.write_text(
+        "torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 24 --recompute-granularity selective "
+        "--recompute-modules moe_act mla_up_proj\n"
+    )
+    found = [
+        each for each in check([str(path)], ToldFacts()).report.findings if each.rule == "refused-setting"
+    ]
+    assert len({each.id for each in found}) == len(found) == 2

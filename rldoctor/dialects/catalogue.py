@@ -138,6 +138,14 @@ class Catalogue:
         """Return the releases in which one of the roots has what is of a scope."""
         return _united(mask for root, mask in self._shipped.scopes[scope] if self.roots[root] in roots)
 
+    def refuses(self, key: str, value: Any, release: str) -> Rename | None:
+        """Return what was written down of a value that a release no longer takes, None where it takes it."""
+        said, here = str(value).strip("'\""), self.releases.index(release)
+        rows = (row for row in self.renames if row.value is not None and (row.old, row.value) == (key, said))
+        return next(
+            (row for row in rows if row.until is None or here >= self.releases.index(row.until)), None
+        )
+
     def nearby(self, version: str) -> tuple[str, ...]:
         """Return the releases that a version may be: itself, else those on both sides of it.
 

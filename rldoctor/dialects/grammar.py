@@ -61,8 +61,8 @@ class Grammar(Struct, frozen=True):
     ``abbreviated`` is the prefix of flags that may be cut short, None where none may. ``settings`` are those
     that are looked at, ``base`` those of a config file below the command, whose keys are ``further`` ones
     where they add to the catalogue's. ``present`` are the only keys that an override may name without ``+``;
-    in the sections ``unfilled``, which a class checks later, references see what is written alone. With ``either_dash`` a
-    flag may be written with underscores, too.
+    in the sections ``unfilled``, which a class checks later, references see what is written alone. With
+    ``either_dash`` a flag may be written with underscores, too.
     """
 
     system: str

@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from rldoctor.dialects import catalogue, grammar, versions
+from rldoctor.dialects import catalogue, fitting, grammar, versions
 from rldoctor.dialects.catalogue import Catalogue
 from rldoctor.dialects.rows import Dialect
 from rldoctor.types import Command, Setting
@@ -53,12 +53,35 @@ def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: s
         return _by_rows(dialect, command, below)
     found = installed(system) or (_asked_for(system, Path(path)) if path else None)
     if found is not None:
+        later = _overtaken(system, found, command, below)
+        if later is not None:
+            return InUse(later, (f"{system} {later} ({found[1]} says {found[0]}, which lacks its keys)",))
         return InUse(found[0], (f"{system} {found[0]} ({found[1]})",), True)
     table, likely = _by_rows(dialect, command, below), by_keys(system, command, below)
     agreed = set(catalogue.load(system).nearby(table.version)) & set(likely.best) if table.version else set()
     if not likely.best or likely.best[0] in agreed or (agreed and not likely.unknown):
         return table  # it knows releases in between, and what a key means
     return InUse(likely.best[0], (versions.says(dialect, likely.best[0]),))
+
+
+def _overtaken(
+    system: str, found: tuple[str, str], command: Command, below: Sequence[Setting]
+) -> str | None:
+    """Return the next release that knows all keys, where a checkout's own version file lags behind them."""
+    known = catalogue.load(system)
+    told = known.nearby(found[0])[-1:]
+    if system not in _OWN or not found[1].endswith(_OWN[system][0]) or not told:
+        return None
+    if not _strange(system, told[0], command, below):
+        return None
+    later = known.releases[known.releases.index(told[0]) + 1 :]
+    return next((each for each in later if _strange(system, each, command, below) == 0), None)
+
+
+def _strange(system: str, release: str, command: Command, below: Sequence[Setting]) -> int | None:
+    """Return how many keys or values a release does not understand, None where it has no such program."""
+    unknown = _unknown(catalogue.load(system), system, release, command, below)
+    return None if unknown is None else unknown + _misfits(system, release, command, below)
 
 
 def _asked_for(system: str, path: Path) -> tuple[str, str] | None:
@@ -84,7 +107,33 @@ def by_keys(system: str, command: Command, below: Sequence[Setting] = ()) -> Lik
     known = catalogue.load(system)
     counted = [(_unknown(known, system, each, command, below), each) for each in _newest_first(known)]
     fewest = min((count for count, _ in counted if count is not None), default=0)
-    return Likely(tuple(each for count, each in counted if count == fewest), fewest)
+    best = tuple(each for count, each in counted if count == fewest)
+    return Likely(_by_values(system, best, command, below), fewest)
+
+
+def _by_values(
+    system: str, best: tuple[str, ...], command: Command, below: Sequence[Setting]
+) -> tuple[str, ...]:
+    """Return the releases that take most values, where keys alone tell that it is not the newest."""
+    if len(best) <= 1 or best[0] == next(_newest_first(catalogue.load(system))):
+        return best
+    strange = [_misfits(system, each, command, below) for each in best]
+    return tuple(each for each, count in zip(best, strange, strict=True) if count == min(strange))
+
+
+def _misfits(system: str, release: str, command: Command, below: Sequence[Setting]) -> int:
+    """Return how many values a release does not take for keys that it has."""
+    known, here = catalogue.load(system), grammar.of(system, release, command, below)
+    if here is None:
+        return 0
+    told = [each for each in (*here.base, *here.settings) if each.state != "unknown"]
+    found = [(each, one) for each in told if (one := here.find(each.key)) is not None]
+    return sum(
+        fitting.expected(one, each.value, here.manner) is not None
+        or not fitting.choice(one, each.value, here.manner)
+        or known.refuses(each.key, each.value, release) is not None
+        for each, one in found
+    )
 
 
 def leftover(system: str, version: str, command: Command, below: Sequence[Setting] = ()) -> str | None:
@@ -96,10 +145,12 @@ def leftover(system: str, version: str, command: Command, below: Sequence[Settin
     return newest if _unknown(known, system, newest, command, below) == 1 else None
 
 
-def is_patch(release: str, other: str) -> bool:
-    """Say whether a release is a later patch of the same series: 1.0.4 for 1.0.3."""
+def is_next_patch(system: str, release: str, other: str) -> bool:
+    """Say whether a release follows another one within its series: 1.0.4 after 1.0.3, not after 1.0.0."""
     one, two = versions.version_key(release)[0], versions.version_key(other)[0]
-    return release.count(".") == 2 and (*one, 0, 0)[:2] == (*two, 0, 0)[:2]
+    every = [each for each in catalogue.load(system).releases if not each.endswith("dev")]
+    follows = other in every and every[every.index(other) + 1 :][:1] == [release]
+    return follows and release.count(".") == 2 and (*one, 0, 0)[:2] == (*two, 0, 0)[:2]
 
 
 def _newest_first(known: Catalogue) -> Iterator[str]:

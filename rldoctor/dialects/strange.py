@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rldoctor.dialects import catalogue, fitting, grammar, release, suggest
-from rldoctor.dialects.catalogue import Known, Rename
+from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.grammar import Grammar
 from rldoctor.types import UNKNOWN, Command, Document, Event, LogLine, Setting
 
@@ -64,7 +64,10 @@ def _leftovers(launch: Launch, found: Sequence[Event]) -> Iterator[Event]:
         fields = event.fields
         if event.kind not in ("renamed_key", "removed_key") or fields["written"] in seen:
             continue
-        same = release.is_patch(str(newest), launch.version) or fields["consequence"] == "ignored"
+        same = (
+            release.is_next_patch(launch.system, str(newest), launch.version)
+            or fields["consequence"] == "ignored"
+        )
         fate = fields["consequence"] if same else "unclear"
         yield replace(event, fields={**fields, "certain": False, "guessed": True, "consequence": fate})
 
@@ -230,7 +233,7 @@ class _Reading:
     def _misvalued(self, setting: Setting, known: Known) -> Iterator[Event]:
         """Yield a value of another release, of another type, or that is none of the choices."""
         manner = self.grammar.manner
-        row = self._value_row(setting)
+        row = self.catalogue.refuses(setting.key, setting.value, self.release)
         wanted = fitting.expected(known, setting.value, manner)
         if row is not None:
             yield self._event(
@@ -256,16 +259,6 @@ class _Reading:
                 usual=known.default if known.default in words else None,
                 consequence="refused" if manner == "argparse" else "unclear",
             )
-
-    def _value_row(self, setting: Setting) -> Rename | None:
-        """Return what was written down of a value that the release refuses."""
-        said = (setting.key, _word(setting))
-        rows = (row for row in self.catalogue.renames if (row.old, row.value) == said)
-        return next((row for row in rows if self._is_past(row.until)), None)
-
-    def _is_past(self, until: str | None) -> bool:
-        every = self.catalogue.releases
-        return until is None or every.index(self.release) >= every.index(until)
 
     def _twice(self, settings: Iterable[Setting]) -> Iterator[Event]:
         """Yield flags and overrides that a command gives twice: only the last counts."""

@@ -310,6 +310,9 @@ def _logprob_tokens(reader: Reader, batch: Batch | None) -> int | None:
     if own or (own is None and reader.is_on("batch.dynamic") and batch is not None):
         budget = _budget(reader, "batch.max_tokens_logprob", longest)
         return max(budget, longest) if budget else (batch.tokens if batch else None)
+    if reader.facts.system == "chatlearn" and reader.get("train.backend") in MEGATRON:
+        # grpo_utils/megatron_policy_trainer.py:forward_step splits as training does
+        return batch.tokens if batch else None
     micro = reader.count("batch.logprob_micro", 0)
     return micro * longest if micro and longest else None
 

@@ -104,3 +104,31 @@ def test_an_installed_package_tells_by_its_metadata_folder(tmp_path: Path, monke
         assert used(PLAIN).version == "0.7.1"
     finally:
         release.installed.cache_clear()
+
+
+def test_values_tell_a_release_where_keys_exclude_the_newest() -> None:
+    old = f"{PLAIN} actor_rollout_ref.rollout.use_fire_sampling=False"
+    both = f"{PLAIN} trainer.use_legacy_worker_impl=disable"
+    assert used(old).version == "0.4"
+    newer = used(both).version
+    assert newer is not None
+    assert release.versions.version_key(newer) >= release.versions.version_key("0.7.1")
+    assert used(f"{both} actor_rollout_ref.rollout.mode=sync").version == "0.6.1"
+    assert used(f"{PLAIN} actor_rollout_ref.rollout.mode=sync").version == "0.9"
+
+
+def test_a_checkout_whose_version_file_lags_behind_is_what_its_keys_are(tmp_path: Path) -> None:
+    (tmp_path / "setup.py").write_text('setup(\n    name="slime",\n    version="0.2.3",\n)\n')
+    told = "python3 train.py --hf-checkpoint /m --rollout-batch-size 32 --loss-mask-type "
+    path = str(tmp_path / "run.sh")
+    lagging = release.in_use(dialects.load("slime"), command(f"{told}qwen3_5"), (), path)
+    assert (lagging.version, lagging.sure) == ("0.2.4", False)
+    assert "says 0.2.3" in lagging.assumes[0]
+    misspelt = release.in_use(dialects.load("slime"), command(f"{told}qwen33"), (), path)
+    assert misspelt.version == "0.2.3"
+
+
+def test_a_patch_follows_only_the_one_before_it() -> None:
+    assert release.is_next_patch("areal", "1.0.4", "1.0.3")
+    assert not release.is_next_patch("areal", "1.0.4", "1.0.0")
+    assert not release.is_next_patch("verl", "0.9", "0.8")

@@ -135,3 +135,44 @@ def test_what_is_given_already_was_not_meant() -> None:
 def test_swapped_letters_are_one_slip() -> None:
     assert suggest.distance("--lr-dceay", "--lr-decay") == 1
     assert suggest.distance("abc", "xyzw") == 3
+
+
+GRPO = """\
+experiment_name: a
+trial_name: b
+rollout: {{backend: "sglang:d4", max_concurrent_rollouts: 8}}
+gconfig: {{n_samples: 8}}
+actor:
+  backend: "fsdp:d4"
+  path: /models/q
+  {}: 5.0
+"""
+
+
+def test_a_configuration_that_fits_an_older_release_wholly_is_of_that_release(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    text = GRPO.format("behav_imp_weight_cap").replace('backend: "sglang:d4", ', "")
+    path.write_text("allocation_mode: sglang:d4+fsdp:d4\n" + text.replace('  backend: "fsdp:d4"\n', ""))
+    seen = found(path)["renamed-key:actor.behav_imp_weight_cap"]
+    assert (seen.severity, seen.confidence) == ("hint", "possible")
+
+
+def test_a_key_of_a_class_that_the_back_end_does_not_use_is_refused(tmp_path: Path) -> None:
+    said = "python chatlearn/entrypoint.py grpo runtime_args.train_backend={} models.policy_trainer.num_gpu=8"
+    keys = "models.policy_trainer.tensor_model_parallel_size=2 models.policy_trainer.num_gpuu=8\n"
+    fsdp = found(script(tmp_path, f"{said.format('fsdp')} {keys}"))
+    assert "unknown-key:models.policy_trainer.tensor_model_parallel_size" in fsdp
+    assert "unknown-key:models.policy_trainer.num_gpuu" in fsdp
+    megatron = found(script(tmp_path, f"{said.format('megatron')} {keys}"))
+    assert "unknown-key:models.policy_trainer.tensor_model_parallel_size" not in megatron
+
+
+def test_a_value_of_another_key_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        GRPO.format("eps_clip").replace("8}}", "8}").replace("n_samples: 8", "n_samples: four")
+        + ("  reward_norm: {mean_level: group, std_level: group, group_size: '${gconfig.n_samples}'}\n")
+    )
+    assert [each for each in found(path) if each.startswith("wrong-type")] == [
+        "wrong-type-of-key:gconfig.n_samples"
+    ]
