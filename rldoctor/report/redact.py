@@ -24,9 +24,11 @@ _WHOSE: Final = (
     ),
     *("session", "swanlab", "ms"),
 )
+_ACCOUNTS: Final = ("db", "pg", "postgres", "mysql", "mongo", "redis", "smtp", "proxy", "user", "admin")
 _NAMES: Final = (
     *(f"{what}{mark}key" for what in _WHAT for mark in ("", "_", "-")),
-    *(f"{whose}{mark}token" for whose in _WHOSE for mark in ("", "_")),
+    *(f"{whose}{mark}token" for whose in _WHOSE for mark in ("", "_", "-")),
+    *(f"{whose}_pass" for whose in _ACCOUNTS),
     *("secret", "passwd", "password", "credential"),
 )
 _ENDS: Final = tuple(f"{word}{space}" for word in ("token", "key") for space in " \t\n\r")
@@ -89,13 +91,15 @@ KINDS: Final = (
         r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(?=-----END|$)",
         flags=re.I | re.DOTALL,
     ),
+    Kind(("sshpass",), r"(\bsshpass\s+-p\s*)[^\s]+"),
     Kind(("cookie",), r"\b((?:set-)?cookie\s*:\s*)[^\n]{8,}"),
     Kind(("bearer", "basic"), r"\b((?:bearer|basic)\s+)[A-Za-z0-9+/._~-]{12,}=*"),
 )
 NAMED: Final = Kind(
     _NAMES,
     r"""((?:api|access|private|secret|auth|ssh)[_-]?key|secret|passw(?:or)?d|credentials?"""
-    r"""|(?:hf|hugging_?face|hub|auth|access|github|gitlab|api|bearer|wandb|session|swanlab|ms)_?token)"""
+    r"""|(?:hf|hugging_?face|hub|auth|access|github|gitlab|api|bearer|wandb|session|swanlab|ms)[_-]?token"""
+    rf"""|(?:{"|".join(_ACCOUNTS)})_pass)"""
     r"""((?:[a-z_]*)["']?\s*[=:]\s*\\?["']?)([^\s"',;&}\\]{6,})""",
 )
 

@@ -24,6 +24,9 @@ from rldoctor.report.redact import HIDDEN, redact, redact_all
         "-----BEGIN RSA PRIVATE KEY-----\n0123456789abcdef",
         "Cookie: session=0123456789abcdef",
         "key AIza0123456789abcdef0123456789abcdef0123",
+        "failed with X-Auth-Token: '0123456789abcdef'",
+        "DB_PASS=hunter2hunter2",
+        "sshpass -p hunter2hunter2 ssh root@10.0.0.2",
         "MODELSCOPE ms-01234567-89ab-cdef-0123-0123456789ab",
     ],
 )
@@ -50,6 +53,7 @@ def test_secrets_are_hidden(text: str) -> None:
         "https://github.com/verl-project/verl/issues/1158?q=token",
         "ssh me@10.0.0.7",
         "--eos-token <|im_end|>",
+        "one_pass: 123456 tokens, forward_pass=0.123456",
     ],
 )
 def test_settings_that_only_sound_alike_stay(text: str) -> None:
