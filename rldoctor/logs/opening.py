@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from rldoctor.logs.decoding import MAGIC, Binary, decode, is_plain
 from rldoctor.types import RLDoctorError
 
-CHUNK: Final = 1 << 20
+CHUNK: Final = 1 << 19  # bytes; what is read, searched and counted in turn should lie in the cache of a core
 OWN_RECORDS: Final = frozenset({"journal.jsonl"})  # what the doctor itself wrote is no evidence
 LOG_SUFFIXES: Final = {".log", ".out", ".err", ".txt", ".jsonl", ".stdout", ".stderr", ".gz", ".zst"}
 OTHER_SUFFIXES: Final = frozenset(
@@ -86,7 +86,7 @@ class LogFile(Struct, frozen=True, eq=False):
             raise RLDoctorError(f"cannot read this log: {error.strerror}", file=self.name) from error
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the text in pieces of about 1 MiB that end at line ends; endless lines are cut."""
+        """Yield the text in pieces of about CHUNK bytes that end at line ends; endless lines are cut."""
         carry = b""
         for data in self._decoded():
             cut = data.rfind(b"\n") + 1
@@ -94,7 +94,7 @@ class LogFile(Struct, frozen=True, eq=False):
                 carry += data
                 continue
             cut = cut or len(data)
-            yield carry + data[:cut] if carry else data[:cut]
+            yield carry + memoryview(data)[:cut] if carry else data[:cut]
             carry = data[cut:]
         if carry:
             yield carry

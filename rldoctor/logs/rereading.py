@@ -17,7 +17,7 @@ from rldoctor.logs.opening import Forward, LogFile
 from rldoctor.logs.scanning import RawHit, Scan
 from rldoctor.types import Identity, LogLine
 
-BLOCKS: Final = 6  # pieces of about 1 MiB that are kept
+BLOCKS: Final = 12  # pieces of a log that are kept
 FARTHEST: Final = 2500  # lines looked at on each side for lines of the same process
 PROCESS: Final = re.compile(rb"(?:\x1b\[\d{1,3}m)?\((?:[^ ()]{1,120} )?pid=(\d{1,10})[,)]")
 RANK: Final = re.compile(rb"\[(?:rank|default)(\d{1,6})\]")
