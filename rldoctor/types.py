@@ -252,7 +252,8 @@ class Match(Struct, frozen=True):
     """A finding as the evidence gives it, with what weighs it against others: not judged yet.
 
     ``lines`` are the log lines that it claims, the decisive one first; ``bindings`` the values of
-    ``event.x``, ``match.x`` and metrics; ``conditions`` counts what is known to be true.
+    ``event.x``, ``match.x`` and metrics; ``conditions`` counts what is known to be true; ``ill`` marks
+    what only step lines show.
     """
 
     finding: Finding
@@ -263,6 +264,7 @@ class Match(Struct, frozen=True):
     explains: tuple[str, ...] = ()
     recovered: bool = False
     spread: tuple[Identity, ...] = ()
+    ill: bool = False
 
 
 class Report(Struct, frozen=True):

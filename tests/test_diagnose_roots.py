@@ -260,3 +260,28 @@ Traceback (most recent call last):
 BrokenPipeError: [Errno 32] Broken pipe
 """
     assert not roots(told(tmp_path, run_x_log=steps(1, 9) + text))
+
+
+UNREWARDED = "".join(
+    f"step:{n} - actor/pg_loss:0.0 - actor/grad_norm:0.0 - critic/score/mean:0.0 - critic/score/min:0.0 - critic/score/max:0.0\n"
+    for n in range(1, 20)
+)
+ENDS = {
+    "process-killed": "failed (exitcode: -9) local_rank: 1 (pid: 47733) of binary: /opt/venv/bin/python3\n",
+    "unrecognised": "Traceback (most recent call last):\n  File \"/opt/a.py\", line 7, in pick\n    name = tags[label]\nKeyError: 'math'\n",
+}
+
+
+@pytest.mark.parametrize(("rule", "end"), ENDS.items(), ids=ENDS)
+def test_what_ended_a_run_comes_before_what_it_was_ill_of(tmp_path: Path, rule: str, end: str) -> None:
+    ill = "all-rewards-of-a-group-equal"
+    assert [finding.rule for finding in roots(told(tmp_path, a_x_log=UNREWARDED))] == [ill]
+    assert [finding.rule for finding in roots(told(tmp_path, b_x_log=UNREWARDED + end))] == [rule, ill]
+
+
+def test_nan_comes_before_the_exception_that_it_leads_to(tmp_path: Path) -> None:
+    nan = steps(1, 9) + "".join(
+        f"step:{n} - actor/pg_loss:nan - actor/grad_norm:nan\n" for n in range(10, 30)
+    )
+    end = 'Traceback (most recent call last):\n  File "/opt/a.py", line 7, in check\n    assert ok(loss)\nAssertionError: bad\n'
+    assert "step:10" in proof(told(tmp_path, run_x_log=nan + end))[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -19,14 +20,16 @@ __all__ = ["SEVERITIES", "UNRECOGNISED", "explain"]
 CLOCK_SKEW: Final = 5.0  # seconds that the clocks of two nodes may differ
 LINE_SKEW: Final = 50  # lines by which buffered output of two processes may be out of order
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "hint", "harmless")
+NOT_A_NUMBER: Final = re.compile(r"(?i)\bnan\b|\binf\b")
+ILLNESS: Final = 4
 LATER: Final = {"process_death": 1, "connection_lost": 2, "stall": 2, "collective_timeout": 3}
 
 
 def explain(matches: Sequence[Match], reading: LogReading) -> tuple[Finding, ...]:
     """Return the findings with their parts, the root first; an unknown first failure is one of them."""
-    loud = _without_harmless(matches)
+    loud = [_as_illness(match, reading) for match in _without_harmless(matches)]
     stranger = unrecognised(reading, [match for match in matches if not _is_vacuous(match)])
-    known = [match for match in loud if _is_cause(match)]
+    known = [match for match in loud if _is_cause(match) and not match.ill]
     if stranger is not None:
         loud, known = _with_survivors(loud, known, stranger, reading)
         known = [match for match in known if not (_lists(stranger, match) and not _before(match, stranger))]
@@ -53,6 +56,14 @@ def _with_survivors(
     survived = {m.finding.id for m in told if all(firsts.stepped_after(reading, line) for line in m.lines)}
     marked = [replace(match, recovered=True) if match.finding.id in survived else match for match in loud]
     return marked, [match for match in known if match.finding.id not in survived]
+
+
+def _as_illness(match: Match, reading: LogReading) -> Match:
+    """Mark what only step lines show: the run went on, ill; but NaN is what further failures come from."""
+    steps = {_at(line) for line in reading.progress} if match.finding.family == "numeric" else set()
+    ill = bool(match.lines) and all(_at(line) in steps for line in match.lines)
+    told = ill and any(NOT_A_NUMBER.search(line.text) for line in match.lines)
+    return replace(match, ill=True) if ill and not told else match
 
 
 def _without_harmless(matches: Iterable[Match]) -> list[Match]:
@@ -214,7 +225,7 @@ def _importance(match: Match, files: dict[str, int]) -> tuple[object, ...]:
         match.recovered,
         SEVERITIES.index(finding.severity),
         match.symptom,
-        LATER.get(finding.family, 0),
+        ILLNESS if match.ill else LATER.get(finding.family, 0),
         not match.lines,
         _position(match, files),
         finding.confidence != "certain",
