@@ -133,6 +133,12 @@ def test_a_killed_worker_says_restart_and_a_bad_gpu_names_the_node(tmp_path: Pat
     assert verdict(report).startswith("replace or cordon node node-7")
 
 
+def test_a_full_disk_wants_room_not_another_machine(tmp_path: Path) -> None:
+    full = "OSError: [Errno 28] No space left on device: '/ckpt/global_step_5/model_rank_3.pt'\n"
+    report = run(tmp_path, STEPS + full)
+    assert verdict(report).startswith("make room on the disk of ")
+
+
 def test_a_healthy_log_gets_no_verdict_line_and_no_timeline(tmp_path: Path) -> None:
     report = run(tmp_path, STEPS)
     assert (report.verdict, report.notes, report.timeline) == ("nothing", (), ())

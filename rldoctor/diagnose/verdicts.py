@@ -31,7 +31,7 @@ def sentence(findings: Sequence[Finding], matches: Mapping[str, Match], reading:
     told = {
         "config": f"change the config: {_change(root.remedies)}; {AGAIN}",
         "restart": _restart(root, match),
-        "hardware": (f"replace or cordon {_node(match)}; a restart on the same node will likely fail again"),
+        "hardware": _hardware(root, match),
         "code": f"fix the code: {_frame(root)}; {AGAIN}",
         "data": f"fix the data: {_first(root)}; a restart fails again at the same record",
         "nothing": "nothing is wrong",
@@ -56,6 +56,12 @@ def _restart(root: Finding, match: Match | None) -> str:
     if len(attempts) > 1:
         return f"do not restart as it is: it failed the same way in {len(attempts)} attempts"
     return f"restart as it is: transient ({_cut(_short(root.explanation))})"
+
+
+def _hardware(root: Finding, match: Match | None) -> str:
+    if root.family == "storage":
+        return f"make room on the disk of {_node(match)}; {AGAIN}"
+    return f"replace or cordon {_node(match)}; a restart on the same node will likely fail again"
 
 
 def _node(match: Match | None) -> str:

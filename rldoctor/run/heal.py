@@ -148,5 +148,6 @@ def _why_not(finding: Finding, options: Options) -> str:
     if any(each.edits and each.safety == "unsafe" for each in finding.remedies) and not options.allow_unsafe:
         return "what is left may change results or costs: --allow-unsafe lets me try it"
     if finding.verdict in ("code", "data", "hardware"):
-        return f"no configuration cures this: the cause lies in the {finding.verdict}"
+        cause = "storage" if finding.family == "storage" else finding.verdict
+        return f"no configuration cures this: the cause lies in the {cause}"
     return "no cure that I may apply is left"
