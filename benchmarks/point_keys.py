@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rldoctor.models.megatron import FOREIGN
+
 READ = frozenset(
     (
         *(
@@ -75,10 +77,6 @@ CONFIG = frozenset(
         *("expert_params", "shape", "mlp_bias", "out_bias", "gated_mlp", "norms_per_layer", "mtp_layers"),
     )
 )
-FOREIGN = re.compile(
-    r"^mamba-|hybrid-(layer|override)-pattern|is-hybrid-model|encoder-num-layers|heterogeneous|^img-"
-)
-"""Megatron-LM arguments of models that are no plain stack of attention and MLP or experts."""
 UNCOUNTED = re.compile(
     r"vision|moe-latent|fine-grained-activation|cpu-offloading|fp4|overlap-moe-expert|dsa-|tp-comm-overlap$"
 )

@@ -92,7 +92,7 @@ def of_facts(world: Facts, ask: Ask) -> dict[str, Any]:
     """Return the estimate of one run's facts as plain values."""
     size = sized(world)
     if size.setup is None:
-        raise _refused(size, world.document.path if world.document else None)
+        raise _refused(size, world.document.path if world.document else None, _named(world))
     setup, calibration = measured.calibrated(size.setup, ask.peaks)
     stages = range(setup.parallel.pp) if ask.all_ranks else (fullest(setup),)
     rows = [described.phase(setup, phase) for stage in stages for phase in phases(setup, stage)]
@@ -114,10 +114,21 @@ def of_facts(world: Facts, ask: Ask) -> dict[str, Any]:
     }
 
 
-def _refused(size: Sized, file: str | None) -> RLDoctorError:
+def _named(world: Facts) -> str | None:
+    """Return the model as the user wrote it, variables that nobody knows included; None without one."""
+    found = world.setting("model.path")
+    value = world.value("model.path") if found is None else found[1].value
+    return value if isinstance(value, str) and value else None
+
+
+def _refused(size: Sized, file: str | None, model: str | None) -> RLDoctorError:
     """Return why there is no number: what is wrong, or what nobody told."""
     if size.wrong:
         return RLDoctorError(f"no run can be like this: {'; '.join(size.wrong)}", file=file)
+    if size.lacks == ("model.path",) and model is not None:
+        message = f"memory cannot be estimated: nobody here knows the sizes of {model}"
+        hint = "--model FOLDER with its config.json, or a model of the same sizes that is known"
+        return RLDoctorError(message, file=file, hint=hint)
     verb = "are" if len(size.lacks) > 1 else "is"
     hint = " ".join(f"--set {name}=…" for name in size.lacks)
     if "train.world_size" in size.lacks:
@@ -131,7 +142,7 @@ def _what_if(world: Facts, setup: Setup, text: str) -> dict[str, Any]:
     name, value = solving.pair(text)
     other = sized(world.changed({name: value}))
     if other.setup is None:
-        raise _refused(other, f"--what-if {text}")
+        raise _refused(other, f"--what-if {text}", _named(world))
     changed = replace(other.setup, free=setup.free)
     rows = [described.phase(changed, phase) for phase in phases(changed, fullest(changed))]
     return {"concept": name, "value": value, "phases": rows, "fits": described.verdict(rows)}

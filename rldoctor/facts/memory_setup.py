@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from rldoctor.facts import memory_checks
 from rldoctor.facts.heads import head_of
 from rldoctor.facts.memory_engine import rollout_of
-from rldoctor.facts.memory_shape import shape_of
+from rldoctor.facts.memory_shape import lacking, shape_of
 from rldoctor.facts.memory_stages import pieces, virtual
 from rldoctor.facts.spoken import count, number, spoken
 from rldoctor.facts.walk import Facts
@@ -99,7 +99,7 @@ def sized(facts: Facts) -> Sized:
         return Sized(None, wrong=wrong)
     reader = Reader(facts)
     shape = shape_of(facts, "policy")
-    lacks = [] if shape is not None else ["model.path"]
+    lacks = [] if shape is not None else lacking(facts)
     if facts.value("train.world_size") is UNKNOWN or not reader.count("train.world_size", 0):
         lacks.append("train.world_size")
     batch = batch_of(reader)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from rldoctor.facts.modelled import named_shape
 from rldoctor.facts.walk import Facts
-from rldoctor.models import Shape
+from rldoctor.models import Shape, megatron
 from rldoctor.models.shapes import from_config
 from rldoctor.types import Role
 
@@ -38,6 +38,7 @@ NAMES: Final = {
     "moe_topk": "num_experts_per_tok",
     "shared_ffn": "shared_expert_intermediate_size",
 }
+MEGATRON: Final = ("megatron", "slime")
 NEEDED: Final = ("num_layers", "hidden_size", "num_heads", "vocab_size")
 
 
@@ -46,7 +47,7 @@ def shape_of(facts: Facts, role: Role) -> Shape | None:
     path = facts.fact("model.path", role)
     if path.value is None and role != "policy":
         return shape_of(facts, "policy")
-    known = named_shape(facts, role)
+    known = named_shape(facts, role) or _of_arguments(facts, role)
     told: dict[str, Any] = {
         attribute: value
         for concept, attribute in SIZES.items()
@@ -59,6 +60,30 @@ def shape_of(facts: Facts, role: Role) -> Shape | None:
         changed = {name: value for name, value in told.items() if getattr(known, name) != value}
         return replace(known, **changed) if changed else known
     return _from_sizes(told, facts, role)
+
+
+def lacking(facts: Facts) -> list[str]:
+    """Return what the policy's shape wants: the sizes that are missing beside others, or a model."""
+    wanted = [f"model.{name}" for name in NEEDED]
+    open_ = [name for name in wanted if not isinstance(facts.value(name), int)]
+    return open_ if len(open_) < len(wanted) else ["model.path"]
+
+
+def _of_arguments(facts: Facts, role: Role) -> Shape | None:
+    """Return the shape that a launch of Megatron-LM gives by its arguments, None where sizes are missing."""
+    if role != "policy" or facts.system not in MEGATRON or facts.table is None:
+        return None
+    said = facts.table.spoken.settings
+    args = {
+        key.lstrip("-"): each.value
+        for key, each in said.items()
+        if key.startswith("--") and each.state != "unknown" and each.form != "delete"
+    }
+    tp = facts.value("train.tp")
+    try:
+        return megatron.shape_of(args, tp if isinstance(tp, int) and tp > 0 else 1)
+    except (KeyError, ValueError, TypeError, ZeroDivisionError):  # a size is missing, or is none
+        return None
 
 
 def _from_sizes(told: dict[str, Any], facts: Facts, role: Role) -> Shape | None:

@@ -36,6 +36,7 @@ LIKE_QWEN2: Final = Traits(bias="always_qkv")
 LIKE_QWEN3: Final = Traits(bias="all", qk_norm=True)
 LATENT: Final = Traits(bias="all")
 HYBRID: Final = Traits(bias="all", qk_norm=True, gated_attention=True, shared_gate=True, linear=True)
+HYBRID_DENSE: Final = Traits(bias="all", qk_norm=True, gated_attention=True, linear=True)
 
 KNOWN: Final[Mapping[str, Traits]] = {
     "llama": LATENT,
@@ -51,6 +52,10 @@ KNOWN: Final[Mapping[str, Traits]] = {
     "qwen3_vl_moe": LIKE_QWEN3,
     "qwen3_vl_moe_text": LIKE_QWEN3,
     "qwen3_next": HYBRID,
+    "qwen3_5": HYBRID_DENSE,
+    "qwen3_5_text": HYBRID_DENSE,
+    "qwen3_5_moe": HYBRID,
+    "qwen3_5_moe_text": HYBRID,
     "glm": Traits(bias="qkv"),
     "glm4": Traits(bias="qkv", norms=4),
     "glm4_moe": Traits(bias="qkv"),

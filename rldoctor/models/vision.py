@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rldoctor.models.config_fields import Fields
 
-SEEING: Final = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "gemma3")
+SEEING: Final = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "gemma3")
 
 
 def parameters(config: Mapping[str, Any], hidden: int, file: str) -> int | None:
@@ -18,7 +18,7 @@ def parameters(config: Mapping[str, Any], hidden: int, file: str) -> int | None:
     fields = Fields(told, file)
     if kind.startswith("qwen2_5_vl"):
         return _qwen2_5(fields, hidden)
-    if kind.startswith("qwen3_vl"):
+    if kind.startswith(("qwen3_vl", "qwen3_5")):
         return _qwen3(fields, hidden, len(told.get("deepstack_visual_indexes") or ()))
     return _siglip(fields, hidden) if kind == "gemma3" else None
 

@@ -166,6 +166,28 @@ def test_bad_input_is_one_clear_message(script: Path, ask: Ask, told: dict[str, 
         of(script, ask, **told)
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("ourlab/Zebra-9B", "nobody here knows the sizes of ourlab/Zebra-9B"),
+        ("${HOME_OF_MODELS}/Zebra-9B", "nobody here knows the sizes of .*Zebra-9B"),
+    ],
+)
+def test_a_model_that_nobody_knows_is_refused_by_its_name(script: Path, path: str, says: str) -> None:
+    script.write_text(SCRIPT.replace("Qwen/Qwen3-8B", path))
+    with pytest.raises(RLDoctorError, match=says):
+        of(script)
+
+
+def test_a_launch_of_megatron_lacks_the_size_that_is_missing(script: Path) -> None:
+    sizes = (
+        "--num-layers 24 --hidden-size 1024 --num-attention-heads 16 --seq-length 2048 --micro-batch-size 1"
+    )
+    script.write_text(f"torchrun --nproc_per_node 8 pretrain_gpt.py {sizes} --tokenizer-model $TOKENIZER\n")
+    with pytest.raises(RLDoctorError, match=r"model\.vocab_size is not known"):
+        of(script)
+
+
 def test_a_solution_needs_a_gpu(script: Path) -> None:
     with pytest.raises(RLDoctorError, match="the GPU's size is not known"):
         estimate([str(script)], ToldFacts(), Ask(solve=("batch.micro",)))

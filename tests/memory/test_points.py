@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from rldoctor.models.megatron import shape_of
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 LAYOUT = {
     "num-layers": 24,
@@ -22,6 +24,7 @@ LAYOUT = {
     "tensor-model-parallel-size": 8,
     "pipeline-model-parallel-size": 2,
     "use-distributed-optimizer": True,
+    "merge-file": "gpt2-merges.txt",
     "bf16": True,
 }
 TRAINED = {
@@ -240,11 +243,6 @@ def test_engines_of_any_dtype_are_read(
     ("pattern", "dense", "every"),
     [("([0]*3+[1]*58)", 3, 1), ("[0,1,1,1]", 1, 1), ("([0]*1+[1]*1)*12", 0, 2), ("2", 0, 2), (1, 0, 1)],
 )
-def test_patterns_of_dense_and_expert_layers_are_read(
-    points: object, pattern: Any, dense: int, every: int
-) -> None:
-    megatron = importlib.import_module("megatron_setups")
-    found = megatron.shape_of(
-        {**LAYOUT, "num-experts": 8, "moe-layer-freq": pattern}, megatron.parallel_of(LAYOUT, {})
-    )
+def test_patterns_of_dense_and_expert_layers_are_read(pattern: Any, dense: int, every: int) -> None:
+    found = shape_of({**LAYOUT, "num-experts": 8, "moe-layer-freq": pattern}, tp=8)
     assert (found.first_dense_layers, found.moe_layer_freq) == (dense, every)
