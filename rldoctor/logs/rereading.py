@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ from rldoctor.logs.opening import Forward, LogFile
 from rldoctor.logs.scanning import RawHit, Scan
 from rldoctor.types import Identity, LogLine
 
-BLOCKS: Final = 12  # pieces of a log that are kept
+BLOCKS: Final = 24  # pieces of a log that are kept: with fewer a storm of errors has them read over and over
 FARTHEST: Final = 2500  # lines looked at on each side for lines of the same process
 PROCESS: Final = re.compile(rb"(?:\x1b\[\d{1,3}m)?\((?:[^ ()]{1,120} )?pid=(\d{1,10})[,)]")
 RANK: Final = re.compile(rb"\[(?:rank|default)(\d{1,6})\]")
@@ -29,22 +30,48 @@ class _Block(Struct, dict=True):
     lines: dict[int, LogLine]
 
     @cached_property
-    def pids(self) -> list[int | None]:
-        """Return which process each line plainly belongs to."""
-        found = (PROCESS.match(raw) if raw[:1] in (b"(", b"\x1b") else None for raw in self.raw)
-        return [int(one[1]) if one else None for one in found]
+    def pids(self) -> Mapping[int | None, list[int]]:
+        """Return the numbers of the lines that plainly belong to a process, None for those of nobody."""
+        return self._numbers(PROCESS, b"(\x1b")
 
     @cached_property
-    def ranks(self) -> list[int | None]:
-        """Return which rank each line plainly belongs to."""
-        found = (RANK.match(raw) if raw[:1] == b"[" else None for raw in self.raw)
-        return [int(one[1]) if one else None for one in found]
+    def ranks(self) -> Mapping[int | None, list[int]]:
+        """Return the numbers of the lines that plainly belong to a rank, None for those of nobody."""
+        return self._numbers(RANK, b"[")
 
-    def owners(self, who: Identity, same: str) -> tuple[list[int | None], int | None]:
+    def _numbers(self, owner: re.Pattern[bytes], starts: bytes) -> Mapping[int | None, list[int]]:
+        numbers: dict[int | None, list[int]] = defaultdict(list)
+        for number, raw in enumerate(self.raw, self.first):
+            found = owner.match(raw) if raw[:1] in starts else None
+            numbers[int(found[1]) if found else None].append(number)
+        return numbers
+
+    def here(self, numbers: range) -> range:
+        """Return which of the numbers are here, in their order."""
+        end = self.first + len(self.raw)
+        if numbers.step > 0:
+            return range(max(numbers.start, self.first), min(numbers.stop, end))
+        return range(min(numbers.start, end - 1), max(numbers.stop, self.first - 1), -1)
+
+    def near(self, numbers: range, who: Identity, same: str) -> Sequence[int]:
+        """Return which of the numbers are here and not plainly those of others, in their order."""
+        here = self.here(numbers)
+        owners, mine = self._owners(who, same)
+        if mine is None or not here:
+            return here
+        low, high = min(here[0], here[-1]), max(here[0], here[-1])
+        known = [
+            held[bisect_left(held, low) : bisect_right(held, high)]
+            for held in map(owners.get, (None, mine))
+            if held
+        ]
+        return sorted(chain(*known), reverse=here.step < 0)
+
+    def _owners(self, who: Identity, same: str) -> tuple[Mapping[int | None, list[int]], int | None]:
         """Return what tells lines of others plainly apart, and what it is for a line's own."""
         if same == "process" and who.pid is not None:
             return self.pids, who.pid
-        return (self.ranks, who.rank) if same in ("process", "rank") else ([], None)
+        return (self.ranks, who.rank) if same in ("process", "rank") else ({}, None)
 
 
 class Text:
@@ -91,23 +118,18 @@ class Text:
     def _alike(self, log: int, numbers: range, who: Identity, same: str, most: int) -> list[LogLine]:
         """Return up to ``most`` lines of the same origin; what is plainly another's is not taken apart."""
         found: list[LogLine] = []
-        block: _Block | None = None
-        owners: list[int | None] = []
-        mine, first, end = None, 0, 0
-        for number in numbers:
-            if block is None or not first <= number < end:
-                block = self._block(log, number)
-                first, end = block.first, block.first + len(block.raw)
-                if not first <= number < end:
-                    break
-                owners, mine = block.owners(who, same)
-            if mine is not None and owners[number - first] not in (None, mine):
-                continue
-            line = self._in_block(log, block, number)
-            if same == "run" or _agree(line.who, who, same):
-                found.append(line)
-                if len(found) == most:
-                    break
+        while numbers:
+            block = self._block(log, numbers[0])
+            for number in block.near(numbers, who, same):
+                line = self._in_block(log, block, number)
+                if same == "run" or _agree(line.who, who, same):
+                    found.append(line)
+                    if len(found) == most:
+                        return found
+            left = numbers[len(block.here(numbers)) :]
+            if left == numbers:
+                break
+            numbers = left
         return found
 
     def whole(self, line: LogLine) -> str:
