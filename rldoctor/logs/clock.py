@@ -33,10 +33,7 @@ SYSLOG: Final = re.compile(
 
 def read_time(text: str, at: int, year: int | None) -> tuple[float | None, int]:
     """Return the seconds since the epoch that a stamp at ``at`` tells (UTC without a zone), and its end."""
-    start = text[at : at + 1]
-    if not start or start not in "[(【0123456789IWEFDCMTSJNAO":
-        return None, at
-    for shape, read in SHAPES:
+    for shape, read in SHAPES.get(text[at : at + 1], ()):
         found = shape.match(text, at)
         if found is not None:
             return read(found.groupdict(), year), found.end()
@@ -92,11 +89,16 @@ def _seconds(year: int | None, month: int, part: dict[str, str | None]) -> float
     return whole + (float(f"0.{fraction}") if fraction else 0.0)
 
 
-SHAPES: Final = (
-    (FULL, _full),
-    (GLOG, _glog),
-    (VLLM, _vllm),
-    (EPOCH, _epoch),
-    (SYSLOG, _syslog),
-    (TIME_ONLY, _none),
+_STARTS: Final = (
+    (FULL, _full, "[(【12"),
+    (GLOG, _glog, "[IWEF"),
+    (VLLM, _vllm, "DIWEC"),
+    (EPOCH, _epoch, "[1"),
+    (SYSLOG, _syslog, "[IWEFDCMTSJNAO"),
+    (TIME_ONLY, _none, "[012"),
 )
+# By first character: most lines begin with none of these, and the others need one or two looks.
+SHAPES: Final = {
+    start: tuple((shape, read) for shape, read, starts in _STARTS if start in starts)
+    for start in "".join(starts for *_, starts in _STARTS)
+}
