@@ -93,11 +93,13 @@ def host(facts: Facts, setup: Setup) -> list[dict[str, Any]]:
     """Return host memory of a node: while weights are loaded, and while the run goes on."""
     width = _count(facts, "train.gpus_per_node") or _count(facts, "cluster.gpus_per_node") or 8
     ranks = min(width, setup.parallel.world)
-    models = 1 + setup.others.ref + (setup.others.critic is not None)
+    own = _load_bytes(facts, setup)
+    sizes = [own, *([setup.others.ref_bytes or own] if setup.others.ref else [])]
+    sizes += [own] if setup.others.critic is not None else []
     node = on_host.Node(
         ranks=ranks,
-        copies=_copies(facts, setup, ranks) * models,
-        load_bytes=setup.states.weight or setup.states.master,
+        copies=_copies(facts, setup, ranks) * len(sizes),
+        load_bytes=sum(sizes) / len(sizes),
         data_workers=_count(facts, "data.workers") or 0,
     )
     room = facts.value("cluster.host_memory_gib")
@@ -106,6 +108,14 @@ def host(facts: Facts, setup: Setup) -> list[dict[str, Any]]:
         _place("start.load", on_host.loading(setup, node), known),
         _place("train", on_host.running(setup, node), known),
     ]
+
+
+def _load_bytes(facts: Facts, setup: Setup) -> float:
+    """Return bytes of a parameter while it is read: ChatLearn widens its shards only when they are sharded.
+
+    chatlearn/models/fsdp_module.py:model_setup.
+    """
+    return 2.0 if facts.system == "chatlearn" else setup.states.weight or setup.states.master
 
 
 def _copies(facts: Facts, setup: Setup, ranks: int) -> float:

@@ -145,7 +145,13 @@ def _what_if(world: Facts, setup: Setup, text: str) -> dict[str, Any]:
         raise _refused(other, f"--what-if {text}", _named(world))
     changed = replace(other.setup, free=setup.free)
     rows = [described.phase(changed, phase) for phase in phases(changed, fullest(changed))]
-    return {"concept": name, "value": value, "phases": rows, "fits": described.verdict(rows)}
+    return {
+        "concept": name,
+        "value": value,
+        "phases": rows,
+        "fits": described.verdict(rows),
+        "host": described.host(world.changed({name: value}), changed),
+    }
 
 
 def unknown(size: Sized) -> list[dict[str, str]]:

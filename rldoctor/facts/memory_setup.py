@@ -42,6 +42,8 @@ MOMENTS: Final = {
     "fp8": 1.0,
     "uint8": 1.0,
 }
+BUCKETS: Final = {"areal": 2**30}
+"""Bytes sent at once where no setting tells them: WeightUpdateMeta.weight_chunked_mem_mb of AReaL."""
 ATTENTION: Final = ("attention_backend", "attn_implementation", "attn_impl")
 UNFUSED: Final = ("unfused", "local", "eager")
 """Attention that keeps all scores, as Transformer Engine and transformers call it."""
@@ -134,7 +136,7 @@ def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
             optimizer=reader.is_on("mem.offload_optimizer"),
         ),
         others=_others(reader) if reader.role == "policy" else Others(),
-        sync_bucket=reader.count("sync.bucket", 0) or None,
+        sync_bucket=reader.count("sync.bucket", 0) or BUCKETS.get(str(reader.facts.system)),
         on_cpu=reader.facts.system == "trainer_core" and reader.get("cluster.worker_memory_gib") is not None,
         gpu_gib=_gpu(reader),
         expandable=reader.is_on("mem.expandable_segments"),

@@ -95,6 +95,10 @@ def fitting(ask: Ask, floor: float = 0.0) -> Any:
         return floor if 0 < floor < value else None
     if argument.name == "batch.logprob_micro" and isinstance(found, int):
         found = _dividing(ask, found)
+    if argument.name == "batch.micro" and isinstance(found, int):
+        samples = ask.get("batch.samples_per_rank")
+        sizes = range(found, 0, -1) if isinstance(samples, int) and samples > 0 else ()
+        found = next((size for size in sizes if samples % size == 0), found)
     return found if found is not UNKNOWN and found < value else UNKNOWN
 
 

@@ -35,6 +35,7 @@ def _estimate(each: Mapping[str, Any]) -> Iterator[str]:
     for other in each["what_if"]:
         yield f"with {other['concept']}={other['value']}:"
         yield from (f"  {line}" for line in compared(each["phases"], other["phases"]))
+        yield from (f"  {line}" for line in _elsewhere(each["host"], other.get("host", ())))
     for one in each["unknown"]:
         yield f"not known: {one['concept']}; it would change {one['changes']}"
 
@@ -88,9 +89,19 @@ def _places(each: Mapping[str, Any]) -> Iterator[str]:
     for place in each["host"]:
         of = f" of {place['of_gib']:.0f}" if place["of_gib"] else ""
         parts = ", ".join(f"{term['name']} {term['gib']:.1f}" for term in place["terms"])
-        yield f"host of a node, {place['phase']}: {place['gib']:.1f}{of} GiB ({parts})"
+        says = "" if place["fits"] is None else f": {SAYS[place['fits']]}"
+        yield f"host of a node, {place['phase']}: {place['gib']:.1f}{of} GiB ({parts}){says}"
     for term in each["disk"]:
         yield f"disk: {term['name']} {term['gib']:.1f} GiB ({term['formula']})"
+
+
+def _elsewhere(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what another value changes on the host."""
+    for old, new in zip(before, after, strict=False):
+        if old["gib"] != new["gib"]:
+            name = f"host, {new['phase']}".ljust(NAME)
+            says = "" if new["fits"] is None else f": {SAYS[new['fits']]}"
+            yield f"{name} {old['gib']:.1f} → {new['gib']:.1f} GiB{says}"
 
 
 def _solved(one: Mapping[str, Any]) -> str:

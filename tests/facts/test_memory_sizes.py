@@ -129,6 +129,15 @@ MOE = (
 )
 
 
+TIGHT = VERL.replace("Qwen3-8B", "Qwen3-32B") + DYNAMIC + f"{ACTOR}fsdp_config.optimizer_offload=True "
+BUCKET = "actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=16384 "
+LONGER = MOE.replace("response-len 8192", "response-len 260000").replace(
+    "context-len 9216", "context-len 262144"
+)
+LONGER = LONGER.replace("max-tokens-per-gpu 9216", "max-tokens-per-gpu 262144").replace("nodes 2", "nodes 8")
+LONGER = LONGER.replace("expert-model-parallel-size 1", "expert-model-parallel-size 8")
+
+
 def room(words: str, phase: str, changes: dict[str, Any]) -> float:
     setup = sized(facts(words, **GPU).changed(changes)).setup
     assert setup is not None
@@ -154,6 +163,21 @@ def room(words: str, phase: str, changes: dict[str, Any]) -> float:
             "train.logprob",
             512,
         ),
+        (
+            VERL + f"{ACTOR}ppo_micro_batch_size_per_gpu=32 ",
+            "halve(batch.micro)",
+            "batch.micro",
+            "train",
+            256,
+        ),
+        (TIGHT + BUCKET, "halve(sync.bucket, floor=67108864)", "sync.bucket", "sync", 0),
+        (
+            TIGHT + "actor_rollout_ref.rollout.gpu_memory_utilization=0.9 ",
+            "lower_fraction(rollout.mem_fraction, step=0.1, floor=0.1)",
+            "rollout.mem_fraction",
+            "rollout",
+            0,
+        ),
         (LONG, "raise_ulysses()", "train.ulysses_sp", "train", 32),
         (MOE, "raise_ep()", "train.ep", "train", 128),
     ],
@@ -167,6 +191,14 @@ def test_a_remedys_number_fits_and_divides(
     assert found != now
     assert whole % found == 0
     assert room(words, phase, {concept: found}) >= 0
+
+
+def test_more_context_ranks_and_the_budget_that_goes_with_them_fit() -> None:
+    assert room(LONGER, "train", {}) < 0
+    found = size(LONGER, "raise_cp()", **GPU)
+    assert 64 // (4 * found) * 4 * found == 64
+    changes = {"train.cp": found, "batch.max_tokens_per_gpu": -(-262144 // found)}
+    assert room(LONGER, "train", changes) >= 0
 
 
 def test_a_sequence_is_split_no_further_than_it_must_be() -> None:
