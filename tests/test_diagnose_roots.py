@@ -285,3 +285,43 @@ def test_nan_comes_before_the_exception_that_it_leads_to(tmp_path: Path) -> None
     )
     end = 'Traceback (most recent call last):\n  File "/opt/a.py", line 7, in check\n    assert ok(loss)\nAssertionError: bad\n'
     assert "step:10" in proof(told(tmp_path, run_x_log=nan + end))[0]
+
+
+def test_a_crash_explains_that_the_scheduler_ends_the_other_tasks(tmp_path: Path) -> None:
+    text = "srun: error: n3: task 17: Segmentation fault (core dumped)\nsrun: Terminating StepId=9.0\n"
+    text += "slurmstepd: error: *** STEP 9.0 ON n1 CANCELLED AT 2026-03-04T10:00:00 ***\n"
+    report = told(tmp_path, slurm_x_out=steps(1, 5) + text)
+    assert [finding.rule for finding in roots(report)] == ["native-crash"]
+
+
+def test_groups_of_exceptions_inside_of_groups_end_at_the_real_one(tmp_path: Path) -> None:
+    text = """  + Exception Group Traceback (most recent call last):
+  |   File "/opt/a.py", line 3, in <module>
+  |     run()
+  | ExceptionGroup: outer (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | ExceptionGroup: inner (2 sub-exceptions)
+    +-+---------------- 1 ----------------
+      | Traceback (most recent call last):
+      |   File "/opt/a.py", line 9, in f
+      |     read(shard)
+      | ShardError: shard 3 has no index
+      +---------------- 2 ----------------
+      | Traceback (most recent call last):
+      |   File "/opt/a.py", line 12, in g
+      |     await q.get()
+      | asyncio.exceptions.CancelledError
+      +------------------------------------
+"""
+    assert "shard 3 has no index" in proof(told(tmp_path, run_x_log=text))[0]
+
+
+def test_a_line_before_a_traceback_dates_it(tmp_path: Path) -> None:
+    driver = "2026-03-04 10:01:40,000 ERROR a worker failed\n" + (
+        'Traceback (most recent call last):\n  File "/opt/d.py", line 3, in wait\n    raise Gone(rank)\nd.Gone: 3\n'
+    )
+    worker = "2026-03-04 10:01:30,000 INFO ok\n" + (
+        'Traceback (most recent call last):\n  File "/opt/w.py", line 8, in step\n    y = x / n\nZeroDivisionError: zero\n'
+    )
+    report = told(tmp_path, driver_x_log=driver, worker_x_log=worker)
+    assert proof(report)[0] == "ZeroDivisionError: zero"

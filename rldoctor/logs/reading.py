@@ -31,7 +31,7 @@ from rldoctor.logs.tracebacks import IGNORED, assemble
 from rldoctor.types import Event, LogLine, Sample
 
 RAISED: Final = "/\\w(?:Error|Exception)(?:\\([A-Za-z]\\w*\\))?: /"
-AFTER_HEAD, BEFORE_RAISED, AFTER_RAISED = 150, 60, 12
+BEFORE_HEAD, AFTER_HEAD, BEFORE_RAISED, AFTER_RAISED = 20, 150, 60, 12
 MOST_REGION_LINES: Final = 40_000
 EXCERPT: Final = 400  # lines of a single text that is looked at whole: its traceback may lack head and end
 MANY: Final = 4000
@@ -215,7 +215,10 @@ def _is_recovered(failure: Failure, moves: Progress) -> bool:
 
 def _regions(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> list[tuple[int, int, int]]:
     """Return log, first and last line of the stretches to read again; of too many those at the ends."""
-    spans = [(text.index[line.file], line.number, line.number + AFTER_HEAD) for line in hits.get(START, ())]
+    spans = [
+        (text.index[line.file], max(1, line.number - BEFORE_HEAD), line.number + AFTER_HEAD)
+        for line in hits.get(START, ())
+    ]
     spans += [
         (text.index[line.file], max(1, line.number - BEFORE_RAISED), line.number + AFTER_RAISED)
         for line in hits.get(RAISED, ())

@@ -178,7 +178,7 @@ class _Stream:
                 yield from self._start(line)
             assert self.open is not None
             _add_link(self.open, line, stripped)
-        elif self.open is not None:
+        elif self.open is not None and not OF_ANOTHER.search(stripped):
             self.open.used += 1
             longest = MESSAGE_LINES if self.open.links[-1].frames else BARE_LINES
             if self.open.in_message and self.open.used <= longest and not _is_next(self.open, line):

@@ -18,13 +18,15 @@ SHOWN_REMEDIES: Final = 3
 SHOWN_NOTES: Final = 3
 VERDICT: Final = "verdict: "
 SURVIVED: Final = "The run went on after it."
+DIFFERS: Final = "differs-from-good-run"  # what was asked for is shown whole
 MORE: Final = "--verbose shows all"
 
 
 def diagnosis(report: Report, verbose: bool) -> Iterator[Line]:
     """Yield a diagnosis: brief, or whole with every finding, note, and the incident's timeline."""
     roots = [finding for finding in report.findings if finding.part == "root"]
-    hints = [finding for finding in report.findings if finding.part == "hint"]
+    compared = [finding for finding in report.findings if finding.rule == DIFFERS]
+    hints = [finding for finding in report.findings if finding.part == "hint" and finding not in compared]
     notes = [note for note in report.notes if not note.startswith(VERDICT)]
     yield Line(report.summary, "strong")
     for number, root in enumerate(roots):
@@ -35,6 +37,10 @@ def diagnosis(report: Report, verbose: bool) -> Iterator[Line]:
             continue
         yield Line("")
         yield from _root(root, follow) if verbose else _brief(root, follow)
+    for finding in compared:
+        yield Line("")
+        yield Line(f"{finding.title}:", "hint")
+        yield from _proof(finding.evidence)
     yield from _all_hints(hints) if verbose else _few_hints(hints)
     if verbose:
         yield from _timeline(report.timeline)
