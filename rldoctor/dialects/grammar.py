@@ -213,6 +213,20 @@ def _verl_root(
     return next((name for name in beside if known.has(name, release)), None)
 
 
+def misnamed(release: str, command: Command, below: Sequence[Setting]) -> tuple[Setting, list[str]] | None:
+    """Return the word that names no configuration of a verl program, and the names that there are."""
+    known = catalogue.load("verl")
+    named, path = _last(command.settings, "--config-name"), _last(command.settings, "--config-path")
+    entry = _entry(known, release, command.program) if command.program else None
+    own = path is not None and str(path.value).strip("'\"") not in ("config", "./config")
+    if named is None or named.state == "unknown" or entry is None or below or own:
+        return None
+    folder = entry.rpartition("/")[0]
+    roots = [root for root in known.roots if known.has(root, release) and "+" not in root]
+    names = [root.rpartition("/")[2] for root in roots if root.rpartition("/")[0] == folder]
+    return None if _stem(named) in names else (named, names)
+
+
 def with_above(keys: Iterable[str]) -> frozenset[str]:
     """Return dotted keys with the sections that they stand in."""
     found = set(keys)

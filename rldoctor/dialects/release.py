@@ -64,9 +64,7 @@ def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: s
     return InUse(likely.best[0], (versions.says(dialect, likely.best[0]),))
 
 
-def _overtaken(
-    system: str, found: tuple[str, str], command: Command, below: Sequence[Setting]
-) -> str | None:
+def _overtaken(system: str, found: tuple[str, str], command: Command, below: Sequence[Setting]) -> str | None:
     """Return the next release that knows all keys, where a checkout's own version file lags behind them."""
     known = catalogue.load(system)
     told = known.nearby(found[0])[-1:]

@@ -44,8 +44,27 @@ def strange(launch: Launch) -> tuple[Event, ...]:
     """Return what a system would not understand of a command; nothing where nobody can tell."""
     if not catalogue.has(launch.system):
         return ()
-    found = _in_releases(launch, catalogue.load(launch.system).nearby(launch.version))
-    return (*found, *_leftovers(launch, found))
+    releases = catalogue.load(launch.system).nearby(launch.version)
+    found = _in_releases(launch, releases)
+    return (*found, *_leftovers(launch, found), *_misnamed(launch, releases))
+
+
+def _misnamed(launch: Launch, releases: Sequence[str]) -> Iterator[Event]:
+    """Yield the name of a configuration that is only a slip away from one that there is."""
+    if launch.system != "verl":
+        return
+    found = [grammar.misnamed(each, launch.command, launch.below) for each in releases]
+    if not found or any(each is None for each in found) or found[-1] is None:
+        return
+    named, names = found[-1]
+    stem = str(named.value).removesuffix(".yaml")
+    near = suggest.word(stem, names)
+    if near is None or suggest.distance(stem, near) > suggest.TYPO or named.place is None:
+        return
+    about = {"key": named.key, "written": named.key, "value": stem, "nearest": near, "choices": names}
+    fields = {**about, "system": launch.system, "release": releases[-1], "root": "", "certain": True}
+    line = LogLine(named.place.file, named.place.line, "")
+    yield Event("unknown_choice", {**fields, "consequence": "refused"}, lines=(line,))
 
 
 def _in_releases(launch: Launch, releases: Sequence[str]) -> tuple[Event, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -19,6 +20,8 @@ _KEY: Final = re.compile(r"\+{0,2}[A-Za-z_][\w@/]*(\.[\w@/-]+)+")
 _ASSIGNED: Final = re.compile(
     rb"(?:^|[\s;(])(?:export\s+|local\s+|read\s+|for\s+)?([A-Za-z_]\w*)(?:=|\+=|\s+in\s)"
 )
+_SWEPT: Final = re.compile(r"[^\[\]{}()'\"$,]+(,[^\[\]{}()'\"$,]+)+")
+JSON: Final = "--runtime-env-json"
 _PAIRS: Final = (("[", "]"), ("{", "}"))
 
 
@@ -31,6 +34,9 @@ def torn(facts: Facts) -> Iterator[Event]:
     if facts.system is not None and dialects.load(facts.system).form == "override":
         yield from _spaced(command, facts)
         yield from _unclosed(command, facts)
+    if facts.system == "verl":
+        yield from _swept(command, facts)
+    yield from _broken_json(facts)
     yield from _misspelt(command, document, facts)
 
 
@@ -64,6 +70,28 @@ def _unclosed(command: Command, facts: Facts) -> Iterator[Event]:
                 "right": f"'{setting.key}=[…, …]' in quotes",
             }
             yield _event("override_torn", setting.key, about, command, setting, facts)
+
+
+def _swept(command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield a value with a comma outside brackets and quotes: Hydra takes it for a sweep, and refuses it."""
+    for setting in command.settings:
+        text = str(setting.value)
+        known = setting.state != "unknown" and setting.form in ("override", "append")
+        if known and isinstance(setting.value, str) and _SWEPT.fullmatch(text):
+            about = {"why": "a comma outside of brackets is a sweep", "right": f"'{setting.key}=[{text}]'"}
+            yield _event("override_torn", setting.key, about, command, setting, facts)
+
+
+def _broken_json(facts: Facts) -> Iterator[Event]:
+    """Yield a runtime environment that Ray cannot read."""
+    for each in facts.world:
+        for setting in each.settings:
+            if setting.key == JSON and isinstance(setting.value, str) and setting.state != "unknown":
+                try:
+                    json.loads(setting.value)
+                except ValueError as error:  # what Ray would say, with the place in the user's own text
+                    about = {"why": f"it is no JSON ({error})", "right": "a comma between all its members"}
+                    yield _event("override_torn", JSON, about, each, setting, facts)
 
 
 def _misspelt(command: Command, document: Document, facts: Facts) -> Iterator[Event]:

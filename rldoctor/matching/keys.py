@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from rldoctor import vocabulary, wording
 from rldoctor.dialects.strange import Launch, strange
 from rldoctor.facts import Facts
+from rldoctor.facts.arrays import unused
 from rldoctor.facts.cut import cut_off
 from rldoctor.facts.limits import refused
 from rldoctor.facts.torn import torn
@@ -25,7 +26,9 @@ from rldoctor.types import Event, Evidence, Match
 def examine_keys(facts: Facts, index: Index) -> Outcome:
     """Evaluate event triggers over what is strange in a configuration: one match a rule and setting."""
     launch = _launch(facts)
-    events = (*cut_off(facts), *torn(facts), *refused(facts), *strange(launch)) if launch is not None else ()
+    events: tuple[Event, ...] = ()
+    if launch is not None:
+        events = (*cut_off(facts), *torn(facts), *unused(facts), *refused(facts), *strange(launch))
     matches: list[Match] = []
     broken: list[str] = []
     for event in events:

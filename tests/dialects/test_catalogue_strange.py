@@ -176,3 +176,12 @@ def test_a_value_of_another_key_is_told_once(tmp_path: Path) -> None:
     assert [each for each in found(path) if each.startswith("wrong-type")] == [
         "wrong-type-of-key:gconfig.n_samples"
     ]
+
+
+def test_a_configuration_whose_name_has_a_slip_is_told(tmp_path: Path) -> None:
+    said = "python3 -m verl.trainer.main_ppo --config-path={} --config-name={} trainer.nnodes=1\n"
+    seen = found(script(tmp_path, said.format("config", "ppo_megatron_trainr.yaml")))
+    assert "ppo_megatron_trainer" in seen["unknown-choice:--config-name"].remedies[0].title
+    assert found(script(tmp_path, said.format("config", "ppo_megatron_trainer.yaml"))) == {}
+    assert found(script(tmp_path, said.format("my/config", "ppo_trainr.yaml"))) == {}
+    assert found(script(tmp_path, said.format("config", "my_own"))) == {}

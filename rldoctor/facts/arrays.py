@@ -1,0 +1,61 @@
+"""Arrays of arguments that a script fills and never hands over, or hands over under another name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from rldoctor.dialects.suggest import distance
+from rldoctor.facts.walk import Facts
+from rldoctor.types import Document, Event, LogLine
+
+SLIP: Final = 2
+MOST: Final = 3
+_FILLED: Final = re.compile(rb"^[ \t]*(\w+)=\((.*?)^[ \t]*\)", re.MULTILINE | re.DOTALL)
+_NAMED: Final = re.compile(rb"^[ \t]*(?:declare[^\n=]*?\s)?(\w+)\+?=\(", re.MULTILINE)
+_HANDED: Final = re.compile(rb"\$\{(\w+)\[[@*]\]")
+_FLAG: Final = re.compile(rb"^[ \t]*\"?(--?[A-Za-z][\w-]*|\+{0,2}\w[\w.]*(?==))", re.MULTILINE)
+
+
+def unused(facts: Facts) -> Iterator[Event]:
+    """Yield arrays of arguments that no command of a script gets."""
+    document = facts.document
+    if document is None or document.kind != "shell" or facts.start.command is None:
+        return
+    text = b"\n".join(document.files.values())
+    filled = {name.decode(): _FLAG.findall(body) for name, body in _FILLED.findall(text)}
+    handed = {name.decode() for name in _HANDED.findall(text)}
+    strange = handed - {name.decode() for name in _NAMED.findall(text)}
+    for name, flags in filled.items():
+        if flags and not re.search(rb"\$\{?#?%b\b" % name.encode(), text):
+            near = next((each for each in sorted(strange) if distance(name, each) <= SLIP), None)
+            yield _event(facts, document, name, [flag.decode() for flag in flags], near)
+
+
+def _event(facts: Facts, document: Document, name: str, flags: list[str], near: str | None) -> Event:
+    file, line = _place(document, name)
+    said = f"the script hands over ${{{near}[@]}}, which nothing fills" if near else "no command gets it"
+    fields = {
+        "key": name,
+        "written": name,
+        "value": None,
+        "system": facts.system,
+        "says": f"The arguments in {name} are lost, for {said}",
+        "where": "bash: an array that is not set expands to nothing",
+        "severity": "error" if near else "warning",
+        "shown": ", ".join(flags[:MOST]) + (" …" if len(flags) > MOST else ""),
+        "advice": f"Write ${{{name}[@]}} in place of ${{{near}[@]}}" if near else f"Write ${{{name}[@]}}",
+        "safety": "unsafe",
+        "certain": True,
+    }
+    return Event("refused_setting", fields, lines=(LogLine(file, line, ""),))
+
+
+def _place(document: Document, name: str) -> tuple[str, int]:
+    """Return the file and the line where an array is filled."""
+    for path, data in document.files.items():
+        found = re.search(rb"^[ \t]*%b=\(" % name.encode(), data, re.MULTILINE)
+        if found is not None:
+            return path, data.count(b"\n", 0, found.end()) + 1
+    return document.path, 1
