@@ -156,6 +156,14 @@ def test_against_a_good_run_settings_versions_and_metrics_differ(tmp_path: Path)
     assert "nccl 2.21.5 here, 2.27.3 in the good run" in texts
     assert any(text.endswith("expert_model_parallel_size: 2 here, 4 in the good run") for text in texts)
     assert any("9.5 here, 0.1 in the good run" in text for text in texts)
+    assert "9.5 here, 0.1 in the good run" in as_text(report)
+
+
+def test_a_run_that_does_not_differ_from_the_good_one_is_said_so(tmp_path: Path) -> None:
+    good = tmp_path / "good.log"
+    good.write_text(STEPS)
+    report = run(tmp_path, STEPS + OWN_ERROR, against=str(good))
+    assert any(note.startswith("nothing that is compared is different in ") for note in report.notes)
 
 
 def test_the_timeline_goes_across_ranks_and_only_verbose_shows_it(tmp_path: Path) -> None:

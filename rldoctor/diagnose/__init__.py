@@ -44,13 +44,15 @@ def diagnose(
         matches += _hints_of_the_config(seen.matches, world, rules)
         findings = causes.explain(matches, reading)
     findings = _with_remedies(findings, matches, world, rules)[:MOST_HINTS]
-    more = (next_run.hint(findings, reading, world, rules), _difference((reading, world), against, told))
+    difference = _difference((reading, world), against, told)
+    more = (next_run.hint(findings, reading, world, rules), difference)
     findings += tuple(finding for finding in more if finding is not None)
     ending = verdicts.sentence(findings, {match.finding.id: match for match in matches}, reading)
     said = (
         *(notes if any(finding.part == "root" for finding in findings) else ()),
         *_lost(findings, reading),
         *seen.broken,
+        *((f"nothing that is compared is different in {against}",) if against and not difference else ()),
         *reading.notes,
     )
     return Report(
