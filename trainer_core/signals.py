@@ -6,6 +6,7 @@ import faulthandler
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -14,6 +15,7 @@ from typing import Self
 from trainer_core.run import Control
 
 INTERRUPTED = 130
+ONE_WISH_SECONDS = 0.5  # the terminal and torchrun both hand on one Ctrl-C
 
 
 class Signals:
@@ -25,6 +27,7 @@ class Signals:
     def __init__(self, control: Control | None, dumps: Path, name: str = "driver") -> None:
         self._control, self._dumps, self._name = control, dumps, name
         self._forward: Callable[[Path], None] | None = None
+        self._asked = 0.0
 
     def forward(self, dump: Callable[[Path], None]) -> None:
         """Have SIGUSR1 reach the ranks too."""
@@ -67,9 +70,12 @@ class Signals:
             print(f"no dump: {type(error).__name__}: {error}", flush=True)
 
     def _stop(self, control: Control, number: signal.Signals) -> None:
-        if number == signal.SIGINT and control.stop:
+        now = time.monotonic()
+        if number == signal.SIGINT and control.stop and now - self._asked >= ONE_WISH_SECONDS:
             os._exit(INTERRUPTED)  # asked twice: do not wait for the step
-        control.stop = number.name
+        if control.stop:
+            return
+        self._asked, control.stop = now, number.name
         print(f"{number.name}: stopping after this step, with a checkpoint", flush=True)
 
 

@@ -22,6 +22,7 @@ STOP_SECONDS: Final = 180.0
 AT_ONCE: Final = 2
 REWARDS: Final = 5
 LAST_WORDS_SECONDS: Final = 1.5
+ONE_WISH_SECONDS: Final = 0.5  # `timeout` and schedulers signal a process and its group: the same wish twice
 SLOWER: Final = 20.0
 PATIENCE: Final[Mapping[str, float]] = {"start": 900.0, "checkpoint": 600.0, "first": 300.0, "": 60.0}
 ENDS: Final = frozenset(
@@ -46,6 +47,7 @@ class Interrupt(Struct):
 
     asked: int = 0
     name: str = ""
+    last: float = -ONE_WISH_SECONDS
 
     def listen(self) -> None:
         """Take Ctrl-C, SIGTERM and a closed terminal as a wish to end."""
@@ -53,7 +55,9 @@ class Interrupt(Struct):
             signal.signal(number, self._heard)
 
     def _heard(self, number: int, frame: object) -> None:
-        self.asked, self.name = self.asked + 1, signal.Signals(number).name
+        now = time.monotonic()
+        if now - self.last >= ONE_WISH_SECONDS:
+            self.asked, self.name, self.last = self.asked + 1, signal.Signals(number).name, now
 
 
 class End(Struct, frozen=True):

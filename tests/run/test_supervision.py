@@ -68,11 +68,25 @@ def test_run_twice_ctrl_c_does_not_wait(driven: Driven) -> None:
     process = driven.begin()
     wait_for(lambda: finished(driven) == 2)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    time.sleep(0.8)
     process.send_signal(signal.SIGINT)
     code, _ = driven.result(process, 20)
     assert code == 130
     assert driven.left() == []
+
+
+def test_run_one_wish_that_arrives_twice_still_saves(driven: Driven) -> None:
+    """`timeout` and schedulers signal a process and then its group, which are the same process."""
+    driven.text = LONG
+    driven.fake = {"slow": {"train": 0.3}}
+    process = driven.begin()
+    wait_for(lambda: finished(driven) >= 1)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    code, out = driven.result(process, 30)
+    assert code == 130, out
+    assert driven.events("run_finished")[-1]["status"] == "stopped"
 
 
 def test_run_no_orphan_after_the_end(driven: Driven) -> None:
