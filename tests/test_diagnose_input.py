@@ -5,7 +5,9 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zstandard
@@ -148,3 +150,14 @@ def test_a_packed_log_of_which_nothing_is_left_is_not_called_well(tmp_path: Path
     packed = zstandard.compress(b"step:1 - actor/grad_norm:0.3\n" * 50)
     (tmp_path / "run.log.zst").write_bytes(packed[: len(packed) - 9])
     assert run(tmp_path).summary.startswith("Nothing could be read")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress, bytes], ids=["gz", "zst", "plain"])
+def test_standard_input_may_be_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    piped = put(tmp_path / "piped", pack(ERROR.encode()))
+    with piped.open("rb") as stream:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stream))
+        report = diagnose(["-"], None, ToldFacts())
+    assert "ZooError" in report.summary

@@ -51,6 +51,7 @@ def decode(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:
 
 def is_plain(raw: IO[bytes]) -> bool:
     """Say whether offsets in the text are offsets in the file."""
+    raw.seek(0)
     head = raw.read(SNIFF)
     raw.seek(0)
     return not head.startswith((GZIP, ZSTD, codecs.BOM_UTF8)) and _utf16(head) is None
