@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -134,6 +133,8 @@ def nearest(word: str, known: Collection[str]) -> str | None:
     """Return the known word that a misspelt one most likely means: its last part counts first."""
     last = word.rsplit(".", 1)[-1]
     same = [name for name in known if name.rsplit(".", 1)[-1] == last]
+    import difflib
+
     found = difflib.get_close_matches(word, same or list(known), n=1, cutoff=0.0 if same else 0.6)
     return found[0] if found else None
 

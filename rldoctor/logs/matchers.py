@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
+from rldoctor import compiled
 from rldoctor.logs.patterns import Pattern, options, refuse_empty
 from rldoctor.logs.pieces import Piece, choose
 from rldoctor.logs.required import required
 
 WINDOW: Final = 1 << 16
-SIZE: Final = 8  # bytes of the length that stands before each database in the cache and behind all
+SIZE: Final = 8  # bytes of the length that stands before each part of a cache file and behind all
 # Two bytes that no log has. A text so short makes hyperscan look at each offset instead of each second, which
 # for pieces as alike as words are leaves far fewer places to look at closely: a third less time in all.
 NEVER: Final = b"\\x01\\x02"
-FORM: Final = 2  # to be raised when patterns are put before the matcher in another way
+FORM: Final = 3  # to be raised when patterns are put before the matcher in another way
 
 
 class Matcher(Protocol):
@@ -124,8 +123,8 @@ class _Looks(NamedTuple):
 
 @lru_cache(maxsize=4)
 def _looks(hyperscan: Any, patterns: tuple[Pattern, ...]) -> _Looks:
-    file = _cache_file(hyperscan, patterns)
-    kept = _load(hyperscan, file)
+    key = _key(hyperscan, patterns)
+    kept = _load(hyperscan, key)
     if kept:
         return _Looks(tuple(kept[:-1]), kept[-1], True)
     refuse_empty(patterns)
@@ -133,7 +132,7 @@ def _looks(hyperscan: Any, patterns: tuple[Pattern, ...]) -> _Looks:
     first = _compile_pieces(hyperscan, expressions)
     second, exact = _compile(hyperscan, expressions)
     if exact:
-        _store(hyperscan, (*first, second), file)
+        _store(hyperscan, (*first, second), key)
     return _Looks(first, second, exact)
 
 
@@ -153,11 +152,11 @@ def _compile_pieces(hyperscan: Any, expressions: Iterable[bytes]) -> tuple[Any, 
     flags = [hyperscan.HS_FLAG_CASELESS * caseless for _, caseless in short]
     flags += [hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_PREFILTER] * len(unknown)
     others = [*(text for text, _ in short), *unknown]
-    first = [_compiled(hyperscan, long, [0] * len(long))]
-    return (*first, _compiled(hyperscan, others, flags)) if others else tuple(first)
+    first = [_database(hyperscan, long, [0] * len(long))]
+    return (*first, _database(hyperscan, others, flags)) if others else tuple(first)
 
 
-def _compiled(hyperscan: Any, expressions: Sequence[bytes], flags: Sequence[int]) -> Any:
+def _database(hyperscan: Any, expressions: Sequence[bytes], flags: Sequence[int]) -> Any:
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     numbers = list(range(len(expressions)))
     database.compile(expressions=expressions, ids=numbers, elements=len(numbers), flags=flags)
@@ -172,68 +171,73 @@ def _compile(hyperscan: Any, expressions: list[bytes]) -> tuple[Any, bool]:
     """Compile all expressions; those that are too much for hyperscan serve as filters before RE2."""
     exact = hyperscan.HS_FLAG_MULTILINE
     try:
-        return _compiled(hyperscan, expressions, [exact] * len(expressions)), True
+        return _database(hyperscan, expressions, [exact] * len(expressions)), True
     except hyperscan.error:
         loose = exact | hyperscan.HS_FLAG_PREFILTER
         flags = [exact if _compiles(hyperscan, expression) else loose for expression in expressions]
-        return _compiled(hyperscan, expressions, flags), False
+        return _database(hyperscan, expressions, flags), False
 
 
 def _compiles(hyperscan: Any, expression: bytes) -> bool:
     try:
-        _compiled(hyperscan, [expression], [hyperscan.HS_FLAG_MULTILINE])
+        _database(hyperscan, [expression], [hyperscan.HS_FLAG_MULTILINE])
     except hyperscan.error:
         return False
     return True
 
 
-def _load(hyperscan: Any, file: Path) -> list[Any]:
-    """Return the databases of the cache, or none; spoiled or foreign ones are made anew."""
+def _load(hyperscan: Any, key: bytes) -> list[Any]:
+    """Return the databases that the cache holds for a key, or none; spoiled or foreign ones are made anew."""
     found: list[Any] = []
-    try:
-        data = memoryview(file.read_bytes())
-        whole = len(data) == int.from_bytes(data[-SIZE:], "little") + SIZE
-        data = data[:-SIZE] if whole else data[:0]
-        while data:
-            size = SIZE + int.from_bytes(data[:SIZE], "little")
-            database = hyperscan.loadb(bytes(data[SIZE:size]), hyperscan.HS_MODE_BLOCK)
-            database.scratch = hyperscan.Scratch(database)
-            found.append(database)
-            data = data[size:]
-    except (OSError, hyperscan.error):
-        return []
-    return found
+    with suppress(OSError, hyperscan.error):
+        data = memoryview(_cache_file(key).read_bytes())
+        parts = list(_parts(data))
+        if parts and parts[0] == key:
+            for part in parts[1:]:
+                database = hyperscan.loadb(bytes(part), hyperscan.HS_MODE_BLOCK)
+                database.scratch = hyperscan.Scratch(database)
+                found.append(database)
+            return found
+    return []
 
 
-def _store(hyperscan: Any, databases: Iterable[Any], file: Path) -> None:
-    """Write the databases to the cache in one step; without a place to write there is no cache."""
-    dumps = [hyperscan.dumpb(database) for database in databases]
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
-            size = sum(temporary.write(len(dump).to_bytes(SIZE, "little") + dump) for dump in dumps)
-            temporary.write(size.to_bytes(SIZE, "little"))
-        Path(temporary.name).replace(file)
-    except OSError:
+def _parts(data: memoryview) -> Iterator[memoryview]:
+    """Yield the parts of a cache file, each behind its length; nothing of a file that is not whole."""
+    whole = len(data) - SIZE
+    if whole < 0 or int.from_bytes(data[whole:], "little") != whole:
         return
+    at = 0
+    while at < whole:
+        end = at + SIZE + int.from_bytes(data[at : at + SIZE], "little")
+        yield data[at + SIZE : end]
+        at = end
 
 
-def _cache_file(hyperscan: Any, patterns: Iterable[Pattern]) -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    key = hashlib.sha256(f"{FORM} {hyperscan.__version__} {platform.machine()} {_cpu()}".encode())
-    for pattern in patterns:
-        text = pattern.key.encode()
-        key.update(len(text).to_bytes(4, "little") + text)
-    return Path(home, "rldoctor", f"patterns-{key.hexdigest()[:32]}.hs")
+def _store(hyperscan: Any, databases: Iterable[Any], key: bytes) -> None:
+    """Write the databases to the cache in one step; without a place to write there is no cache."""
+    parts = (key, *map(hyperscan.dumpb, databases))
+    data = b"".join(len(part).to_bytes(SIZE, "little") + part for part in parts)
+    with suppress(OSError):
+        compiled.write_atomically(_cache_file(key), data + len(data).to_bytes(SIZE, "little"))
+
+
+def _cache_file(key: bytes) -> Path:
+    return compiled.cache_folder() / f"patterns-{compiled.digest(key.decode())}.hs"
+
+
+def _key(hyperscan: Any, patterns: Iterable[Pattern]) -> bytes:
+    """Return all that a database depends on."""
+    about = (str(FORM), str(hyperscan.__version__), os.uname().machine, _cpu())
+    return "\n".join((*about, *(pattern.key for pattern in patterns))).encode()
 
 
 def _cpu() -> str:
     """Return the features of this CPU: a database made for others would not run."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        with Path("/proc/cpuinfo").open(errors="replace") as lines:
+            return next((line for line in lines if line.startswith(("flags", "Features"))), "")
     except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+        return ""
 
 
 class Re2Matcher:

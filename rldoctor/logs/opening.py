@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
@@ -234,6 +233,8 @@ def _is_log_like(path: Path) -> bool:
 
 def _spool(stream: IO[bytes]) -> LogFile:
     """Copy standard input to a temporary file, because parts of it are read twice."""
+    import tempfile
+
     spool = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the log
     size = 0
     while data := stream.read(CHUNK):

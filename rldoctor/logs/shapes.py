@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -54,16 +54,31 @@ GENERIC_KEYS: Final[Mapping[str, str]] = {
 
 
 class Shape(Struct, frozen=True, dict=True):
-    """How one system prints its steps."""
+    """How one system prints its steps; expressions are compiled at need: a log is of one or two systems."""
 
     system: str
     step_line: str | None
-    pairs: re.Pattern[str]
+    pair: str
     keys: Mapping[str, tuple[str, float]]
-    phases: Table = ()
+    phase_rows: tuple[tuple[str, str], ...] = ()
     configs: tuple[tuple[str, str], ...] = ()
-    counter: re.Pattern[str] | None = None
+    count: str | None = None
     line_phases: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def pairs(self) -> re.Pattern[str]:
+        """Return the expression of a metric and its value."""
+        return re.compile(self.pair)
+
+    @cached_property
+    def counter(self) -> re.Pattern[str] | None:
+        """Return the expression of a step's number."""
+        return re.compile(self.count) if self.count else None
+
+    @cached_property
+    def phases(self) -> Table:
+        """Return what tells a phase in a stack."""
+        return tuple((re.compile(expression(match)), phase) for match, phase in self.phase_rows)
 
     @property
     def key(self) -> str | None:
@@ -72,16 +87,16 @@ class Shape(Struct, frozen=True, dict=True):
 
 
 NUMBER: Final = r"[-+]?(?:\d[\d.eE+-]*|nan|inf)"
-PAIRS: Final = re.compile(
-    rf"""['"]?(?P<key>[A-Za-z][\w/@.-]{{0,80}})['"]?(?:\s{{0,2}}[=:]\s{{0,2}}| )['"]?(?P<value>{NUMBER})""",
-    re.IGNORECASE,
+PAIRS: Final = (
+    r"""(?i)['"]?(?P<key>[A-Za-z][\w/@.-]{0,80})['"]?(?:\s{0,2}[=:]\s{0,2}| )['"]?"""
+    rf"(?P<value>{NUMBER})"
 )
 KEYS: Final = {key: (metric, 1.0) for key, metric in GENERIC_KEYS.items()}
 COUNTER: Final = r"\b(?:global[_ ]?)?(?:step|update|iteration|iter)(?:=|: ?|#| )(?P<step>\d{1,12})\b"
 VALUE: Final = r"\b(?:loss|reward|grad_norm)(?:[/_]\w{1,20})?['\x22]?(?:=|: ?| )['\x22]?-?(?:\d|nan|inf)"
 GENERIC: Final = (
     Shape("", r"\{'(?:loss|train_loss|policy_loss)': '?-?(?:\d|nan|inf)", PAIRS, KEYS),
-    Shape("", COUNTER + r".{0,300}" + VALUE, PAIRS, KEYS, counter=re.compile(COUNTER)),
+    Shape("", COUNTER + r".{0,300}" + VALUE, PAIRS, KEYS, count=COUNTER),
 )
 
 
@@ -108,11 +123,11 @@ def _shape(system: str, raw: Mapping[str, Any]) -> Shape | None:
     return Shape(
         system,
         bare,
-        re.compile(_bare(raw["pairs"])) if raw.get("pairs") else PAIRS,
+        _bare(raw["pairs"]) if raw.get("pairs") else PAIRS,
         {row["key"]: (row["metric"], float(row.get("scale", 1))) for row in raw.get("metrics") or ()},
-        tuple((re.compile(expression(row["match"])), row["phase"]) for row in raw.get("phases") or ()),
+        tuple((row["match"], row["phase"]) for row in raw.get("phases") or ()),
         tuple((row["find"], row["format"]) for row in raw.get("configs") or ()),
-        re.compile(bare) if bare and "(?P<step>" in bare else None,
+        bare if bare and "(?P<step>" in bare else None,
         {row["match"]: row["phase"] for row in raw.get("phases") or () if _is_of_lines(row["match"])},
     )
 

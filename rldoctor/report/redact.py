@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 HIDDEN: Final = "[redacted]"
@@ -104,6 +104,7 @@ NAMED: Final = Kind(
 )
 
 
+@lru_cache(maxsize=2048)  # names, keys and origins stand in a report many times
 def redact(text: str) -> str:
     """Return the text with what looks like a secret replaced."""
     for kind in KINDS:
