@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rldoctor.diagnose.live import Clock, follow
+from rldoctor.diagnose.writers import are_written
 from rldoctor.facts import ToldFacts
 from rldoctor.types import Report, RLDoctorError
 
@@ -105,3 +106,26 @@ def test_a_live_process_is_followed_and_ctrl_c_ends_it(tmp_path: Path) -> None:
         watched.send_signal(signal.SIGINT)
         _, err = watched.communicate(timeout=60)
     assert watched.returncode == 130 and "Traceback" not in err
+
+
+def test_a_run_whose_writer_has_ended_is_not_waited_for(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    writes = f"import sys, time; print({STEP.format(n=1)!r}, flush=True); sys.stdin.read()"
+    with log.open("w") as out, subprocess.Popen([sys.executable, "-c", writes], stdin=-1, stdout=out) as run:
+        while not log.stat().st_size:
+            time.sleep(0.01)
+        life = Life(lambda: None, lambda: None, lambda: run.communicate())
+        out.close()
+        report = life.follow(log, idle=1000)
+    assert "no process writes to its logs any more" in report.notes[0]
+    assert life.time < 30
+
+
+def test_who_only_reads_a_log_does_not_keep_a_run_alive(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    log.write_text(STEP.format(n=1))
+    reads = "import sys; file = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", reads, str(log)], stdin=-1, stdout=-1, text=True) as reader:
+        assert reader.stdout is not None and reader.stdout.readline() == "open\n"
+        assert not are_written([str(log)])
+        reader.communicate()

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rldoctor.diagnose import diagnose
+from rldoctor.diagnose.writers import are_written
 from rldoctor.facts import ToldFacts
 from rldoctor.types import Report, RLDoctorError
 
@@ -20,6 +21,8 @@ IDLE: Final = 1800.0  # seconds of silence that are an end, unless told
 SETTLED: Final = 3.0  # seconds without news before a failure counts as told to its end
 LONGEST_WAIT: Final = 30.0  # of a storm that never ends
 MOST_LOOKS: Final = 60.0  # seconds between two readings of a log that grows all the time, at most
+SILENT: Final = "the run has ended or hangs"
+GONE: Final = "the run has ended: no process writes to its logs any more"
 SLOWNESS: Final = 10  # a reading may take a tenth of the time
 
 
@@ -37,13 +40,13 @@ def follow(
     idle: float | None = None,
     clock: Clock | None = None,
 ) -> Report:
-    """Return the report of a live run, once a failure is certain or nothing was written for long."""
+    """Return the report of a live run, once a failure is certain, it has ended or is silent for long."""
     if "-" in paths:
         raise RLDoctorError("standard input cannot be followed", hint="Name the file or folder that grows.")
     clock, limit = clock or Clock(), IDLE if idle is None else idle
     before: dict[str, int] = {}
     news = looked = first_bad = clock.now()
-    bad, due, took = None, False, 0.0
+    bad, due, took, written = None, False, 0.0, False
     while True:
         sizes = dict(_sizes(paths))
         now = clock.now()
@@ -57,7 +60,11 @@ def follow(
         if bad is not None and (now - news >= SETTLED or now - first_bad >= LONGEST_WAIT) and not due:
             return bad
         if now - news >= limit:
-            return _ended(paths, config, told, limit)
+            return _ended(paths, config, told, f"nothing was written for {limit:.0f} s: {SILENT}")
+        if now - news < SETTLED or not written:
+            written = written or are_written(sizes)
+        elif not due and not are_written(sizes):
+            return _ended(paths, config, told, GONE)
         clock.sleep(min(EVERY, limit))
 
 
@@ -67,13 +74,11 @@ def is_certain(report: Report) -> bool:
     return any(root.confidence == "certain" or root.severity == "error" for root in roots)
 
 
-def _ended(paths: Sequence[str], config: str | None, told: ToldFacts, limit: float) -> Report:
+def _ended(paths: Sequence[str], config: str | None, told: ToldFacts, why: str) -> Report:
     if not dict(_sizes(paths)):
-        raise RLDoctorError(f"no log came within {limit:.0f} s", file=paths[0])
+        raise RLDoctorError(f"no log came: {why}", file=paths[0])
     report = diagnose(paths, config, told)
-    return replace(
-        report, notes=(f"nothing was written for {limit:.0f} s: the run has ended or hangs", *report.notes)
-    )
+    return replace(report, notes=(why, *report.notes))
 
 
 def _sizes(paths: Sequence[str]) -> Iterator[tuple[str, int]]:
