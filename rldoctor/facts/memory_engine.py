@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from rldoctor.facts.spoken import spoken
 from rldoctor.memory.engine import bytes_a_parameter, cache_bytes
 from rldoctor.memory.layout import Rollout
 from rldoctor.models import Shape, Stored, quantized
@@ -24,8 +25,11 @@ DROPS: Final = ("vllm", "sglang")
 def rollout_of(reader: Reader, shape: Shape) -> Rollout | None:
     """Return the engine that a run samples with; None where it has none."""
     engine = reader.get("rollout.engine")
-    if not engine:
+    if not engine or str(spoken(reader.facts, "debug_train_only")).lower() == "true":
         return None
+    colocated = reader.get("cluster.colocate") is True
+    if not colocated and reader.get("rollout.tp") is None and "rollout.tp" in reader.missing:
+        return None  # on how many GPUs of its own an engine is, nobody knows
     fraction = reader.get("rollout.mem_fraction")
     longest = reader.count("batch.longest_sample", 0)
     seqs = reader.count("rollout.max_seqs", 256)
@@ -46,7 +50,7 @@ def rollout_of(reader: Reader, shape: Shape) -> Rollout | None:
         batched_tokens=reader.count("rollout.max_batched_tokens", 8192),
         max_model_len=reader.count("rollout.max_model_len", 0) or longest or None,
         eager=reader.is_on("rollout.eager"),
-        colocated=reader.get("cluster.colocate") is True,
+        colocated=colocated,
         sleeps=reader.is_on("mem.offload_rollout"),
         drops_weights=engine in DROPS,
         graphs=len(sizes) if isinstance(sizes, list) and sizes else GRAPHS,

@@ -53,6 +53,12 @@ def _seqs(setup: Setup, value: float) -> Setup:
     return replace(setup, rollout=replace(engine, max_seqs=int(value), kv_tokens=tokens))
 
 
+def _requests(setup: Setup, value: float) -> Setup:
+    """Return the setup with so many requests at once: an engine with a pool of its own lets the rest wait."""
+    engine = setup.rollout
+    return _seqs(setup, value) if engine is not None and engine.kv_tokens is not None else setup
+
+
 def _both(setup: Setup, value: float) -> Setup:
     """Return the setup with a token budget that log-probability passes follow."""
     return _logprob(_tokens(setup, value), value)
@@ -73,7 +79,7 @@ VARIED: Final[dict[str, Callable[[Setup, float], Setup]]] = {
     ),
     "rollout.mem_fraction": _fraction,
     "rollout.max_seqs": _seqs,
-    "rollout.concurrency": _seqs,
+    "rollout.concurrency": _requests,
     "sync.bucket": _bucket,
 }
 PHASES: Final = {
@@ -164,8 +170,10 @@ def _step(setup: Setup, concept: str) -> int:
     return next(step for least, step in TOKEN_STEPS if now >= least)
 
 
-def _largest_fraction(setup: Setup) -> float | None:
-    """Return the largest share in steps of 0.05 with which sampling fits and a sequence still does."""
+def _largest_fraction(setup: Setup) -> Any:
+    """Return the largest share in steps of 0.05 with which sampling fits; UNKNOWN where none is told."""
+    if setup.rollout is None or setup.rollout.fraction is None:
+        return UNKNOWN
     for twentieths in range(19, 1, -1):
         share = round(twentieths / 20, 2)
         if room_of(_fraction(setup, share), ("rollout",)) >= 0:

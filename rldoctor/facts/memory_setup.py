@@ -133,7 +133,7 @@ def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
         offload=Offload(
             params=reader.is_on("mem.offload_param"),
             grads=reader.is_on("mem.offload_grad") or reader.is_on("mem.offload_param"),
-            optimizer=reader.is_on("mem.offload_optimizer"),
+            optimizer=reader.is_on("mem.offload_optimizer") or _is_paused(reader),
         ),
         others=_others(reader) if reader.role == "policy" else Others(),
         sync_bucket=reader.count("sync.bucket", 0) or BUCKETS.get(str(reader.facts.system)),
@@ -142,6 +142,11 @@ def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
         expandable=reader.is_on("mem.expandable_segments"),
         unknown=tuple(reader.missing),
     )
+
+
+def _is_paused(reader: Reader) -> bool:
+    """Return whether all of the trainer is paused while others work: slime's memory saver hooks every tensor."""
+    return reader.facts.system == "slime" and reader.is_on("mem.offload_param")
 
 
 def kernels_of(reader: Reader, shape: Shape) -> Kernels:

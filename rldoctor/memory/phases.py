@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rldoctor.memory import activations, engine, fsdp, logits, overheads, states, sync, training
-from rldoctor.memory.layout import GIB, Setup, Term
+from rldoctor.memory.layout import GIB, Rollout, Setup, Term
 from rldoctor.memory.stages import distinct, of_stage
 from rldoctor.types import Role
 
@@ -60,10 +60,18 @@ def phases(setup: Setup, stage: int, names: Sequence[str] = NAMES) -> list[Phase
     critic = setup.others.critic
     if "train" in names and critic is not None and critic.batch is not None:
         found.append(_critic(setup, critic, stage))
-    if setup.rollout is not None and setup.rollout.colocated:
-        found += [_rollout(setup, stage)] if "rollout" in names else []
+    if setup.rollout is not None:
+        sampling = _rollout(setup, stage) if setup.rollout.colocated else _apart(setup, setup.rollout)
+        found += [sampling] if "rollout" in names else []
         found += [_sync(setup, stage)] if "sync" in names else []
     return found
+
+
+def _apart(setup: Setup, rollout: Rollout) -> Phase:
+    """Return an engine on GPUs of its own while it samples: nothing of the trainer is there."""
+    own = Term("engine's CUDA context", overheads.CONTEXT_GIB * GIB, "", "")
+    beside = tuple(term for term in (own, *engine.terms(setup, rollout)) if term.bytes)
+    return Phase("rollout", "policy", 0, "sampling, own GPUs", (), beside, 0.0, 0.0, 0.0)
 
 
 def fullest(setup: Setup) -> int:
@@ -242,6 +250,6 @@ def _sync(setup: Setup, stage: int) -> Phase:
     peak = fixed + sum(term.bytes for term in work)
     found = _phase(setup, "sync", stage, "largest tensor", (*still, *work), (peak, fixed))
     rollout = setup.rollout
-    if rollout is None or rollout.engine in INSIDE or not rollout.sleeps:
+    if rollout is None or rollout.engine in INSIDE or not (rollout.sleeps and rollout.colocated):
         return found
     return replace(found, beside=(*found.beside, engine.weights(setup.shape, rollout)))

@@ -113,7 +113,7 @@ def _linear(args: Mapping[str, Any]) -> Gated | None:
 
 def _mla(args: Mapping[str, Any]) -> MLA:
     return MLA(
-        q_lora_rank=args.get("q-lora-rank"),
+        q_lora_rank=int(args["q-lora-rank"]) if args.get("q-lora-rank") else None,
         kv_lora_rank=_size(args, "kv-lora-rank", 32),
         qk_nope_head_dim=_size(args, "qk-head-dim", 128),
         qk_rope_head_dim=_size(args, "qk-pos-emb-head-dim", 64),

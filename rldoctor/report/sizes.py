@@ -114,8 +114,8 @@ def _solved(one: Mapping[str, Any]) -> str:
 
 
 def compared(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield each phase's size before and after."""
-    known = {(row["phase"], row["role"]): row for row in before}
+    """Yield each phase's size before and after, on the fullest rank of each."""
+    known = {(row["phase"], row["role"]): row for row in sorted(before, key=lambda row: row["device_gib"])}
     for row in after:
         old = known.get((row["phase"], row["role"]))
         was = f"{old['device_gib']:.1f} → " if old is not None else ""

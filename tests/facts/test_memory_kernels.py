@@ -152,3 +152,29 @@ def test_moments_of_a_precision_aware_optimizer_have_dtypes_of_their_own(tmp_pat
 def test_products_in_fp8_keep_the_stream_in_half_precision(tmp_path: Path) -> None:
     kernels = slime(tmp_path, **{"train.compute_dtype": "fp8"}).kernels
     assert (kernels.fp8, kernels.width) == (True, 2.0)
+
+
+def test_slimes_memory_saver_pauses_all_of_the_trainer(tmp_path: Path) -> None:
+    away = slime(tmp_path).offload
+    assert (away.params, away.grads, away.optimizer) == (True, True, True)
+    assert slime(tmp_path, "--no-offload-train").offload.optimizer is False
+
+
+def test_latent_attention_is_read_from_arguments(tmp_path: Path) -> None:
+    more = (
+        "--num-layers 4 --hidden-size 512 --num-attention-heads 8 --vocab-size 1024 --ffn-hidden-size 1024 "
+        "--multi-latent-attention --q-lora-rank 96 --kv-lora-rank 64 --qk-head-dim 32 --v-head-dim 32"
+    )
+    found = slime(tmp_path, more, "/root/ours").shape
+    assert found.mla is not None
+    assert (found.mla.q_lora_rank, found.mla.kv_lora_rank, found.source) == (96, 64, "its arguments")
+
+
+def test_training_without_rollout_has_no_engine(tmp_path: Path) -> None:
+    assert slime(tmp_path, "--debug-train-only").rollout is None
+
+
+def test_a_checkpoint_that_is_int4_by_birth_is_sampled_from_so(tmp_path: Path) -> None:
+    engine = slime(tmp_path, model="/root/Kimi-K2-Thinking").rollout
+    assert engine is not None
+    assert 0.5 < engine.weight_bytes < 0.6

@@ -137,3 +137,14 @@ def test_longer_micro_batches_never_need_less() -> None:
         for tokens in (8192, 16384, 32768, 65536)
     ]
     assert sizes == sorted(sizes)
+
+
+def test_an_engine_on_gpus_of_its_own_holds_nothing_of_the_trainer() -> None:
+    apart = fsdp(rollout=Rollout("sglang", tp=2, fraction=0.8), gpu_gib=80.0)
+    train, rollout, sync = phases.phases(apart, 0)
+    assert (train.name, rollout.name, sync.name) == ("train", "rollout", "sync")
+    assert (rollout.allocated, rollout.reserved) == (0.0, 0.0)
+    weights = next(term for term in rollout.beside if term.name == "engine weights")
+    cache = next(term for term in rollout.beside if term.name == "KV cache")
+    assert weights.bytes + cache.bytes == pytest.approx(0.8 * 80 * GIB)
+    assert all("engine" not in term.name for term in (*train.beside, *sync.beside))
