@@ -145,7 +145,7 @@ def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
 
 
 def _is_paused(reader: Reader) -> bool:
-    """Return whether all of the trainer is paused while others work: slime's memory saver hooks every tensor."""
+    """Return whether all of the trainer is paused while others work, as slime's memory saver does."""
     return reader.facts.system == "slime" and reader.is_on("mem.offload_param")
 
 
