@@ -186,7 +186,8 @@ class _Reading:
             return "refused" if top and near is not None and near.typo else "unclear"
         if self.grammar.fate == "unclear" and (near is None or not near.typo):
             return None
-        return self.grammar.fate
+        nobodys = self.grammar.manner == "argparse" and not self.launch.command.program
+        return "refused" if nobodys else self.grammar.fate
 
     def _lifetime(self, key: str) -> tuple[str | None, str | None]:
         """Return since when a later release has a key, or the release that no longer had it."""

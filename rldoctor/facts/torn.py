@@ -22,6 +22,7 @@ _ASSIGNED: Final = re.compile(
 )
 _SWEPT: Final = re.compile(r"[^\[\]{}()'\"$,]+(,[^\[\]{}()'\"$,]+)+")
 JSON: Final = "--runtime-env-json"
+_STARTERS: Final = ("torchrun", "ray start", "ray job submit", "srun", "mpirun", "accelerate launch")
 _PAIRS: Final = (("[", "]"), ("{", "}"))
 
 
@@ -37,7 +38,9 @@ def torn(facts: Facts) -> Iterator[Event]:
     if facts.system == "verl":
         yield from _swept(command, facts)
     yield from _broken_json(facts)
-    yield from _misspelt(command, document, facts)
+    for each in facts.world:
+        if each is command or each.program in _STARTERS:
+            yield from _misspelt(each, document, facts)
 
 
 def _spaced(command: Command, facts: Facts) -> Iterator[Event]:
