@@ -14,7 +14,6 @@ from rldoctor.logs.patterns import Pattern, options, refuse_empty
 from rldoctor.logs.pieces import Piece, choose
 from rldoctor.logs.required import required
 
-WINDOW: Final = 1 << 16
 SIZE: Final = 8  # bytes of the length that stands before each part of a cache file and behind all
 # Two bytes that no log has. A text so short makes hyperscan look at each offset instead of each second, which
 # for pieces as alike as words are leaves far fewer places to look at closely: a third less time in all.
@@ -141,12 +140,7 @@ def _compile_pieces(hyperscan: Any, expressions: Iterable[bytes]) -> tuple[Any, 
 
     Few short or caseless pieces cost as much as a thousand long ones if they stand in one database with them.
     """
-    texts, unknown = set[Piece](), list[bytes]()
-    for expression in expressions:
-        some = required(expression)
-        texts |= some or set()
-        unknown += [expression] if some is None else []
-    pieces = sorted(choose(texts))
+    pieces, unknown = _pieces(expressions)
     long = [NEVER, *(_literal(piece.text) for piece in pieces if piece.is_long)]
     short = [(_literal(piece.text), piece.caseless) for piece in pieces if not piece.is_long]
     flags = [hyperscan.HS_FLAG_CASELESS * caseless for _, caseless in short]
@@ -154,6 +148,16 @@ def _compile_pieces(hyperscan: Any, expressions: Iterable[bytes]) -> tuple[Any, 
     others = [*(text for text, _ in short), *unknown]
     first = [_database(hyperscan, long, [0] * len(long))]
     return (*first, _database(hyperscan, others, flags)) if others else tuple(first)
+
+
+def _pieces(expressions: Iterable[bytes]) -> tuple[list[Piece], list[bytes]]:
+    """Return pieces of which each match holds one, and the expressions of which none is known."""
+    texts, unknown = set[Piece](), list[bytes]()
+    for expression in expressions:
+        some = required(expression)
+        texts |= some or set()
+        unknown += [expression] if some is None else []
+    return sorted(choose(texts)), unknown
 
 
 def _database(hyperscan: Any, expressions: Sequence[bytes], flags: Sequence[int]) -> Any:
@@ -241,30 +245,27 @@ def _cpu() -> str:
 
 
 class Re2Matcher:
-    """RE2 sets over windows first, over the lines of a window only where it has something."""
+    """RE2 in two looks: an expression of all pieces over the text, a set of the patterns over lines."""
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         import re2
 
-        refuse_empty(patterns)
-        self.any, self.exact = bool(patterns), True
-        self.set = re2.Set.SearchSet(options())
+        self.exact, self.first, self.set = True, None, re2.Set.SearchSet(options())
+        if not patterns:
+            return
+        self.first = re2.compile(b"|".join(_first_look(patterns)), options())
         for pattern in patterns:
             self.set.Add(pattern.loose.encode())
-        if self.any:
-            self.set.Compile()
+        self.set.Compile()
 
     def scan(self, data: bytes) -> list[tuple[int, int]]:
         """Return (offset of the line's start, pattern index), sorted."""
         found: list[tuple[int, int]] = []
-        start = 0
-        while self.any and start < len(data):
-            end = data.rfind(b"\n", start, start + WINDOW) + 1
-            if end <= start:
-                end = (data.find(b"\n", start) + 1) or len(data)
-            if self.set.Match(data[start:end]):
-                self._lines(data, start, end, found)
-            start = end
+        at = 0
+        while self.first is not None and (hit := self.first.search(data, at)) is not None:
+            start = data.rfind(b"\n", at, hit.start()) + 1 or at
+            at = data.find(b"\n", hit.end() - 1) + 1 or len(data)
+            self._lines(data, start, at, found)
         return found
 
     def _lines(self, data: bytes, start: int, end: int, found: list[tuple[int, int]]) -> None:
@@ -272,3 +273,17 @@ class Re2Matcher:
             stop = (data.find(b"\n", start, end) + 1) or end
             found.extend((start, pattern) for pattern in sorted(self.set.Match(data[start:stop]) or ()))
             start = stop
+
+
+def _first_look(patterns: Sequence[Pattern]) -> list[bytes]:
+    """Return pieces, and patterns of which none is known, as expressions; kept: choosing takes a second."""
+
+    def build() -> dict[str, Any]:
+        refuse_empty(patterns)
+        pieces, unknown = _pieces(pattern.loose.encode() for pattern in patterns)
+        parts = [b"(?i:%s)" % _literal(text) if caseless else _literal(text) for text, caseless in pieces]
+        return {compiled.WHOLE: [part.decode("latin-1") for part in (*parts, *unknown)]}
+
+    stamp = compiled.digest("\n".join((str(FORM), *(pattern.key for pattern in patterns))))
+    found = compiled.twin("pieces", lambda: stamp, build, ship=False).part(compiled.WHOLE)
+    return [part.encode("latin-1") for part in found]
