@@ -10,8 +10,6 @@ padding on the same device: ``packing.py``.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,8 +17,8 @@ from pathlib import Path
 
 import pynvml
 import torch
+from supervised import start
 
-ROOT = Path(__file__).parent.parent
 GIB = 1 << 30
 CONFIG = """\
 run: {{folder: {folder}, steps: {steps}}}
@@ -46,17 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         config = Path(home, "config.yaml")
         config.write_text(CONFIG.format(folder=f"{home}/run", steps=steps))
-        words = [
-            sys.executable,
-            "-m",
-            "rldoctor",
-            "run",
-            "--autotune",
-            str(config),
-            "--run-folder",
-            f"{home}/run",
-        ]
-        process = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        process = start(config, Path(home, "run"))
         highest = 0
         while process.poll() is None:
             used = [each.usedGpuMemory or 0 for each in pynvml.nvmlDeviceGetComputeRunningProcesses(device)]

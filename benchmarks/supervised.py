@@ -51,24 +51,20 @@ class Supervised:
         raise SystemExit((self.folder / "journal.jsonl").read_text())
 
 
+def start(config: Path, folder: Path, **how: Any) -> subprocess.Popen[bytes]:
+    """Start ``rldoctor run --autotune`` of this checkout."""
+    words = ["run", "--autotune", str(config), "--run-folder", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-m", "rldoctor", *words], env=environment, **how)
+
+
 @contextmanager
 def supervised(kind: str, workers: int, every: int) -> Iterator[Supervised]:
     """Start a run under supervision; end it with Ctrl-C's signal."""
     with tempfile.TemporaryDirectory() as home:
         config = Path(home, "config.yaml")
         config.write_text(CONFIG.format(kind=kind, workers=workers, every=every))
-        words = [
-            sys.executable,
-            "-m",
-            "rldoctor",
-            "run",
-            "--autotune",
-            str(config),
-            "--run-folder",
-            f"{home}/run",
-        ]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(words, cwd=home, env=environment, stdout=subprocess.DEVNULL)
+        process = start(config, Path(home, "run"), cwd=home, stdout=subprocess.DEVNULL)
         try:
             yield Supervised(process, Path(home, "run"))
         finally:
