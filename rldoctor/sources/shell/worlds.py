@@ -92,7 +92,7 @@ def same(one: State, other: State) -> bool:
     """Return whether two worlds cannot be told apart from here on."""
     return (
         one.stop == other.stop
-        and _differing(one, other) == []
+        and _are_alike(one, other)
         and one.exported.keys() == other.exported.keys()
         and one.commands == other.commands
         and one.positional == other.positional
@@ -101,9 +101,19 @@ def same(one: State, other: State) -> bool:
     )
 
 
+def _are_alike(one: State, other: State) -> bool:
+    """Return whether two worlds have the same variables; most are the same objects in both."""
+    a, b = one.variables, other.variables
+    if a.keys() != b.keys():
+        return False
+    return all(value is b[name] or value.same(b[name]) for name, value in a.items())
+
+
 def _differing(one: State, other: State) -> list[str]:
     a, b = one.variables, other.variables
-    names = [name for name, value in a.items() if name not in b or not value.same(b[name])]
+    names = [
+        name for name, value in a.items() if name not in b or not (value is b[name] or value.same(b[name]))
+    ]
     return names + [name for name in b if name not in a]
 
 
