@@ -19,9 +19,13 @@ from rldoctor.logs.scanning import RawHit, Scan
 from rldoctor.types import Identity, LogLine
 
 BLOCKS: Final = 24  # pieces of a log that are kept: with fewer a storm of errors has them read over and over
+WINDOWS: Final = 2000  # surroundings that are kept: many triggers ask for those of the same lines
 FARTHEST: Final = 2500  # lines looked at on each side for lines of the same process
 PROCESS: Final = re.compile(rb"(?:\x1b\[\d{1,3}m)?\((?:[^ ()]{1,120} )?pid=(\d{1,10})[,)]")
 RANK: Final = re.compile(rb"\[(?:rank|default)(\d{1,6})\]")
+
+
+Window = tuple[str, int, Identity, int, str]
 
 
 class _Block(Struct, dict=True):
@@ -81,6 +85,7 @@ class Text:
         self.logs, self.scan = logs, scan
         self.index = {log.name: number for number, log in enumerate(logs)}
         self.blocks: OrderedDict[tuple[int, int], _Block] = OrderedDict()
+        self.windows: OrderedDict[Window, tuple[tuple[LogLine, ...], tuple[LogLine, ...]]] = OrderedDict()
         self.seen: dict[tuple[int, int], tuple[bytes, LogLine]] = {}
         self.readers: dict[int, Forward] = {}
 
@@ -106,14 +111,25 @@ class Text:
 
     def window(self, line: LogLine, lines: int, same: str) -> tuple[LogLine, ...]:
         """Return up to ``lines`` lines of the same process, rank, node or run before and after a line."""
+        key = (line.file, line.number, line.who, lines, same)
+        if key not in self.windows:
+            while len(self.windows) >= WINDOWS:
+                self.windows.popitem(last=False)
+            self.windows[key] = self._around(line, lines, same)
+        before, after = self.windows[key]
+        return (*before, line, *after)
+
+    def _around(
+        self, line: LogLine, lines: int, same: str
+    ) -> tuple[tuple[LogLine, ...], tuple[LogLine, ...]]:
         log = self.index.get(line.file)
         if log is None:
-            return (line,)
+            return (), ()
         last = min(self.scan.lines[log], line.number + FARTHEST)
         back = range(line.number - 1, max(0, line.number - 1 - FARTHEST), -1)
         before = self._alike(log, back, line.who, same, lines)
         after = self._alike(log, range(line.number + 1, last + 1), line.who, same, lines)
-        return (*reversed(before), line, *after)
+        return tuple(reversed(before)), tuple(after)
 
     def _alike(self, log: int, numbers: range, who: Identity, same: str, most: int) -> list[LogLine]:
         """Return up to ``most`` lines of the same origin; what is plainly another's is not taken apart."""
