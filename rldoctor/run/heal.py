@@ -32,6 +32,7 @@ FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
     "disk_full": ("storage",),
     "exception": ("code",),
 }
+LOST: Final = ("process_death",)  # a process or a raylet that is gone comes back with a new start
 STUCK_SECONDS: Final = 2 * 3600.0
 
 
@@ -79,7 +80,7 @@ def choose(
     remedy = next((each for each in finding.remedies if _is_allowed(each, finding, history, options)), None)
     if remedy is not None:
         return _edited(finding, remedy, config), ""
-    if finding.verdict == "restart":
+    if finding.verdict == "restart" or finding.family in LOST:
         if history.in_a_row[finding.rule] > RESTARTS_IN_A_ROW:
             return None, f"it came {history.in_a_row[finding.rule]} times in a row: a new start does not help"
         return Cure(finding, "start again from the newest checkpoint"), ""

@@ -198,7 +198,7 @@ def _note_failure(session: Session, end: End, report: Report, found: Finding | N
         attempt=session.history.attempt,
         finding=rule,
         title=found.title if found else report.summary,
-        verdict=report.verdict,
+        verdict=found.verdict if found else report.verdict,
         decisive=found.evidence[0].text if found and found.evidence else None,
         step=end.step,
         phase=end.phase,

@@ -85,6 +85,14 @@ def test_run_a_killed_process_is_started_again(driven: Driven, fault: str) -> No
     assert not driven.cures()
 
 
+def test_run_a_raylet_that_is_gone_comes_back_with_a_new_start(driven: Driven) -> None:
+    driven.fake = {"raylet_at": 7, "phase": "train"}
+    code, out = driven.run("--autotune")
+    assert code == 0, out
+    assert driven.journal("diagnosed")[0]["finding"] == "ray-node-lost"
+    assert driven.journal("verified")[0]["helped"] is True
+
+
 def test_run_a_process_that_is_always_killed_is_not_started_for_ever(driven: Driven) -> None:
     driven.fake = {"kill_at": 7, "phase": "train", "always": True}
     code, out = driven.run("--autotune")

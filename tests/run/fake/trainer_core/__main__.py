@@ -65,6 +65,9 @@ def faults():
         fail("nan", what="loss", name="loss")
     if is_due("died"):
         fail("worker_died", rank=1, actor="rank_1", reason="killed")
+    if is_due("raylet"):
+        print("(raylet) Raylet is terminated. Termination is unexpected.", file=sys.stderr, flush=True)
+        fail("worker_died", rank=0, actor="rank_0", reason="the actor is unavailable")
     if is_due("timeout"):
         fail("collective_timeout", timeout_ms=300000)
     if is_due("broken"):
