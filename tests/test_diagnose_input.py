@@ -161,3 +161,12 @@ def test_standard_input_may_be_packed(
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stream))
         report = diagnose(["-"], None, ToldFacts())
     assert "ZooError" in report.summary
+
+
+def test_a_pipe_without_a_writer_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    put(tmp_path / "run.log", ERROR)
+    words = [sys.executable, "-m", "rldoctor", "diagnose", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert "ZooError" in done.stdout

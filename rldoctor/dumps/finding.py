@@ -82,9 +82,11 @@ def _is_config(path: Path, beside: Sequence[str]) -> bool:
 
 
 def _kind(path: Path) -> Kind | None:
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD) if path.is_file() else b""
+            head = file.read(HEAD)
     except OSError:
         return None
     if PICKLE.match(head):

@@ -15,6 +15,7 @@ from rldoctor.logs.opening import LogFile
 from rldoctor.logs.patterns import Pattern
 
 KEEP: Final = 200  # lines kept from the front and from the back of what a pattern hits
+YEAR_WITHIN: Final = 16 << 20  # bytes from the start in which a full date is looked for
 HEAD: Final = 240  # bytes of a long line's start, where its prefixes stand
 
 
@@ -77,7 +78,7 @@ def _scan_log(index: int, log: LogFile, patterns: Sequence[Pattern], matcher: Ma
     marks: list[tuple[int, int]] = []
     last = b"\n"
     for data in log.chunks():
-        if year is None:
+        if year is None and offset < YEAR_WITHIN:
             year = find_year(data[: 1 << 16].decode("utf-8", "replace"))
         marks.append((number, offset))
         at = 0
