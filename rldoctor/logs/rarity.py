@@ -10,7 +10,7 @@ from typing import Final
 
 MIB: Final = 1 << 20
 CONTEXT: Final = 5  # bytes before a byte that tell how likely it is
-BACK_OFF: Final = 0.3  # what a chance loses with each byte of context that was never seen
+BACK_OFF: Final = 0.8  # what a chance loses with each byte of context that was never seen together
 NEVER_SEEN: Final = 1e-3
 
 
