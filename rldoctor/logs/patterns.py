@@ -13,6 +13,9 @@ from rldoctor.types import RLDoctorError
 
 FLAGS: Final = re.compile(r"\(\?[a-z]+\)")
 SPANNING: Final = re.compile(r"\\[sWDnxpP]|\[\^|\[\[|\(\?[a-z]*s")  # may match a line break
+TAIL: Final = re.compile(
+    r"(?<=[^\\])\.(?:\{0,\d{1,4}\}|\*)\??\Z"
+)  # may be empty, and would end at each offset
 END: Final = re.compile(r"(?<!\\)(?:\\\\)*\$\Z")
 
 
@@ -34,7 +37,7 @@ class Pattern(Struct, frozen=True, dict=True):
     @cached_property
     def anchored(self) -> bool:
         """Return whether the key speaks of the start or the end of the message, so that prefixes matter."""
-        return not self.is_literal and self.loose != self.source
+        return not self.is_literal and self._without(_without_anchors) != self.source
 
     @cached_property
     def trusted(self) -> bool:
@@ -43,13 +46,17 @@ class Pattern(Struct, frozen=True, dict=True):
 
     @cached_property
     def loose(self) -> str:
-        """Return the expression without its outer anchors: it finds every line that the key may mean."""
-        if self.is_literal:
-            return self.source
+        """Return the expression without its outer anchors and a tail that may be empty.
+
+        It finds every line that the key may mean, each at as few offsets as can be.
+        """
+        return self.source if self.is_literal else self._without(_without_ends)
+
+    def _without(self, cut: Callable[[str], str]) -> str:
+        """Return the expression with each of its alternatives cut."""
         flags = FLAGS.match(self.source)
         head = flags[0] if flags else ""
-        body = "|".join(_without_anchors(part) for part in alternatives(self.source[len(head) :]))
-        return head + body
+        return head + "|".join(cut(part) for part in alternatives(self.source[len(head) :]))
 
     @cached_property
     def search(self) -> Callable[[bytes], Any]:
@@ -84,6 +91,10 @@ def alternatives(expression: str) -> list[str]:
 def _without_anchors(part: str) -> str:
     part = part.removeprefix("^")
     return part[:-1] if END.search(part) else part
+
+
+def _without_ends(part: str) -> str:
+    return TAIL.sub("", _without_anchors(part))
 
 
 def compile_re2(source: str, key: str) -> Any:
