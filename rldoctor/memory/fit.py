@@ -63,13 +63,14 @@ def _with_tokens(setup: Setup, tokens: int | None) -> Setup:
     return replace(setup, batch=Batch(tokens, length, setup.batch.micro_batches))
 
 
-def _estimate(setup: Setup, each: Measured) -> float:
+def estimate(setup: Setup, each: Measured) -> float:
+    """Return the bytes that a setup is estimated to peak at when a measured step did."""
     at = _with_tokens(setup, each.tokens)
     return train(at, fullest(at)).of(each.target)
 
 
 def _error(setup: Setup, each: Measured) -> float:
-    return _estimate(setup, each) / each.bytes - 1
+    return estimate(setup, each) / each.bytes - 1
 
 
 def _split(setup: Setup, each: Measured) -> tuple[float, float]:

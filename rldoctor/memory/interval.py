@@ -7,7 +7,7 @@ from msgspec import Struct
 from rldoctor.memory.layout import GIB, Setup
 from rldoctor.memory.phases import Phase, Target
 
-MOVING = 0.10
+MOVING = 0.08
 """Share of what comes and goes by which a peak may be off. This and the shares below hold in nine of ten
 measured runs, each setup left out in turn (benchmarks/memory_points.py prints it)."""
 ROUTED = 0.15
