@@ -2,7 +2,8 @@
 
 python benchmarks/oracle.py PYTHON SYSTEM=CHECKOUT... [--recipes 6] [--out docs/oracle.md]
 
-PYTHON runs the validators (oracle_judges.py). A recipe counts that upstream accepts; its mistakes are
+PYTHON runs the validators (oracle_judges.py); slime's and ChatLearn's need Megatron's checkout, too. A recipe
+counts that upstream accepts; its mistakes are
 those of every limit's example, and sizes times three, zero, more and less by one. Errors that the recipe
 itself has are left out.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -31,11 +33,14 @@ from rldoctor.facts import ToldFacts
 from rldoctor.types import RLDoctorError
 
 HERE = Path(__file__).parent
+MEGATRON: dict[str, str] = {}
 Settings = Mapping[str, Any]
 PLACES = {
     "verl": ("examples/*_trainer/*.sh",),
     "megatron": ("tests/functional_tests/test_cases/gpt/gpt3*/model_config.yaml",),
     "areal": ("examples/math/*.yaml",),
+    "chatlearn": ("scripts/fsdp_*/*.sh", "scripts/mcore_*/*.sh"),
+    "slime": ("scripts/run-*.sh",),
 }
 SIZES = {
     "verl": (
@@ -60,6 +65,27 @@ SIZES = {
         "--save-interval",
     ),
     "areal": ("total_train_epochs", "actor.rejection_sampling.upper", "gconfig.n_samples"),
+    "chatlearn": (
+        "runtime_args.sample_per_episode",
+        "runtime_args.train_global_batch_size",
+        "models.policy.num_inference_per_prompt",
+        "models.policy.tensor_model_parallel_size",
+        "models.policy_trainer.num_gpu",
+        "models.policy_trainer.ulysses_sequence_parallel_size",
+        "models.policy_trainer.tensor_model_parallel_size",
+        "models.policy_trainer.pipeline_model_parallel_size",
+    ),
+    "slime": (
+        "--tensor-model-parallel-size",
+        "--pipeline-model-parallel-size",
+        "--context-parallel-size",
+        "--expert-model-parallel-size",
+        "--num-layers",
+        "--num-attention-heads",
+        "--n-samples-per-prompt",
+        "--global-batch-size",
+        "--rollout-num-gpus-per-engine",
+    ),
 }
 WHY = """
 ## Why we say more than they accept at the launch
@@ -81,6 +107,25 @@ CPU = {
 FILL = {
     "megatron": {"--tokenizer-type": "NullTokenizer", "--vocab-size": 1000, "--use-mcore-models": True},
     "areal": {"train_dataset.path": "d", "train_dataset.type": "rl"},
+    "chatlearn": {
+        "runtime_args.log_args_dict.log_dir": "/o",
+        "runtime_args.output_dir": "/o",
+        "runtime_args.data_path": "/d",
+        "models.policy.num_gpu": 8,
+        "models.policy_trainer.num_gpu": 8,
+        "models.ref_policy.num_gpu": 8,
+        "models.policy_trainer.load": "/m",
+        "models.ref_policy.load": "/m",
+    },
+    "slime": {
+        "--actor-num-nodes": 1,
+        "--actor-num-gpus-per-node": 8,
+        "--eval-prompt-data": "aime /data/a.jsonl",
+        "--seq-length": 4096,
+        "--max-position-embeddings": 131072,
+        "--tokenizer-type": "NullTokenizer",
+        "--vocab-size": 1000,
+    },
 }
 
 
@@ -90,6 +135,7 @@ class Case(Struct, frozen=True):
     recipe: str
     mistake: str
     settings: Settings
+    where: str = ""
 
 
 def recipes(system: str, checkout: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -103,9 +149,10 @@ def recipes(system: str, checkout: Path) -> Iterator[tuple[str, dict[str, Any]]]
                 continue
             found = next((each for each in worlds if each.system == system), None)
             if found is not None and found.start.command is not None:
-                known = {s.key: s.value for s in found.start.command.settings if s.state == "known"}
+                said = (*found.start.below, *found.start.command.settings)
+                known = {s.key: s.value for s in said if s.state == "known" and s.key != "--config-file"}
                 known = {key: value for key, value in known.items() if _plain(key, value)}
-                if system == "megatron":  # the test's own words are none of the trainer's
+                if system in ("megatron", "slime"):  # the test's own words are none of the trainer's
                     known = {key: value for key, value in known.items() if key.startswith("--")}
                 text = json.dumps(known, sort_keys=True, default=str)
                 if len(known) > 12 and text not in seen:
@@ -124,7 +171,8 @@ def mistakes(system: str, recipe: str, base: Settings) -> Iterator[Case]:
     for limit in limits.load(system):
         extra = {key: value for key, value in limit.example.items() if key != "program"}
         if limit.example.get("program") is None and not CPU & set(extra):
-            yield Case(recipe, limit.says or f"no such word: {limit.reads[0]}", {**base, **extra})
+            told = limit.says or f"no such word: {limit.reads[0]}"
+            yield Case(recipe, told, {**base, **extra}, limit.where)
     for key in SIZES[system]:
         if str(base.get(key, "")).isdigit():
             value = int(base[key])
@@ -138,9 +186,15 @@ class Judge:
 
     def __init__(self, python: str, system: str, checkout: Path) -> None:
         command = [python, str(HERE / "oracle_judges.py"), system, str(checkout)]
+        paths = f"{MEGATRON.get('checkout', '')}:{os.environ.get('PYTHONPATH', '')}"
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+            command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
         )
 
     def says(self, settings: Settings) -> str | None:
@@ -180,9 +234,16 @@ def _text(system: str, settings: Settings) -> str:
         return " ".join(
             [*head, *(shlex.quote(f"{k}={v}") for k, v in settings.items() if not k.startswith("-"))]
         )
-    head = ["export CUDA_DEVICE_MAX_CONNECTIONS=1\ntorchrun --nproc_per_node 8 pretrain_gpt.py"]
-    said = [key if value is True else f"{key} {shlex.quote(str(value))}" for key, value in settings.items()]
-    return " ".join([*head, *said])
+    if system == "chatlearn":
+        words = [shlex.quote(f"{key}={value}") for key, value in settings.items()]
+        return " ".join(["python chatlearn/entrypoint.py grpo", *words])
+    launch = {"slime": "python3 train.py"}.get(system, "torchrun --nproc_per_node 8 pretrain_gpt.py")
+    said = [key if value is True else f"{key} {_quoted(value)}" for key, value in settings.items()]
+    return " ".join([f"export CUDA_DEVICE_MAX_CONNECTIONS=1\n{launch}", *said])
+
+
+def _quoted(value: Any) -> str:
+    return " ".join(shlex.quote(word) for word in str(value).split(" "))
 
 
 def compare(python: str, system: str, checkout: Path, most: int) -> dict[str, list[tuple[Case, str]]]:
@@ -225,10 +286,10 @@ def page(groups: Mapping[str, Mapping[str, list[tuple[Case, str]]]]) -> str:
     ):
         lines += ["", f"## {title}"]
         for system, each in groups.items():
-            told = Counter((case.mistake, words[:150]) for case, words in each.get(kind, ()))
+            told = Counter((case.mistake, words[:150], case.where) for case, words in each.get(kind, ()))
             lines += [
-                f"- {system}: {mistake} ({number}×): `{words}`"
-                for (mistake, words), number in told.most_common(40)
+                f"- {system}: {mistake} ({number}×): `{words}`" + (f"; refused by `{where}`" if where else "")
+                for (mistake, words, where), number in told.most_common(60)
             ]
     return "\n".join(lines) + "\n" + WHY
 
@@ -242,6 +303,7 @@ def main() -> None:
     words.add_argument("--out", type=Path)
     asked = words.parse_args()
     pairs = [pair.split("=", 1) for pair in asked.systems]
+    MEGATRON["checkout"] = dict(pairs).get("megatron", "")
     text = page({name: compare(asked.python, name, Path(path), asked.recipes) for name, path in pairs})
     if asked.out:
         asked.out.write_text(text)

@@ -24,9 +24,13 @@ STAND_INS = (
     "httpx", "latex2sympy2", "liger_kernel", "litellm", "math_verify", "mbridge", "megatron.bridge",
     "msgpack", "multi_storage_client", "numba", "nvidia_resiliency_ext", "openai", "orjson",
     "pebble", "prettytable", "pybase64", "pynvml", "ray", "requests", "sentencepiece",
-    "setproctitle", "sglang", "swanlab", "tenacity", "tiktoken", "torchdata", "torchvision",
+    "setproctitle", "sglang", "sglang_router", "swanlab", "tenacity", "tiktoken", "torchdata", "torchvision",
     "trackio", "transformer_engine", "triton", "uvicorn", "uvloop", "vllm", "wandb", "werkzeug",
     "wget", "zmq",
+)  # fmt: skip
+FIRST = (
+    "algorithm", "chatlearn.algorithm.grpo_utils", "chatlearn.data", "chatlearn.models", "chatlearn.runtime",
+    "chatlearn.utils.megatron_utils", "swanlab", "wandb",
 )  # fmt: skip
 Judge = Callable[[dict[str, Any]], None]
 
@@ -69,11 +73,15 @@ class Package(types.ModuleType):
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives a stand-in for a package that is not installed."""
+    """Gives a stand-in for a package that is not installed, or that validators do not need."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Take the names of the packages."""
+        self.names = names
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Return a spec for the names of the list, and for what is below them."""
-        if any(name == each or name.startswith(f"{each}.") for each in STAND_INS):
+        if any(name == each or name.startswith(f"{each}.") for each in self.names):
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
@@ -115,11 +123,9 @@ def word(key: str, value: Any) -> str:
 
 def megatron(checkout: str) -> Judge:
     """Return the judge of Megatron: parse_args and validate_args, on eight GPUs of Hopper's generation."""
-    import typing
-
     import torch
 
-    typing.override = getattr(typing, "override", lambda method: method)
+    override()
     from megatron.training import arguments
 
     arguments.get_device_arch_version = lambda: 9
@@ -156,7 +162,80 @@ def areal(checkout: str) -> Judge:
     return judge
 
 
-JUDGES: dict[str, Callable[[str], Judge]] = {"verl": verl, "megatron": megatron, "areal": areal}
+def chatlearn(checkout: str) -> Judge:
+    """Return the judge of ChatLearn: the structured configuration, its dataclasses and their checks."""
+    import dataclasses
+
+    whole = Package("chatlearn")  # its own file starts Ray
+    whole.__path__ = [str(Path(checkout, "chatlearn"))]
+    sys.modules["chatlearn"] = whole
+    from chatlearn.algorithm.grpo import GrpoConfig
+    from omegaconf import OmegaConf
+
+    def judge(settings: dict[str, Any]) -> None:
+        words = [f"{key}={value}" for key, value in settings.items()]
+        given = OmegaConf.from_dotlist(words)
+        merged = OmegaConf.merge(OmegaConf.structured(GrpoConfig), given)
+        config = OmegaConf.to_object(merged)
+        if not dataclasses.is_dataclass(config):
+            raise TypeError("no configuration")
+        config.validate()  # type: ignore[attr-defined]
+
+    return judge
+
+
+def slime(checkout: str) -> Judge:
+    """Return the judge of slime: parse_args with Megatron's and its own checks; engines are not installed."""
+    import argparse
+
+    import torch
+
+    override()
+    from megatron.training import arguments as of_megatron
+    from slime.backends.megatron_utils import arguments as backend
+    from slime.utils import arguments
+
+    of_megatron.get_device_arch_version = lambda: 9
+    torch.cuda.get_device_capability = lambda *_: (9, 0)
+    os.path.exists = lambda _: True  # type: ignore[assignment]  # checkpoints are on another machine
+    real = backend.megatron_parse_args
+    backend.megatron_parse_args = lambda **how: real(**{**how, "skip_hf_validate": True})
+
+    def judge(settings: dict[str, Any]) -> None:
+        nodes, gpus = settings.get("--actor-num-nodes", 1), settings.get("--actor-num-gpus-per-node", 8)
+        os.environ["WORLD_SIZE"] = str(int(nodes) * int(gpus))
+        os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = "1"
+        engine = {
+            name: settings.get("--" + name.replace("_", "-"), default) for name, default in ENGINE.items()
+        }
+        counted = {name: int(value) if str(value).isdigit() else value for name, value in engine.items()}
+        arguments.sglang_parse_args = lambda: argparse.Namespace(**counted)
+        sys.argv = ["train.py"]
+        for key, value in settings.items():
+            sys.argv += [key] if value is True else [key, *str(value).split(" ")]
+        arguments.parse_args()
+
+    return judge
+
+
+def override() -> None:
+    """Give Python 3.11 what Megatron takes from 3.12."""
+    import typing
+
+    typing.override = getattr(typing, "override", lambda method: method)
+
+
+ENGINE = {
+    "sglang_dp_size": 1, "sglang_pp_size": 1, "sglang_ep_size": 1, "sglang_moe_dp_size": 1,
+    "sglang_enable_dp_attention": False, "prefill_num_servers": None, "sglang_config": None,
+}  # fmt: skip
+JUDGES: dict[str, Callable[[str], Judge]] = {
+    "verl": verl,
+    "megatron": megatron,
+    "areal": areal,
+    "chatlearn": chatlearn,
+    "slime": slime,
+}
 
 
 def verdict(judge: Judge, settings: dict[str, Any]) -> str | None:
@@ -180,7 +259,8 @@ def main(words: Sequence[str]) -> None:
 
     system, checkout = words
     torch.utils._triton.has_triton_package()  # asked before there is a stand-in
-    sys.meta_path.append(Finder())
+    sys.meta_path.append(Finder(STAND_INS))
+    sys.meta_path.insert(0, Finder(FIRST))
     sys.path.insert(0, checkout)
     with redirect_stdout(sys.stderr):
         judge = JUDGES[system](checkout)
