@@ -10,7 +10,7 @@ from typing import IO, Final
 
 from msgspec import Struct, field
 
-from rldoctor.logs.decoding import MAGIC, Binary, decode, is_plain
+from rldoctor.logs.decoding import MAGIC, SNIFF, Binary, decode, is_plain
 from rldoctor.types import RLDoctorError
 
 CHUNK: Final = 1 << 19  # bytes; what is read, searched and counted in turn should lie in the cache of a core
@@ -201,14 +201,14 @@ def _binary(log: LogFile) -> str:
     """Return what kind of binary data a file holds, or nothing for text."""
     with log.open() as raw:
         head = raw.read(8)
-    kind = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), "")
-    if kind:
-        return kind
-    try:
-        for _ in log.chunks():
-            break
-    except Binary:
-        return "binary data"
+        raw.seek(0)
+        kind = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), "")
+        if kind:
+            return kind
+        try:
+            next(decode(raw, SNIFF, []), b"")
+        except Binary:
+            return "binary data"
     return ""
 
 
