@@ -1,6 +1,6 @@
-"""Kill -9 at random moments of the demo's run: trainer, reward process or supervisor; then see what is left.
+"""Kill -9 at random moments of the demo's run: trainer, reward process, supervisor (on Ray a worker or the raylet too); then see what is left.
 
-python benchmarks/kills.py [KILLS] [SEED]
+python benchmarks/kills.py [KILLS] [SEED] [local|ray]
 
 A killed supervisor is taken up again with --resume. At the end the run must have finished, every line of
 the journal be whole, every step be done, and no process be left.
@@ -25,6 +25,8 @@ ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "too_large.yaml"
 MOST_STEPS, MOST_SECONDS, EVERY, PATIENCE = 4, 3.0, 3, 120.0
 VICTIMS = {"trainer": "-m trainer_core", "reward": "trainer_core.reward"}
+RAYS = {"worker": "_Actor", "raylet": "raylet/raylet"}
+RAY = ("--set", "cluster.kind=ray", "--set", "cluster.workers=2")
 
 
 def start(*words: str) -> subprocess.Popen[bytes]:
@@ -71,7 +73,7 @@ def kill(victim: str, supervisor: subprocess.Popen[bytes], folder: Path) -> bool
         return True
     for process in marked(folder):
         with suppress(psutil.Error):  # ended meanwhile
-            if VICTIMS[victim] in " ".join(process.cmdline()):
+            if (VICTIMS | RAYS)[victim] in " ".join(process.cmdline()):
                 process.kill()
                 return True
     return False
@@ -81,11 +83,20 @@ def main() -> None:
     """Kill, resume, and print what was killed, and whether all is whole."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     moments = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    on_ray = sys.argv[3:] == ["ray"]
+    victims = ["supervisor", *VICTIMS, *(RAYS if on_ray else ())]
     folder, killed = Path(tempfile.mkdtemp(), "run"), Counter[str]()
-    supervisor = start(str(EXAMPLE), "--run-folder", str(folder), "--set", f"checkpoint.every={EVERY}")
+    supervisor = start(
+        str(EXAMPLE),
+        "--run-folder",
+        str(folder),
+        "--set",
+        f"checkpoint.every={EVERY}",
+        *(RAY if on_ray else ()),
+    )
     while killed.total() < kills and supervisor.poll() is None:
         wait(moments, folder)
-        victim = moments.choice(["supervisor", *VICTIMS])
+        victim = moments.choice(victims)
         if supervisor.poll() is None and kill(victim, supervisor, folder):
             killed[victim] += 1
             if victim == "supervisor":
