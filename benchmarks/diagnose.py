@@ -134,6 +134,8 @@ def ranks(folder: Path, _size: int) -> None:
     below = folder / "ranks"
     below.mkdir(exist_ok=True)
     write(below / "rank_0.log", MIB)
+    kept = (below / "rank_0.log").read_bytes()[:MIB]
+    (below / "rank_0.log").write_bytes(kept[: kept.rfind(b"\n") + 1])
     for number in range(1, 4096):
         if not (below / f"rank_{number}.log").exists():
             os.link(below / "rank_0.log", below / f"rank_{number}.log")
