@@ -164,7 +164,15 @@ def _unknown(
     if here is None:
         return None
     settings = [setting for setting in (*here.base, *here.settings) if not here.is_exempt(setting.key)]
+    if here.open_top and is_extended(known, settings):
+        settings = [each for each in settings if here.find(each.key.partition(".")[0]) is not None]
     return sum(here.find(setting.key) is None for setting in settings if setting.form != "append")
+
+
+def is_extended(known: Catalogue, settings: Sequence[Setting]) -> bool:
+    """Say whether a configuration has sections of its own, which no release has: a subclass adds them."""
+    sections = {setting.key.partition(".")[0] for setting in settings}
+    return any(not known.releases_of(section) for section in sections)
 
 
 @cache

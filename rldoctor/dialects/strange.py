@@ -182,12 +182,19 @@ class _Reading:
         """Return what becomes of an unknown key; None where it may well be a key of somebody's own."""
         top = self.grammar.open_top and "." not in key
         section = key.partition(".")[0]
+        if top and kind != "unknown_key" and release.is_extended(self.catalogue, self.grammar.settings):
+            return "unclear"
         if self.grammar.open_top and kind == "unknown_key" and self._known(section) is None:
-            return "refused" if top and near is not None and near.typo else "unclear"
+            slip = top and near is not None and near.typo and not self._has_section(near.key)
+            return "refused" if slip else "unclear"
         if self.grammar.fate == "unclear" and (near is None or not near.typo):
             return None
         nobodys = self.grammar.manner == "argparse" and not self.launch.command.program
         return "refused" if nobodys else self.grammar.fate
+
+    def _has_section(self, name: str) -> bool:
+        """Say whether a section is given, so that nothing else can be meant for it."""
+        return any(key.startswith(f"{name}.") for key in self.given)
 
     def _lifetime(self, key: str) -> tuple[str | None, str | None]:
         """Return since when a later release has a key, or the release that no longer had it."""

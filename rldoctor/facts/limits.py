@@ -182,7 +182,7 @@ def _is_strange(word: str, choices: Sequence[str]) -> bool:
 def _event(limit: Limit, keys: Keys) -> Event:
     written = [keys.settings[name] for name in limit.reads if name in keys.settings]
     named = [name for name in limit.shows if name in keys.settings or keys._known(name) is not None]
-    shown = [_pair(name, keys) for name in named]
+    shown = [_pair(name, keys) for name in named if keys.of_key(name) is not UNKNOWN]
     fields = {
         **_fields(written[0].key, keys.of_key(written[0].key), keys),
         "says": limit.says,
