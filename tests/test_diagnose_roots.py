@@ -325,3 +325,58 @@ def test_a_line_before_a_traceback_dates_it(tmp_path: Path) -> None:
     )
     report = told(tmp_path, driver_x_log=driver, worker_x_log=worker)
     assert proof(report)[0] == "ZeroDivisionError: zero"
+
+
+GLOO = """[rank{0}]: Traceback (most recent call last):
+[rank{0}]:   File "/opt/train/run.py", line 26, in train
+[rank{0}]:     dist.all_reduce(x)
+[rank{0}]:   File "/usr/lib/python3.11/site-packages/torch/distributed/distributed_c10d.py", line 3252, in all_reduce
+[rank{0}]:     work.wait()
+[rank{0}]: RuntimeError: [/pytorch/gloo/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 12000ms for recv operation to complete
+"""
+CHILD = """E1121 19:34:09.1 501 torch/distributed/elastic/multiprocessing/api.py:874] failed (exitcode: 1) local_rank: 0 (pid: 5359) of binary: /usr/bin/python3
+Traceback (most recent call last):
+  File "/usr/bin/torchrun", line 6, in <module>
+    sys.exit(main())
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+============================================================
+run.py FAILED
+"""
+STOOD = """Timeout (0:00:08)!
+Thread 0x00007f980afe3b80 (most recent call first):
+  File "/opt/train/shards.py", line 17 in load
+  File "/opt/train/run.py", line 29 in <module>
+"""
+
+
+def four_ranks(folder: Path, third: str) -> Report:
+    files = {f"logs__{rank}__rank{rank}_x_log": GLOO.format(rank) for rank in (0, 1, 3)}
+    return told(folder, launcher_x_log=CHILD, **files, logs__2__rank2_x_log=third)
+
+
+def test_a_rank_that_waits_in_no_collective_is_named_with_its_last_words(tmp_path: Path) -> None:
+    report = four_ranks(tmp_path, "starts\nloading shard 7 of 9 from /nfs/data\n")
+    assert roots(report)[0].rule == "rank-missing-from-collective"
+    assert "[2]" in roots(report)[0].title
+    assert "loading shard 7 of 9 from /nfs/data" in proof(report)
+
+
+def test_the_stack_in_a_rank_s_own_log_tells_where_it_stood(tmp_path: Path) -> None:
+    report = four_ranks(tmp_path, "starts\n" + STOOD)
+    assert roots(report)[0].rule == "processes-stand-still"
+    assert "/opt/train/shards.py:17" in roots(report)[0].title
+    assert proof(report)[0] == 'File "/opt/train/shards.py", line 17 in load'
+
+
+def test_a_stack_inside_of_a_collective_only_waits(tmp_path: Path) -> None:
+    waits = STOOD.replace("/opt/train/shards.py", "/usr/lib/torch/distributed/distributed_c10d.py")
+    assert "processes-stand-still" not in [finding.rule for finding in roots(four_ranks(tmp_path, waits))]
+
+
+def test_the_missing_rank_s_exception_is_told_rather_than_its_absence(tmp_path: Path) -> None:
+    failed = 'Traceback (most recent call last):\n  File "/opt/moe.py", line 70, in dispatch\n    return perm[idx]\nIndexError: index 64\n'
+    assert proof(four_ranks(tmp_path, failed))[0] == "IndexError: index 64"
+
+
+def test_a_slow_step_whose_stack_was_written_is_survived(tmp_path: Path) -> None:
+    assert not roots(told(tmp_path, run_x_log=steps(1, 3) + STOOD + steps(4, 9)))

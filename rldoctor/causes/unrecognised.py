@@ -104,6 +104,12 @@ def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
         ),
     )
     first = _with_stack(_with_words(first, reading), reading)
+    if (
+        first.rank == REPORTS
+        and first.failure is not None
+        and any(_is_told(m) and m.symptom for m in matches)
+    ):
+        return None  # a symptom says more than the mere report that something ended
     return Match(_finding(first), first.lines, conditions=1, explains=FOLLOW[first.rank], spread=first.who)
 
 
@@ -178,7 +184,7 @@ def _within(line: LogLine, failure: Failure) -> bool:
 def _events(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Candidate]:
     taken = {(line.file, line.number) for line in claimed}
     for event in reading.events:
-        if event.kind not in EVENTS or not event.lines or reading.went_on(event.lines[-1]):
+        if event.kind not in EVENTS or not event.lines or all(map(reading.went_on, event.lines)):
             continue
         if not any((line.file, line.number) in taken for line in event.lines):
             yield Candidate(

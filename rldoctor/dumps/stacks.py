@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -93,7 +93,8 @@ def event(dumps: Sequence[tuple[str, Sequence[Stack]]]) -> Event | None:
         )
     told = sorted({who.rank for _, who, _ in where if who.rank is not None})
     frames = list(reversed(where[0][2].frames[:24]))
-    fields = {"last_event": "stacks", "frames": frames, **({"ranks": told} if told else {})}
+    fields: dict[str, Any] = {"last_event": "stacks", "frames": frames, "frame": _place(where[0][2])}
+    fields |= {"ranks": told} if told else {}
     return Event("hang", fields, where[0][1], None, None, tuple(lines[:12]), tuple(w for _, w, _ in where))
 
 

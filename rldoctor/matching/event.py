@@ -28,7 +28,15 @@ def incidents(trigger: Trigger, reading: LogReading) -> Iterator[Incident]:
             continue
         near = near_lines(trigger, event.lines[0], reading) if event.lines else ()
         if near is not None:
-            yield replace(of_event(event, reading), near=(*_frame_line(event, reading), *near))
+            yield replace(
+                of_event(event, reading), near=(*_last_words(event), *_frame_line(event, reading), *near)
+            )
+
+
+def _last_words(event: Event) -> tuple[LogLine, ...]:
+    """Return the line that a rank that did not come said last."""
+    said = event.fields.get("missing_last")
+    return tuple(line for line in event.lines if line.text.strip() == said)[:1] if said else ()
 
 
 def _frame_line(event: Event, reading: LogReading) -> tuple[LogLine, ...]:
@@ -48,5 +56,5 @@ def of_event(event: Event, reading: LogReading) -> Incident:
     bindings |= {f"event.{name}": value for name, value in event.fields.items() if value is not None}
     if event.phase is not None:
         bindings["event.phase"] = event.phase
-    recovered = bool(event.lines) and reading.went_on(event.lines[-1])
+    recovered = bool(event.lines) and all(reading.went_on(line) for line in event.lines)
     return Incident(event.lines, bindings, recovered, event.phase, spread=event.spread or (event.who,))

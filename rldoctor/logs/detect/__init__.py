@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from rldoctor.logs.detect import collective, gloo, hosts, memory, numbers, process, told
+from rldoctor.logs.detect import collective, gloo, hosts, memory, numbers, process, stalled, told
 from rldoctor.logs.detect.sightings import Sighting
 from rldoctor.logs.seen import Seen
 
@@ -17,6 +17,7 @@ DETECTORS: Final[Mapping[str, tuple[tuple[str, ...], Detect]]] = {
     "gloo": (gloo.PATTERNS, gloo.detect),
     "process": (process.PATTERNS, process.detect),
     "hosts": (hosts.PATTERNS, hosts.detect),
+    "stalled": (stalled.PATTERNS, stalled.detect),
     "told": (told.PATTERNS, told.detect),
     "numbers": (numbers.PATTERNS, numbers.detect),
 }

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rldoctor.logs.detect import late
+from rldoctor.logs.detect.absent import last_lines, logged_ranks
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.failures import Frame
 from rldoctor.logs.seen import Seen
@@ -170,7 +171,7 @@ def _add_others(waiting: Collection[_Waiting]) -> None:
 
 def _add_missing(waiting: Collection[_Waiting], seen: Seen) -> None:
     """Name the ranks of the default group that spoke but do not wait, where all that wait are told."""
-    ranks = {line.who.rank for lines in seen.hits.values() for line in lines}
+    ranks = {line.who.rank for lines in seen.hits.values() for line in lines} | logged_ranks(seen)
     ranks -= {one.line.who.rank for one in waiting}
     groups: dict[tuple[Any, ...], list[_Waiting]] = {}
     for one in waiting:
@@ -181,8 +182,11 @@ def _add_missing(waiting: Collection[_Waiting], seen: Seen) -> None:
             continue
         missing = sorted(rank for rank in ranks if rank is not None)
         if 0 < len(missing) <= len(mine):  # else most of the group is merely not quoted
+            ends = last_lines(seen, missing)
+            members[0].others[:0] = ends
             for one in members:
                 one.fields["ranks_missing"] = missing
+                one.fields["missing_last"] = ends[0].text.strip() if ends else None
 
 
 def _add_progress(waiting: Collection[_Waiting], seen: Seen) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from rldoctor.logs.detect.absent import absent, last_lines
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.failures import Failure
 from rldoctor.logs.seen import Seen
@@ -28,6 +29,8 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     waiting = {line: seen.failure_at(line) for line in seen.lines(WAITED)}
     ops = {line: _op(failure) for line, failure in waiting.items() if failure is not None}
     odd = _odd_ones(ops)
+    missing = absent(seen, {failure.who.rank for failure in waiting.values() if failure is not None})
+    ends = last_lines(seen, missing)
     for line, op in ops.items():
         failure = waiting[line]
         assert failure is not None
@@ -37,13 +40,15 @@ def detect(seen: Seen) -> Iterator[Sighting]:
             "other_op": next((other for other in ops.values() if op and other and other != op), None),
             "timeout_ms": int(found[1]) if found else None,
             "ranks_waiting": [rank] if rank is not None else None,
+            "ranks_missing": missing or None,
+            "missing_last": ends[0].text.strip() if ends else None,
             "frames": [str(frame) for frame in failure.frames] or None,
             "frame": str(failure.user_frame) if failure.user_frame else None,
             "phase": seen.phase(line, failure.frames),
             "step": seen.step(line),
         }
         told = sighting("collective_timeout", line, fields, ("gloo",), failure.who)
-        yield _with(told, _uneven(seen, rank) if line in odd else ())
+        yield _with(told, [*(_uneven(seen, rank) if line in odd else ()), *ends])
 
 
 def _op(failure: Failure) -> str | None:
