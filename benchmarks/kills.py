@@ -1,9 +1,10 @@
-"""Kill -9 at random moments of the demo's run: trainer, reward process, supervisor (on Ray a worker or the raylet too); then see what is left.
+"""Kill -9 at random moments of the demo's run, and see what is left.
 
 python benchmarks/kills.py [KILLS] [SEED] [local|ray]
 
-A killed supervisor is taken up again with --resume. At the end the run must have finished, every line of
-the journal be whole, every step be done, and no process be left.
+The trainer, a reward process or the supervisor is hit, on Ray a worker or the raylet too. A killed
+supervisor is taken up again with --resume. At the end the run must have finished, every line of the
+journal be whole, every step be done, and no process be left.
 """
 
 from __future__ import annotations
