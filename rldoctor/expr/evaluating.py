@@ -112,7 +112,7 @@ def _version_comparison(node: Node, scope: Scope) -> Any:
 def _chain(node: Node, scope: Scope, compare: Callable[[str, Any, Any], bool]) -> Any:
     left, unknown = evaluate(node[1], scope), False
     for symbol, part in node[2]:
-        if symbol.endswith("in") and part[0] == "list":
+        if part[0] == "list" and symbol.endswith("in"):
             holds, right = _member(symbol, left, part[1], scope), None
         else:
             right = evaluate(part, scope)
@@ -140,9 +140,10 @@ def _member(symbol: str, item: Any, parts: Sequence[Node], scope: Scope) -> Any:
 def compare(symbol: str, left: Any, right: Any) -> bool:
     """Say how two known values compare; of unlike types only ``!=`` and ``not in`` are true."""
     try:
-        if symbol.endswith("in"):
+        compares = _OPERATORS.get(symbol)
+        if compares is None:
             return bool(left in right) is (symbol == "in")
-        return bool(_OPERATORS[symbol](left, right))
+        return bool(compares(left, right))
     except TypeError:
         return symbol == "not in"
 
@@ -165,10 +166,10 @@ def _call(node: Node, scope: Scope) -> Any:
     if name not in BUILTINS:
         return scope.call(name, args, keywords)
     values = [evaluate(argument, scope) for argument in args]
-    if any(value is UNKNOWN for value in values):
-        return UNKNOWN
-    if any(value is None for value in values):
-        return None
+    for nothing in (UNKNOWN, None):
+        for value in values:
+            if value is nothing:
+                return nothing
     try:
         return BUILTINS[name](*values)
     except (TypeError, ValueError, OverflowError):

@@ -54,7 +54,7 @@ class SeriesScope(Scope):
 
     def _first(self, node: Node) -> int:
         """Return the first step of a window of so many that ends here."""
-        number = int(expr.evaluate(node, self))
+        number = int(node[1]) if node[0] == "const" else int(expr.evaluate(node, self))
         if number <= LONGEST_STREAK:
             self.window = max(self.window, number)
         return max(0, self.at + 1 - number)
