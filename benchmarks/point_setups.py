@@ -205,7 +205,7 @@ def states_of(settings: Mapping[str, Any], shape: Shape) -> States:
     if any(
         word in away for word in ("param", "weight", "all")
     ):  # FSDP's CPU offload: shards live on the host
-        return States(scheme="fsdp", master=0.0, grad=0.0, moments=0.0, gathered=compute)
+        return States(scheme="fsdp", gathered=compute, away=True)
     return States(
         scheme=scheme,  # type: ignore[arg-type]
         master=trained,

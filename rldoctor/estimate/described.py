@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rldoctor.facts import Facts
 from rldoctor.memory import disk as on_disk
@@ -101,6 +101,7 @@ def host(facts: Facts, setup: Setup) -> list[dict[str, Any]]:
         copies=_copies(facts, setup, ranks) * len(sizes),
         load_bytes=sum(sizes) / len(sizes),
         data_workers=_count(facts, "data.workers") or 0,
+        stored_tokens=_stored(facts),
     )
     room = facts.value("cluster.host_memory_gib")
     known = float(room) if isinstance(room, int | float) else None
@@ -108,6 +109,16 @@ def host(facts: Facts, setup: Setup) -> list[dict[str, Any]]:
         _place("start.load", on_host.loading(setup, node), known),
         _place("train", on_host.running(setup, node), known),
     ]
+
+
+ON_RAY: Final = ("verl", "slime", "chatlearn", "openrlhf")
+
+
+def _stored(facts: Facts) -> int:
+    """Return the tokens of a rollout that pass through Ray's object store; 0 where nobody knows."""
+    if facts.system not in ON_RAY:
+        return 0
+    return (_count(facts, "batch.samples_per_rollout") or 0) * (_count(facts, "batch.longest_sample") or 0)
 
 
 def _load_bytes(facts: Facts, setup: Setup) -> float:

@@ -11,14 +11,14 @@ from msgspec.structs import replace
 from rldoctor.facts import memory_checks
 from rldoctor.facts.heads import head_of
 from rldoctor.facts.memory_engine import rollout_of
+from rldoctor.facts.memory_kernels import BYTES, MEGATRON, NATIVE, kernels_of
 from rldoctor.facts.memory_shape import lacking, shape_of
 from rldoctor.facts.memory_stages import pieces, virtual
-from rldoctor.facts.spoken import count, number, spoken
+from rldoctor.facts.spoken import count, spoken
 from rldoctor.facts.walk import Facts
 from rldoctor.memory.layout import (
     Batch,
     Granularity,
-    Kernels,
     Lora,
     Offload,
     Others,
@@ -31,8 +31,6 @@ from rldoctor.memory.states import moments
 from rldoctor.models import Shape
 from rldoctor.types import UNKNOWN, Role
 
-MEGATRON: Final = ("megatron", "megatron_fsdp")
-BYTES: Final = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
 MOMENTS: Final = {
     "bf16": 2.0,
     "bfloat16": 2.0,
@@ -44,12 +42,7 @@ MOMENTS: Final = {
 }
 BUCKETS: Final = {"areal": 2**30}
 """Bytes sent at once where no setting tells them: WeightUpdateMeta.weight_chunked_mem_mb of AReaL."""
-ATTENTION: Final = ("attention_backend", "attn_implementation", "attn_impl")
-UNFUSED: Final = ("unfused", "local", "eager")
-"""Attention that keeps all scores, as Transformer Engine and transformers call it."""
 SCHEMES: Final = {"no_shard": "ddp", "optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3"}
-NATIVE: Final = ("archon", "torchtitan")
-"""Backends whose models are torchtitan's: recomputation by operators, experts weighted in fp32."""
 MICRO_BATCHES: Final = 2
 """Micro-batches of a step where nobody tells: gradients are then there when the second one starts."""
 
@@ -102,7 +95,7 @@ def sized(facts: Facts) -> Sized:
     reader = Reader(facts)
     shape = shape_of(facts, "policy")
     lacks = [] if shape is not None else lacking(facts)
-    if facts.value("train.world_size") is UNKNOWN or not reader.count("train.world_size", 0):
+    if not reader.count("train.world_size", 0) and not _all_gpus(facts):
         lacks.append("train.world_size")
     batch = batch_of(reader)
     if batch is None:
@@ -114,6 +107,12 @@ def sized(facts: Facts) -> Sized:
     if wrong:
         return Sized(None, wrong=wrong)
     return Sized(setup, tuple(dict.fromkeys(lacks)), tuple(reader.missing))
+
+
+def _all_gpus(facts: Facts) -> int:
+    """Return the GPUs that exist: all of them train where nobody says how many."""
+    found = facts.value("cluster.gpus")
+    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
 
 
 def _setup(reader: Reader, shape: Shape, batch: Batch | None) -> Setup:
@@ -149,26 +148,6 @@ def _is_paused(reader: Reader) -> bool:
     return reader.facts.system == "slime" and reader.is_on("mem.offload_param")
 
 
-def kernels_of(reader: Reader, shape: Shape) -> Kernels:
-    """Return what the layers are made of: fused or whole scores, fp8 products, how tokens reach experts."""
-    backend, computed = reader.get("train.backend"), reader.get("train.compute_dtype") or "bf16"
-    dropout = number(spoken(reader.facts, "hidden_dropout", reader.role))
-    capacity = number(spoken(reader.facts, "moe_expert_capacity_factor", reader.role))
-    padded = str(spoken(reader.facts, "moe_pad_expert_input_to_capacity", reader.role)).lower() == "true"
-    return Kernels(
-        stack="te" if backend in MEGATRON else "eager",
-        width=max(2.0, BYTES.get(computed, 2.0)),
-        flash=not any(spoken(reader.facts, name, reader.role) in UNFUSED for name in ATTENTION),
-        dropout=bool(dropout),
-        fp8=computed == "fp8",
-        fp32_combine=backend in NATIVE,
-        fp32_norm=shape.architecture.startswith("gemma"),
-        capacity=capacity if shape.num_experts and capacity else None,
-        padded=padded,
-        gathers_tokens=backend in MEGATRON and reader.get("train.moe_dispatcher") == "allgather",
-    )
-
-
 def _gpu(reader: Reader) -> float | None:
     """Return a GPU's memory; a limit on a rank's memory stands in for it on CPU."""
     for concept in ("cluster.worker_memory_gib", "cluster.gpu_memory_gib"):
@@ -192,7 +171,7 @@ def parallel_of(reader: Reader, shape: Shape) -> Parallel:
     own = pieces(reader.facts, reader.role, (pp, vpp), shape.num_layers)
     vpp = len(own) // pp if own else (vpp if shape.num_layers % (pp * vpp) == 0 else 1)
     return Parallel(
-        world=reader.count("train.world_size"),
+        world=_world(reader),
         tp=tp,
         pp=pp,
         vpp=vpp,
@@ -205,6 +184,13 @@ def parallel_of(reader: Reader, shape: Shape) -> Parallel:
         pieces=own,
         instances=count(spoken(reader.facts, "num_distributed_optimizer_instances", reader.role)) or 1,
     )
+
+
+def _world(reader: Reader) -> int:
+    told = reader.count("train.world_size", 0)
+    if not told:
+        reader.missing["train.world_size"] = None
+    return told or max(1, _all_gpus(reader.facts))
 
 
 def states_of(reader: Reader, shape: Shape) -> States:
@@ -230,6 +216,7 @@ def states_of(reader: Reader, shape: Shape) -> States:
         # FSDP 1 keeps one flat parameter of all that is in no layer
         root_ends=reader.get("train.fsdp_version") == 1,
         on_host=1.0 if reader.is_on("mem.cpu_optimizer") else 0.0,
+        away=_lives_on_host(reader),
     )
 
 
@@ -258,6 +245,13 @@ def _megatron_states(reader: Reader, reduce: float, optimizer: str, shape: Shape
         fused_wgrad=reader.get("train.grad_accum_fusion") is not False,
         on_host=on_host,
     )
+
+
+def _lives_on_host(reader: Reader) -> bool:
+    """Return whether FSDP2's CPUOffloadPolicy is on: verl's offload_policy, AReaL's fsdp.offload_params."""
+    if reader.facts.system == "areal":
+        return reader.is_on("mem.cpu_optimizer")
+    return str(spoken(reader.facts, "offload_policy", reader.role)).lower() == "true"
 
 
 def _aware_moments(reader: Reader) -> float:
@@ -363,4 +357,6 @@ def _others(reader: Reader) -> Others:
         size = 2.0  # transformer_impl.py: bf16 unless told, for what is never trained
     # with adapters verl's reference is the actor with them switched off (ray_trainer.py: ref_in_actor)
     alone = "ref" in roles and not (reader.facts.system == "verl" and reader.count("model.lora_rank", 0))
-    return Others(ref=alone, ref_offload=ref is True, ref_bytes=size, critic=critic)
+    # verl's FSDP engine keeps what it never trains on the host (transformer_impl.py: forward_only)
+    away = ref is True or (reader.facts.system == "verl" and reader.get("train.backend") == "fsdp")
+    return Others(ref=alone, ref_offload=away, ref_bytes=size, critic=critic)

@@ -13,19 +13,23 @@ from rldoctor.models import parameters
 LOAD = "from_pretrained reads the whole checkpoint into each process that does not build on meta"
 PINNED = "offloaded states are copied to (pinned) host memory"
 PYTHON = "a process with torch and its libraries; measured 0.4 to 3 GiB"
-RAY = "ray.init: object_store_memory"
+RAY = "verl/protocol.py: padded tokens, masks, positions (8 B each), log-probabilities, rewards (4 B each)"
+SAMPLE_BYTES = 48
 PROCESS_GIB = 3.0
 WORKER_GIB = 0.6
 
 
 class Node(Struct, frozen=True):
-    """A host: its ranks, how many whole copies of the weights they load, and what else lives there."""
+    """A host: its ranks, how many whole copies of the weights they load, and what else lives there.
+
+    ``stored_tokens`` of a rollout lie in Ray's object store, those of the last step beside the next one's.
+    """
 
     ranks: int
     copies: float = 1.0
     load_bytes: float = 2.0
     data_workers: int = 0
-    object_store_gib: float = 0.0
+    stored_tokens: int = 0
 
 
 def loading(setup: Setup, node: Node) -> Iterator[Term]:
@@ -40,8 +44,9 @@ def running(setup: Setup, node: Node, stage: int = 0) -> Iterator[Term]:
     """Yield host memory while the run goes on."""
     for name, size in _moved(setup, stage):
         yield Term(name, node.ranks * size, f"{node.ranks} ranks × {size / GIB:.2f} GiB", PINNED)
-    if node.object_store_gib:
-        yield Term("Ray object store", node.object_store_gib * GIB, "its limit", RAY)
+    if node.stored_tokens:
+        text = f"2 × {node.stored_tokens} tokens × {SAMPLE_BYTES} B"
+        yield Term("Ray object store", 2.0 * node.stored_tokens * SAMPLE_BYTES, text, RAY)
     if node.data_workers:
         text = f"{node.ranks} ranks × {node.data_workers} workers × {WORKER_GIB} GiB"
         yield Term("data workers", node.ranks * node.data_workers * WORKER_GIB * GIB, text, PYTHON)
@@ -52,11 +57,11 @@ def _moved(setup: Setup, stage: int) -> Iterator[tuple[str, float]]:
     kept, over = setup.states, states.shards(setup)
     params = states.held(setup, stage) if setup.lora is None else states.adapters(setup, stage)
     weight = kept.weight or kept.master
-    if setup.offload.params:
+    if setup.offload.params or kept.away:
         yield "offloaded parameters", states.spread(params, over["weight"], weight)
-    if setup.offload.grads:
+    if setup.offload.grads or kept.away:
         yield "offloaded gradients", states.spread(params, over["grad"], kept.grad)
-    share = 1.0 if setup.offload.optimizer else kept.on_host
+    share = 1.0 if setup.offload.optimizer or kept.away else kept.on_host
     size = kept.moments + (kept.master if kept.weight else 0.0)
     if share:
         yield "offloaded optimizer state", share * states.spread(params, over["optimizer"], size)

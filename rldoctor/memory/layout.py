@@ -66,6 +66,7 @@ class States(Struct, frozen=True):
     parameter and a gradient on the wire take. ``grad_buffer``: gradients are there from the start
     (Megatron); else they grow while the first micro-batch's backward pass runs. ``root_ends``: untied
     embedding and head are both in the root unit, which stays gathered from first to last layer.
+    ``away``: shards of all three live on the host, also while a step runs (FSDP's CPU offload).
     """
 
     scheme: Scheme = "fsdp"
@@ -85,6 +86,7 @@ class States(Struct, frozen=True):
     double_buffer: bool = False
     root_ends: bool = False
     on_host: float = 0.0
+    away: bool = False
 
 
 class Batch(Struct, frozen=True):

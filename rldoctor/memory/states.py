@@ -176,6 +176,8 @@ def spread(params: Held, over: tuple[int, int], size: float) -> float:
 def terms(setup: Setup, stage: int, *, grads: bool = True) -> Iterator[Term]:
     """Yield parameters, gradients and optimizer state of a training rank; ``grads`` False: none made yet."""
     kept, over = setup.states, shards(setup)
+    if kept.away:
+        return
     whole = held(setup, stage)
     trained = whole if setup.lora is None else adapters(setup, stage)
     source = SOURCES.get(kept.scheme, ZERO)
@@ -209,6 +211,8 @@ def step_temporaries(setup: Setup, stage: int) -> Term:
     and its two states to fp32; a fused one makes nothing.
     """
     kept, over = setup.states, shards(setup)["optimizer"]
+    if kept.away:
+        return Term("optimizer step", 0.0, "on the host", FSDP)
     if kept.quantized:
         largest = parameters.embedding(setup.shape) / setup.parallel.tp / over[0]
         return Term("optimizer step", 12.0 * largest, "three fp32 copies of the largest parameter", QUANTIZED)

@@ -56,3 +56,12 @@ def test_a_reference_of_verl_is_read_in_a_dtype_of_its_own(tmp_path: Path) -> No
     (found,) = (estimate([str(path)], ToldFacts(set=TOLD)).memory or {})["estimates"]
     tied = 494_032_768  # tied embeddings: every rank builds the model
     assert loading(found)["terms"][0]["gib"] == pytest.approx(8 * tied * (4 + 2) / 2**30, rel=0.001)
+
+
+def test_rollouts_lie_in_rays_object_store(tmp_path: Path) -> None:
+    path = tmp_path / "run.sh"
+    path.write_text(SCRIPT.rstrip() + " runtime_args.sample_per_episode=4096\n")
+    (found,) = (estimate([str(path)], ToldFacts(set=TOLD)).memory or {})["estimates"]
+    (place,) = (each for each in found["host"] if each["phase"] == "train")
+    (store,) = (term["gib"] for term in place["terms"] if term["name"] == "Ray object store")
+    assert store == pytest.approx(2 * 4096 * 4096 * 48 / 2**30, rel=0.001)

@@ -8,6 +8,7 @@ from rldoctor import facts, sources
 from rldoctor.facts import Facts, ToldFacts
 from rldoctor.facts.memory_setup import sized
 from rldoctor.facts.memory_stages import of_layout
+from rldoctor.memory import host, states
 from rldoctor.memory.layout import Setup
 from rldoctor.sources import Told
 
@@ -178,3 +179,33 @@ def test_a_checkpoint_that_is_int4_by_birth_is_sampled_from_so(tmp_path: Path) -
     engine = slime(tmp_path, model="/root/Kimi-K2-Thinking").rollout
     assert engine is not None
     assert 0.5 < engine.weight_bytes < 0.6
+
+
+def test_told_gpus_all_train_where_nobody_says_how_many_and_it_is_named(tmp_path: Path) -> None:
+    text = "trl grpo --model_name_or_path Qwen/Qwen3-8B --max_completion_length 1024 --beta 0.0\n"
+    bare, told = sized(world(tmp_path, text)), sized(world(tmp_path, text, **{"cluster.gpus": "8"}))
+    assert "train.world_size" in bare.lacks
+    assert told.setup is not None
+    assert told.setup.parallel.world == 8
+    assert "train.world_size" in told.unknown
+
+
+def test_fsdps_cpu_offload_leaves_no_shard_on_the_gpu(tmp_path: Path) -> None:
+    policy = "actor_rollout_ref.actor.strategy=fsdp2 actor_rollout_ref.actor.fsdp_config.offload_policy=True"
+    found = setup(tmp_path, VERL.format(more=policy))
+    assert found.states.away is True
+    assert list(states.terms(found, 0)) == []
+    moved = {term.name: term.bytes for term in host.running(found, host.Node(ranks=8))}
+    assert moved["offloaded parameters"] == pytest.approx(4 * 8_190_735_360, rel=0.001)
+    assert moved["offloaded optimizer state"] == pytest.approx(8 * 8_190_735_360, rel=0.001)
+
+
+def test_verls_reference_stays_on_the_host_while_the_actor_trains(tmp_path: Path) -> None:
+    found = setup(tmp_path, VERL.format(more="actor_rollout_ref.actor.use_kl_loss=True"))
+    assert (found.others.ref, found.others.ref_offload) == (True, True)
+
+
+def test_modules_in_cuda_graphs_are_read(tmp_path: Path) -> None:
+    more = "--cuda-graph-impl transformer_engine --cuda-graph-scope attn moe_router"
+    assert slime(tmp_path, more).kernels.graphed == {"attn", "moe_router"}
+    assert slime(tmp_path, "--cuda-graph-impl local --cuda-graph-scope attn").kernels.graphed == frozenset()
