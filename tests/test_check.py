@@ -151,3 +151,10 @@ def test_two_refusals_of_one_setting_are_two_findings(tmp_path: Path) -> None:
         each for each in check([str(path)], ToldFacts()).report.findings if each.rule == "refused-setting"
     ]
     assert len({each.id for each in found}) == len(found) == 2
+
+
+def test_sizes_of_zero_are_told_and_break_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "run.sh"
+    path.write_text(f"{SLIME.rstrip()} --tensor-model-parallel-size 0 --save /c --save-interval 20\n")
+    found = check([str(path)], ToldFacts()).report.findings
+    assert any(each.title.startswith("Sizes are 1 at least") for each in found)

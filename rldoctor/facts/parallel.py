@@ -129,4 +129,4 @@ def _divisors(number: int) -> list[int]:
 
 
 def _or_one(value: Any) -> Any:
-    return 1 if value is None else value
+    return 1 if value is None or value == 0 else value
