@@ -52,6 +52,8 @@ def test_torchruns_table_names_who_died_first(reading: Callable[..., LogReading]
     ("line", "signal"),
     [
         ("Fatal Python error: Segmentation fault", "SIGSEGV"),
+        ("[launch.py:321:sigkill_handler] ['python', 'a.py'] exits with return code = -7", "SIGBUS"),
+        ("[launch.py:321:sigkill_handler] ['python', 'a.py'] exits with return code = -11", "SIGSEGV"),
         ("./launch.sh: line 12:  4711 Killed                  python train.py", "SIGKILL"),
         ("srun: error: node-7: task 3: Killed", "SIGKILL"),
         ("process 2 terminated with signal SIGABRT", "SIGABRT"),

@@ -44,7 +44,7 @@ CODE: Final = re.compile(r"(-?\d{1,5}) +\(pid: (\d{1,10})\)")
 SIGNAL: Final = re.compile(
     r"\b(SIG(?:KILL|TERM|SEGV|ABRT|BUS|INT|QUIT|HUP|ILL|FPE|PIPE|USR[12]))\b"
     r"|\b(?:[Ss]ignal:?|Received) (\d{1,2})\b"
-    r"|(?i:(sigquit|sigterm|sigkill))|return code = -(\d{1,2})\b"
+    r"|(?i:(sigquit|sigterm|sigkill))(?!_handler)|return code = -(\d{1,2})\b"
 )
 EXIT_TYPE: Final = re.compile(
     r"Worker exit type: (?P<type>\w+)(?: Worker exit detail: (?P<detail>.{0,300}))?"
