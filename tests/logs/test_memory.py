@@ -164,3 +164,19 @@ def test_a_limit_on_a_process(reading: Callable[..., LogReading]) -> None:
 )
 def test_talk_about_memory_is_no_shortage(reading: Callable[..., LogReading], line: str) -> None:
     assert memory(reading(line + "\n")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ray.exceptions.OutOfMemoryError: 2 worker(s) were killed due to the node running low on memory. Memory on "
+        "the node (IP: 192.0.2.2, ID: 25aa) was 7.56GB used / 23.54GB limit (0.321166)",
+        "[2026-11-21 19:42:35,001 I 117 117] (raylet) node_manager.cc:3199: Killing 2 worker(s), kill details: "
+        "Memory on the node (IP: 192.0.2.2, ID: 25aa) was 7.56GB used / 23.54GB limit (0.321166)",
+    ],
+    ids=["driver", "raylet"],
+)
+def test_rays_memory_monitor_since_its_new_policy(reading: Callable[..., LogReading], line: str) -> None:
+    (event,) = [event for event in reading(line + "\n").events if event.kind == "out_of_memory"]
+    assert event.fields["device"] == "host"
+    assert (event.fields["bytes_allocated"] >> 20, event.fields["bytes_total"] >> 20) == (7741, 24104)

@@ -22,7 +22,8 @@ GPU: Final = (
     "/Cuda failure '?(?:2 )?'?out of memory/",
 )
 HOST: Final = (
-    "Task was killed due to the node running low on memory",
+    "/(?:was|were) killed due to the node running low on memory/",
+    "/Killing \\d+ worker\\(s\\), kill details: Memory on the node/",
     "/[1-9]\\d* Workers \\(tasks / actors\\) killed due to memory pressure/",
     "/[Oo]ut of memory: Kill(?:ed)? process/",
     "Memory cgroup out of memory",
@@ -57,9 +58,7 @@ ALIASES: Final = {"total2": "bytes_total", "free2": "bytes_free"}
 DEVICE: Final = re.compile(r"\bGPU (\d{1,4})\b|\(GPU (\d{1,4});")
 RAY_NODE: Final = re.compile(r"Memory on the node \(IP: ([\w.:]+)|at node \(ID: \w+, IP: ([\w.:]+)\)")
 RAY_TASK: Final = re.compile(r"where the task \((?:[^()]{0,200}, )?name=([\w.]{1,200})")
-RAY_USED: Final = re.compile(
-    r"was (?P<used>[\d.]+)GB / (?P<total>[\d.]+)GB \([\d.]+\), which exceeds the memory usage threshold"
-)
+RAY_USED: Final = re.compile(r"was (?P<used>[\d.]+)GB (?:used )?/ (?P<total>[\d.]+)GB (?:limit )?\([\d.]+\)")
 
 
 def detect(seen: Seen) -> Iterator[Sighting]:
