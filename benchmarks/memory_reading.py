@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from point_keys import foreign, unread
 from point_setups import config_of, rollout_of, setup_of, shape_of
 
-from rldoctor.memory import engine, overheads
+from rldoctor.memory import engine, overheads, states
 from rldoctor.memory.layout import GIB, Free, Setup
 from rldoctor.memory.phases import Phase, Target, fullest, train
 
@@ -37,7 +37,11 @@ GPUS = {
 }
 """GiB that torch sees, where a name tells; the longest name that fits counts."""
 UNITS = {"GiB": 1.0, "GB": 1e9 / GIB, "MiB": 1 / 1024, "MB": 1e6 / GIB, "TiB": 1024.0, "bytes": 1 / GIB}
-KINDS = ("train", "weights", "kv-cache")
+KINDS = ("train", "states", "weights", "kv-cache")
+STILL = re.compile(
+    r"\bstatic\b|shard only|parameters only|after (the )?(fsdp|init|model|load|build|wrap|shard)", re.I
+)
+"""Words of a measurement before any step: the parameters alone are there."""
 SPELLED = {"training": "train", "sft": "train", "rl": "train", "weight": "weights", "kv": "kv-cache"}
 UNSHARED = ("hardware", "note")
 SHAPES = "memory_models.yaml"
@@ -101,6 +105,8 @@ def point_of(told: Mapping[str, Any], shapes: Mapping[str, Any] | None = None) -
     settings, measured = dict(told["settings"]), told.get("measured")
     measured = measured if isinstance(measured, dict) else {"value": False}
     what, kind = str(measured.get("what", "")), _kind(str(told.get("kind") or "train"))
+    if kind == "train" and STILL.search(what):
+        kind = "states"
     setup, lacks = _mapped(settings, shapes or {}, kind)
     value, problem = _number(measured)
     return Point(
@@ -170,7 +176,7 @@ def _mapped(
         refuse_sizes(settings)
         if "megatron_args" not in settings:
             settings["config"] = config_of(settings, shapes)
-        if kind == "train":
+        if kind in ("train", "states"):
             setup = sized(setup_of(settings))
             split = setup.parallel
             if split.world < split.tp * split.pp:
@@ -255,6 +261,9 @@ def predicted(point: Point, free: Free | None = None) -> float:
     """Return the estimate of a point in GiB."""
     if point.kind == "train":
         return phase_of(point, free).of(point.target) / GIB
+    if point.kind == "states":
+        assert point.setup is not None
+        return sum(term.gib for term in states.terms(point.setup, 0) if "parameters" in term.name)
     shape, rollout = shape_of(point.settings["config"]), rollout_of(point.settings)
     if point.kind == "kv-cache":
         half = 2 if re.search(r"\b[KV] size", point.what) else 1

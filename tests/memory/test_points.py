@@ -246,3 +246,11 @@ def test_engines_of_any_dtype_are_read(
 def test_patterns_of_dense_and_expert_layers_are_read(pattern: Any, dense: int, every: int) -> None:
     found = shape_of({**LAYOUT, "num-experts": 8, "moe-layer-freq": pattern}, tp=8)
     assert (found.first_dense_layers, found.moe_layer_freq) == (dense, every)
+
+
+def test_a_measurement_before_any_step_is_of_the_parameters_alone(points: object) -> None:
+    reading = importlib.import_module("memory_reading")
+    told = {"model": "Qwen3-8B", "engine": "verl+fsdp2", "n_gpus": 8, "seq_len": 4096, "master_dtype": "fp32"}
+    found = sized_as(reading, told, "After FSDP init, memory allocated")
+    assert (found.kind, found.lacks) == ("states", ())
+    assert reading.predicted(found) == pytest.approx(8_190_735_360 * 4 / 8 / 2**30, rel=1e-6)
