@@ -8,6 +8,7 @@ from typing import Final
 
 from rldoctor.facts.walk import Facts
 from rldoctor.memory.layout import Setup
+from rldoctor.models.config_fields import LARGEST, MOST_LAYERS
 
 POSITIVE: Final = (
     "train.tp",
@@ -34,13 +35,18 @@ POSITIVE: Final = (
     "sync.bucket",
 )
 MOST: Final = 10**15
+MOST_OF: Final = {"model.num_layers": MOST_LAYERS, "model.vocab_size": LARGEST, "model.hidden_size": LARGEST}
 
 
 def sizes(facts: Facts) -> Iterator[str]:
     """Yield what is no size: zero, negative, infinite, or beyond anything that exists."""
     for concept in POSITIVE:
         value = facts.value(concept)
-        if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value < MOST:
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and not 0 < value < MOST_OF.get(concept, MOST)
+        ):
             yield f"{concept} is {value:g}, not a size"
     share = facts.value("rollout.mem_fraction")
     if isinstance(share, int | float) and not 0 < share <= 1:

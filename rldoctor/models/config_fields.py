@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from rldoctor.types import RLDoctorError
 
-LARGEST: Final = 10**8  # no layer count, width or vocabulary comes near
+LARGEST: Final = 10**8  # no width or vocabulary comes near
+MOST_LAYERS: Final = 10**4
 
 
 class Fields(Struct, frozen=True):
@@ -55,7 +56,8 @@ class Fields(Struct, frozen=True):
         return hidden // heads
 
     def _integer(self, name: str, value: Any, least: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
+        most = MOST_LAYERS if "layers" in name else LARGEST
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             shown = repr(value) if len(repr(value)) < 60 else type(value).__name__
             raise RLDoctorError(f"{name} is {shown}, not a number that a model can have", file=self.file)
         return value

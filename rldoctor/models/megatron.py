@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
+from rldoctor.models.config_fields import LARGEST, MOST_LAYERS
 from rldoctor.models.nouns import MLA, Gated, Shape
 
 TOKENIZERS = {
@@ -40,6 +42,8 @@ def shape_of(args: Mapping[str, Any], tp: int) -> Shape:
     KeyError for a size that must be told, ValueError for one that is no number.
     """
     hidden, heads = int(args["hidden-size"]), int(args["num-attention-heads"])
+    if not (0 < int(args["num-layers"]) <= MOST_LAYERS and 0 < hidden <= LARGEST and heads > 0):
+        raise ValueError(f"{args['num-layers']} layers of {hidden} with {heads} heads")
     gated = bool(args.get("swiglu"))
     ffn = int(args.get("ffn-hidden-size") or (int(4 * hidden * 2 / 3 / 64) * 64 if gated else 4 * hidden))
     experts = args.get("num-experts")
@@ -86,8 +90,9 @@ def _dense_layers(args: Mapping[str, Any]) -> tuple[int, int]:
     if told.isdecimal():
         return 0, int(told) or 1
     parts = re.findall(r"\[([01,\s]*)\](?:\*(\d{1,4}))?", told)
-    pattern = [int(bit) for bits, times in parts for bit in re.findall(r"[01]", bits) * int(times or 1)]
     layers = int(args["num-layers"])
+    each = (re.findall(r"[01]", bits[: 3 * layers]) * min(int(times or 1), layers) for bits, times in parts)
+    pattern = [int(bit) for bits in islice(each, layers) for bit in bits[:layers]][:layers]
     if 1 not in pattern:
         return layers, 1
     if re.search(r"\)\*\d+$", told):

@@ -152,6 +152,7 @@ def test_an_unknown_architecture_is_said(script: Path, tmp_path: Path) -> None:
     [
         (Ask(), {"train.ulysses_sp": "5"}, "no run can be like this"),
         (Ask(), {"train.gpus_per_node": "0"}, "no run can be like this"),
+        (Ask(), {"model.num_layers": "1000000000"}, "no run can be like this"),
         (Ask(solve=("optim.lr",)), {}, "nothing is known about how memory follows"),
         (Ask(solve=("batch.max_tokens",)), {}, "unknown concept"),
         (Ask(what_if=("batch.micro",)), {}, "not CONCEPT=VALUE"),

@@ -89,3 +89,23 @@ def test_a_gated_delta_net_keeps_softmax_in_every_fourth_layer() -> None:
     linear = {"experimental-attention-variant": "gated_delta_net", "linear-attention-freq": 4}
     found = shape_of({**QWEN3, **linear, "linear-num-value-heads": 32}, tp=1)
     assert found.cached_layers == 9
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"num-layers": 10**9},
+        {"num-layers": "-3"},
+        {"hidden-size": 0},
+        {"num-attention-heads": "many"},
+    ],
+)
+def test_sizes_that_no_model_has_are_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"layers of|invalid literal"):
+        shape_of({**QWEN3, **more}, tp=1)
+
+
+def test_a_pattern_of_a_million_layers_is_cut() -> None:
+    hostile = "([0]*9999+[1]*9999)*9999" * 1000
+    found = shape_of({**DEEPSEEK, "moe-layer-freq": hostile}, tp=1)
+    assert (found.first_dense_layers, found.num_layers) == (61, 61)
