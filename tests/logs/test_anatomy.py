@@ -41,6 +41,11 @@ SHAPES = [
     ),
     ("[sglang]     | ready", "ready", Identity(actor="sglang")),
     ("loss     | 0.25", "loss     | 0.25", Identity()),
+    (
+        "[2026-03-02 11:35:40,928] [INFO] [logging.py:96:log_dist] [Rank 2] step=10, skipped=0",
+        "[Rank 2] step=10, skipped=0",
+        Identity(rank=2),
+    ),
 ]
 
 
