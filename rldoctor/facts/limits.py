@@ -210,7 +210,8 @@ def _cures(limit: Limit, keys: Keys) -> dict[str, Any]:
 
 def _open(limit: Limit, keys: Keys) -> Iterator[tuple[str, Any]]:
     for cure in limit.cures:
-        if cure.value is None or (cure.value == ["const", False] and cure.key.startswith("--")):
+        switched_off = cure.value is not None and cure.value[0] == "const" and cure.value[1] is False
+        if cure.value is None or (switched_off and cure.key.startswith("--")):
             if cure.key in keys.settings:
                 yield cure.key, None
             continue

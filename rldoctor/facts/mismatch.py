@@ -46,3 +46,7 @@ def _differences(ask: Ask, shape: Any, compared: tuple[tuple[str, str], ...]) ->
             setting = ask.facts.setting(concept)
             key = setting[1].key if setting else concept
             yield f"{key} {told}, the checkpoint has {found}"
+    untied = ask.facts.written("model.tie_embeddings")
+    if untied is False and shape.tie_embeddings:
+        setting = ask.facts.setting("model.tie_embeddings")
+        yield f"{setting[1].key if setting else 'the output weights are untied'}, the checkpoint's are tied"

@@ -41,8 +41,10 @@ AREAL = {"gconfig.n_samples": 8, "cluster.name_resolve.type": "nfs", "train_data
 def text_of(system: str, settings: Mapping[str, Any]) -> str:
     if system == "areal":
         return "".join(f"{line}\n" for line in yaml_lines({**AREAL, **settings}))
-    words = {key: value for key, value in settings.items() if key != "program"}
+    words = {key: value for key, value in settings.items() if key != "program" and not key.startswith("env.")}
     head = HEADS[system].format(program=settings.get("program", "verl.trainer.main_ppo"))
+    exports = [f"export {key[4:]}={value}\n" for key, value in settings.items() if key.startswith("env.")]
+    head = "".join([*exports, head])
     if system in limits.FLAGS:
         said = [key if value is True else f"{key} {quoted(value)}" for key, value in words.items()]
     else:
@@ -125,6 +127,8 @@ def test_every_name_is_a_key_or_a_concept(system: str) -> None:
     known = [catalogue.load(each) for each in parts]
     for limit in limits.load(system):
         for name in limit.reads:
+            if name.startswith("env."):
+                continue
             behind = name.startswith("--sglang-") and f"--{name[9:]}" in catalogue.load("sglang")
             plain = name.partition(".")[2] if name.startswith(("ref.", "critic.")) else name
             concept = plain in vocabulary.load().concepts
