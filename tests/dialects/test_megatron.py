@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rldoctor import dialects
+from rldoctor.check import check
 from rldoctor.facts import Facts, ToldFacts, walk
 from rldoctor.logs import LogReading, read
 from rldoctor.sources import read_text
@@ -261,3 +262,14 @@ def test_step_lines_are_samples_in_the_vocabularys_units(tmp_path: Path) -> None
     assert steps[1, "step_time"] == pytest.approx(12.3456)
     assert steps[2, "nan_iterations"] == 1
     assert steps[2, "grad_norm"] != steps[2, "grad_norm"]
+
+
+def test_a_configuration_without_a_launcher_has_the_cluster_that_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "model_config.yaml"
+    sizes = "  --tensor-model-parallel-size: 2\n  --pipeline-model-parallel-size: 2\n"
+    path.write_text(
+        f"MODEL_ARGS:\n{sizes}  --micro-batch-size: 4\n  --global-batch-size: 30\n  --num-layers: 8\n"
+    )
+    for told, rules in (({"cluster.nodes": "1", "cluster.gpus_per_node": "8"}, 1), ({}, 0)):
+        found = check([str(path)], ToldFacts(told, "megatron")).report.findings
+        assert sum(each.rule == "batch-does-not-divide" for each in found) == rules

@@ -43,6 +43,8 @@ def text_of(system: str, settings: Mapping[str, Any]) -> str:
         return "".join(f"{line}\n" for line in yaml_lines({**AREAL, **settings}))
     words = {key: value for key, value in settings.items() if key != "program" and not key.startswith("env.")}
     head = HEADS[system].format(program=settings.get("program", "verl.trainer.main_ppo"))
+    if system == "slime":
+        head = head.replace("train.py", settings.get("program", "train.py"))
     exports = [f"export {key[4:]}={value}\n" for key, value in settings.items() if key.startswith("env.")]
     head = "".join([*exports, head])
     if system in limits.FLAGS:

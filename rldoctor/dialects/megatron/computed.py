@@ -18,7 +18,7 @@ def compute(facts: FactTable) -> Iterable[Fact]:
     if world is None:
         # the launcher tells; a printed argument list says it too, and where there is neither nobody knows
         printed = _number(facts.raw("--world-size"))
-        world = UNKNOWN if printed is None else printed
+        world = _whole_cluster(facts) if printed is None else printed
     yield derived("train.gpus", world, ("train.nodes", "train.gpus_per_node"))
     yield from sizes(facts, world)
     yield from batches(facts, world)
@@ -28,6 +28,12 @@ def compute(facts: FactTable) -> Iterable[Fact]:
     if facts.get("algo.estimator") == "grpo":
         yield from _reinforcement(facts, world)
     yield derived("log.backends", _trackers(facts), text="--wandb-project, --tensorboard-dir")
+
+
+def _whole_cluster(facts: FactTable) -> Any:
+    """Return all GPUs of a cluster that somebody told, where no launcher says how many a run has."""
+    told = product(facts.get("cluster.nodes"), facts.get("cluster.gpus_per_node"))
+    return told if isinstance(told, int) else UNKNOWN
 
 
 def _reinforcement(facts: FactTable, world: Any) -> Iterator[Fact]:
