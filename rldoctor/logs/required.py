@@ -158,6 +158,8 @@ class _Reader:
 
     def _times(self) -> tuple[int, int]:
         """Return how often the part before stands at least and at most; a second sign only says "lazy"."""
+        if self.text[self.at : self.at + 1] not in ("{", *TIMES):
+            return 1, 1
         if self._take("{"):
             low, comma, high = self._until("}").partition(",")
             if not low.isdigit() or not (high.isdigit() or not high):
@@ -165,10 +167,7 @@ class _Reader:
             most = int(high) if high else TWICE if comma else int(low)
             found = min(int(low), TWICE), min(most, TWICE)
         else:
-            sign = next((sign for sign in TIMES if self._take(sign)), "")
-            found = TIMES.get(sign, (1, 1))
-            if not sign:
-                return found
+            found = TIMES[self._next()]
         self._take("?")
         return found
 
