@@ -96,10 +96,10 @@ WHY = """
   checkpoints and routers when they are used.
 - AReaL: the judge is the configuration; back ends and rollouts that do not go together are refused by the
   trainer's `_validate_cfg`, engine arguments by the engine, steps without sequences by the packing.
-- slime: the judge is `parse_args` with Megatron's and slime's checks, for a checkpoint that is not there. What
-  its config.json says is compared at the launch (`_hf_validate_args`); rewards, data and losses are refused when
-  they are used, engine arguments by SGLang, models by `TransformerConfig`. A rollout that is no whole number of
-  steps is told as an error, since its last samples are lost.
+- slime: the judge is `parse_args` with Megatron's and slime's checks, for a checkpoint that is not there.
+  What its config.json says is compared at the launch (`_hf_validate_args`); rewards, data and losses are
+  refused when they are used, engine arguments by SGLang, models by `TransformerConfig`. A rollout that is
+  no whole number of steps is told as an error, since its last samples are lost.
 - ChatLearn: the judge is the configuration; what runs together is refused when the algorithm builds its
   modules (`chatlearn/algorithm/grpo.py`), engine arguments by the engine.
 - Each line names the place that refuses it; sizes that are changed are told by the rule of that name, whose
