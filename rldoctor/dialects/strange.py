@@ -26,6 +26,7 @@ KINDS: Final = (
 )
 _REFERENCE: Final = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)+)\}")
 _TWICE: Final = re.compile(r"(?P<key>.+) stands at (?P<line>\d+):\d+ already")
+FEW: Final = 2
 _SWITCHES: Final = ("flag", "list", "any")
 
 
@@ -187,10 +188,16 @@ class _Reading:
         if self.grammar.open_top and kind == "unknown_key" and self._known(section) is None:
             slip = top and near is not None and near.typo and not self._has_section(near.key)
             return "refused" if slip else "unclear"
-        if self.grammar.fate == "unclear" and (near is None or not near.typo):
-            return None
         nobodys = self.grammar.manner == "argparse" and not self.launch.command.program
+        slip = near is not None and (near.typo or (nobodys and self._strangers <= FEW))
+        if self.grammar.fate == "unclear" and not slip:
+            return None
         return "refused" if nobodys else self.grammar.fate
+
+    @cached_property
+    def _strangers(self) -> int:
+        """The number of keys that nobody knows: many are a program's own, one is a mistake."""
+        return sum(self._known(setting.key) is None for setting in self.grammar.settings)
 
     def _has_section(self, name: str) -> bool:
         """Say whether a section is given, so that nothing else can be meant for it."""

@@ -185,3 +185,17 @@ def test_a_configuration_whose_name_has_a_slip_is_told(tmp_path: Path) -> None:
     assert found(script(tmp_path, said.format("config", "ppo_megatron_trainer.yaml"))) == {}
     assert found(script(tmp_path, said.format("my/config", "ppo_trainr.yaml"))) == {}
     assert found(script(tmp_path, said.format("config", "my_own"))) == {}
+
+
+def test_one_stranger_among_known_flags_is_a_mistake_and_many_are_somebodys_own(tmp_path: Path) -> None:
+    path = tmp_path / "model_config.yaml"
+    known = (
+        "MODEL_ARGS:\n  --num-layers: 12\n  --hidden-size: 768\n  --bf16: true\n"
+        "  --tensor-model-parallel-size: 1\n  --pipeline-model-parallel-size: 1\n  --lr: 0.1\n"
+    )
+    path.write_text(f"{known}  --clip-gradient: 1.0\n")
+    seen = found(path)["unknown-key:--clip-gradient"]
+    assert (seen.severity, seen.remedies[0].edits[0].new) == ("error", "--clip-grad: 1.0")
+    own = "".join(f"  --router-part-{letter}: 1\n" for letter in "abcd")
+    path.write_text(f"{known}  --clip-gradient: 1.0\n{own}")
+    assert not [each for each in found(path).values() if each.severity == "error"]
