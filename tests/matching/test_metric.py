@@ -40,6 +40,15 @@ def test_the_streak_that_lasts_is_shown_from_its_first_bad_step() -> None:
     assert match.finding.title == "40"
 
 
+def test_a_window_that_is_bad_as_a_whole_is_shown_from_its_first_step() -> None:
+    match = found(
+        "min(last(grad_norm, 3)) > 10 and max(last(grad_norm, 100)) < 90",
+        grad_norm=[1.0, 2.0, 20.0, 30.0, 40.0, 50.0],
+    )
+    assert match is not None
+    assert [piece.line for piece in match.finding.evidence] == [30, 50, 60]
+
+
 def test_a_streak_that_ended_is_recovered() -> None:
     match = found("grad_norm > 10", grad_norm=[1.0, 20.0, 30.0, 1.0])
     assert match is not None and match.recovered
