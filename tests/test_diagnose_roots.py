@@ -380,3 +380,11 @@ def test_the_missing_rank_s_exception_is_told_rather_than_its_absence(tmp_path: 
 
 def test_a_slow_step_whose_stack_was_written_is_survived(tmp_path: Path) -> None:
     assert not roots(told(tmp_path, run_x_log=steps(1, 3) + STOOD + steps(4, 9)))
+
+
+def test_gloo_s_word_for_uneven_tensors_comes_before_the_abort_it_leads_to(tmp_path: Path) -> None:
+    text = """terminate called after throwing an instance of 'gloo::EnforceNotMet'
+  what():  [enforce fail at /pytorch/gloo/gloo/transport/tcp/pair.cc:456] op.preamble.length <= op.nbytes. 8 vs 4. Received data size doesn't match expected size.
+E1121 19:47:38.895000 14435 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: -6) local_rank: 0 (pid: 14441) of binary: /usr/bin/python3
+"""
+    assert roots(told(tmp_path, run_x_log=steps(1, 3) + text))[0].rule == "gloo-sizes-differ"
