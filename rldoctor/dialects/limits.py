@@ -20,6 +20,7 @@ ROW_KEYS: Final = (
     "refuses",
     "key",
     "choices",
+    "means",
     "when",
     "says",
     "where",
@@ -52,14 +53,15 @@ class Limit(Struct, frozen=True):
     """A combination that a system refuses, ignores or regrets, in its own keys.
 
     ``reads`` are the names of the condition, flags with their dashes, ``shows`` those whose value is told;
-    ``choices`` are the words that one key takes, where ``refuses`` holds if there is one. ``example``
-    breaks the limit, ``fine`` does not.
+    ``choices`` are the words that one key takes, where ``refuses`` holds if there is one, ``means`` what
+    another system's words stand for. ``example`` breaks the limit, ``fine`` does not.
     """
 
     reads: tuple[str, ...]
     shows: tuple[str, ...] = ()
     refuses: expr.Node | None = None
     choices: tuple[str, ...] = ()
+    means: Mapping[str, str] = {}
     says: str = ""
     where: str = ""
     severity: str = "error"
@@ -134,6 +136,7 @@ def _limit(row: Mapping[str, Any], system: str, own: bool) -> Limit:
         shows=tuple(spelled(name, system) for name in names if name in _asked(condition)),
         refuses=condition,
         choices=tuple(str(word) for word in row.get("choices", ())),
+        means={str(word): str(ours) for word, ours in row.get("means", {}).items()},
         cures=tuple(cures),
         example=row["example"],
         fine=row.get("fine", {}),

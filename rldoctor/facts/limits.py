@@ -157,7 +157,7 @@ def _chosen(limit: Limit, keys: Keys) -> Iterator[Event]:
         return
     strange = next((word for word in _words(value) if _is_strange(word, limit.choices)), None)
     if strange is not None:
-        nearest = suggest.word(strange, list(limit.choices))
+        nearest = limit.means.get(strange) or suggest.word(strange, list(limit.choices))
         said = str(value).replace(strange, nearest) if nearest and not isinstance(value, list) else nearest
         known = keys._known(setting.key)
         usual = known.default if known is not None and known.default in limit.choices else None

@@ -135,3 +135,11 @@ def test_every_name_is_a_key_or_a_concept(system: str) -> None:
             plain = name.partition(".")[2] if name.startswith(("ref.", "critic.")) else name
             concept = plain in vocabulary.load().concepts
             assert concept or behind or any(name in each for each in known), f"{limit.says}: {name}"
+
+
+def test_a_word_of_another_system_is_what_it_stands_for(tmp_path: Path) -> None:
+    settings = {"algorithm.adv_estimator": "ppo"}
+    path, found = findings("verl", settings, tmp_path, NEWEST["verl"])
+    (seen,) = [each for each in found if each.id == "unknown-choice:algorithm.adv_estimator"]
+    applied(path, seen.remedies[0])
+    assert "algorithm.adv_estimator=gae" in path.read_text()
