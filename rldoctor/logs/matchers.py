@@ -18,7 +18,7 @@ SIZE: Final = 8  # bytes of the length that stands before each part of a cache f
 # Two bytes that no log has. A text so short makes hyperscan look at each offset instead of each second, which
 # for pieces as alike as words are leaves far fewer places to look at closely: a third less time in all.
 NEVER: Final = b"\\x01\\x02"
-FORM: Final = 5  # to be raised when patterns are put before the matcher in another way
+FORM: Final = 6  # to be raised when patterns are put before the matcher in another way
 
 
 class Matcher(Protocol):
@@ -145,9 +145,9 @@ def _compile_pieces(hyperscan: Any, expressions: Iterable[bytes]) -> tuple[Any, 
     short = [(_literal(piece.text), piece.caseless) for piece in pieces if not piece.is_long]
     flags = [hyperscan.HS_FLAG_CASELESS * caseless for _, caseless in short]
     flags += [hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_PREFILTER] * len(unknown)
-    others = [*(text for text, _ in short), *unknown]
-    first = [_database(hyperscan, long, [0] * len(long))]
-    return (*first, _database(hyperscan, others, flags)) if others else tuple(first)
+    others = [NEVER, *(text for text, _ in short), *unknown]
+    first = _database(hyperscan, long, [0] * len(long))
+    return (first, _database(hyperscan, others, [0, *flags])) if len(others) > 1 else (first,)
 
 
 def _pieces(expressions: Iterable[bytes]) -> tuple[list[Piece], list[bytes]]:

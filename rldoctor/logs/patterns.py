@@ -12,7 +12,9 @@ from msgspec import Struct
 from rldoctor.types import RLDoctorError
 
 FLAGS: Final = re.compile(r"\(\?[a-z]+\)")
-SPANNING: Final = re.compile(r"\\[sWDnxpP]|\[\^|\[\[|\(\?[a-z]*s")  # may match a line break
+SPANNING: Final = re.compile(  # may match a line break; \x20 to \x7f may not
+    r"\\[sWDnpP]|\\x(?![2-7][0-9A-Fa-f])|\\[tv]-|\[\^|\[\[|\(\?[a-z]*s"
+)
 TAIL: Final = re.compile(
     r"(?<=[^\\])\.(?:\{0,\d{1,4}\}|\*)\??\Z"
 )  # may be empty, and would end at each offset

@@ -136,6 +136,12 @@ def test_a_pattern_does_not_reach_over_lines(reading: Callable[..., LogReading])
     assert reading("foo\nbar\n", "/foo\\s+bar/").counts["/foo\\s+bar/"] == 0
 
 
+def test_only_what_may_hold_a_line_break_is_looked_at_again() -> None:
+    assert all(pattern.trusted for pattern in parse(["/a[\\x22']b/", "/x\\x7fy/", "/a.{0,9}b/", "a b"]))
+    doubtful = ["/a\\x0ab/", "/a\\x{a}b/", "/a\\sb/", "/a[^x]b/", "/a[\\t-\\x22]b/", "/^a/"]
+    assert not any(pattern.trusted for pattern in parse(doubtful))
+
+
 @pytest.mark.parametrize("key", ["/a(?=b)/", "/(unclosed/", "/(a)\\1/"])
 def test_a_pattern_that_is_not_linear_is_refused(reading: Callable[..., LogReading], key: str) -> None:
     with pytest.raises(RLDoctorError, match="not valid"):
