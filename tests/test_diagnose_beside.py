@@ -184,3 +184,11 @@ def test_the_first_screen_is_a_screen(tmp_path: Path) -> None:
     errors = "".join(OWN_ERROR.replace("ZooError", f"Zoo{n}Error") for n in range(200))
     text = as_text(run(tmp_path, "+ " + SCRIPT + STEPS + errors))
     assert len(text.splitlines()) <= 40
+
+
+def test_a_snapshot_of_the_gpu_is_not_asked_for_where_the_host_ran_out(tmp_path: Path) -> None:
+    killed = "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.\n"
+    report = run(tmp_path, STEPS + killed)
+    assert report.findings[0].rule == "host-memory-exhausted"
+    assert "More host memory" in report.findings[0].remedies[0].title
+    assert not any("snapshot" in remedy.title for finding in report.findings for remedy in finding.remedies)

@@ -71,7 +71,8 @@ def _missing(roots: Sequence[Finding], reading: LogReading) -> Iterator[Switch]:
     )
     if "collective_timeout" in kinds and families & {"collective_timeout", "stall"} and not recorded:
         yield RECORDER
-    if "oom" in families and not any(_has_holders(event) for event in reading.events):
+    on_host = any(event.fields.get("device") in ("host", "cpu_limit") for event in _fatal(reading))
+    if "oom" in families and not on_host and not any(_has_holders(event) for event in reading.events):
         yield SNAPSHOT
     crashed = any(
         event.fields.get("signal") in CRASHES and not event.fields.get("frames") for event in _fatal(reading)
