@@ -3,9 +3,8 @@
 python benchmarks/oracle.py PYTHON SYSTEM=CHECKOUT... [--recipes 6] [--out docs/oracle.md]
 
 PYTHON runs the validators (oracle_judges.py); slime's and ChatLearn's need Megatron's checkout, too. A recipe
-counts that upstream accepts; its mistakes are
-those of every limit's example, and sizes times three, zero, more and less by one. Errors that the recipe
-itself has are left out.
+counts that upstream accepts; its mistakes are those of every limit's example, and sizes times three, zero,
+more and less by one. Errors that the recipe itself has are left out.
 """
 
 from __future__ import annotations
