@@ -96,3 +96,20 @@ def test_a_cure_that_the_message_tells_comes_first(tmp_path: Path, error: str, w
 def test_how_to_see_more_is_no_cure(tmp_path: Path) -> None:
     cures = _cures(tmp_path, _raised("RuntimeError: spun off. Set LATHE_DEBUG=1 for more details."))
     assert not any("message says" in cure for cure in cures)
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("assert len(bolts) != 0", "why nothing is left"),
+        ("assert bolts % wheels == 0", "numbers that divide"),
+        ("assert bolt.dtype == nut.dtype", "one data type"),
+        ("assert args.bolt_length is not None", "Set the option"),
+        ("assert bolt_num == nut_num", "Compare the two counts"),
+    ],
+)
+def test_asserted_condition_says_what_to_look_for(tmp_path: Path, condition: str, words: str) -> None:
+    place = '  File "/app/mine/turn.py", line 9, in turn\n'
+    cures = _cures(tmp_path, f"Traceback (most recent call last):\n{place}    {condition}\nAssertionError\n")
+    assert condition in cures[0]
+    assert words in cures[1]

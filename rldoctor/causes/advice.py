@@ -233,6 +233,22 @@ KINDS: Final = (
     ),
 )
 
+ASSERTED: Final = (
+    (r"len\(.+\)\s*(?:!=|>=?)\s*[01]\b|numel\(\)\s*(?:!=|>)\s*0",
+     "Find out why nothing is left there: everything failed, was filtered out or truncated, or the batch is "
+     "smaller than the number of ranks (the environment's and the reward's own errors stand before it)"),
+    (r"%.+==\s*0\b",
+     "Choose numbers that divide: batch sizes by the ranks and micro-batches, GPUs by the parallel sizes"),
+    (r"dtype",
+     "Bring everything to one data type (bf16): adapters, heads and frozen parts as well"),
+    (r"is not None",
+     "Set the option or give the field that it comes from; it was left out"),
+    (r"\.(?:shape|size)\b.*==|len\(.+\)\s*==|\w+_(?:num|count|len|length)s?\b\s*==",
+     "Compare the two counts: truncation, special tokens (also such as the model wrote itself in its "
+     "answer), padding and filtering must treat both alike"),
+)  # fmt: skip
+"""What an asserted condition without a message of its own says about its cure."""
+
 
 def advise(failure: Failure | None) -> tuple[Remedy, ...]:
     """Return what the kind of an exception lets one advise, best first; nothing where it says nothing."""
@@ -279,7 +295,14 @@ def _as_it_says(failure: Failure, name: str) -> tuple[Remedy, ...]:
         name == "AssertionError" or re.search(_TELLS_ITS_CURE, failure.message, re.IGNORECASE)
     ):
         return _elsewhere(failure)
-    return (Remedy(f"Make true what {_place(failure)} demands: {told}{also}", "manual"), *_elsewhere(failure))
+    demand = Remedy(f"Make true what {_place(failure)} demands: {told}{also}", "manual")
+    return (demand, *_of_what_is_asserted(failure), *_elsewhere(failure))
+
+
+def _of_what_is_asserted(failure: Failure) -> tuple[Remedy, ...]:
+    """Return what the condition of an assertion without a message says about its cure."""
+    code = "" if failure.message else _code(failure)
+    return tuple(Remedy(cure, "manual") for condition, cure in ASSERTED if re.search(condition, code))[:1]
 
 
 def _elsewhere(failure: Failure) -> tuple[Remedy, ...]:
