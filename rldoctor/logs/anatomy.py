@@ -40,7 +40,7 @@ LEVEL: Final = re.compile(
 )
 PLACE: Final = re.compile(
     r"\[?[\w./<>-]{1,100}\.(?:py|cc|cpp|cu|rs|hpp|h):\d{1,6}(?: in [\w<>.]{1,60})?"
-    r"(?::[\w<>]{1,60}\]|[\]:]{1,2})(?: -+ ?| )?"
+    r"(?::[\w<>]{1,60}\]|[\]:]{1,2})(?: -+ ?| )?|\([\w./<>-]{1,100}\.(?:py|cc|cpp):\d{1,6}\) (?=\S| )"
 )
 LOGGER: Final = re.compile(
     r" {0,2}- (?P<name>[\w./]{1,60}) - (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) - "

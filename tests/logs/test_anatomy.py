@@ -30,6 +30,11 @@ SHAPES = [
         "  File",
         Identity(None, None, 7, "EngineCore"),
     ),
+    (
+        "(Worker_DP2_EP2 pid=7) ERROR 08-13 11:28:36 (multiproc_executor.py:1004)   File",
+        "  File",
+        Identity(None, None, 7, "Worker_DP2_EP2"),
+    ),
     ("2026-03-02 11:35:40,928 - grpo - INFO - [rank 1] ready", "[rank 1] ready", Identity(rank=1)),
     ("[2026-03-02 11:35:40,928 E 39 39] (raylet) store.cc:83: full", "full", Identity(actor="raylet")),
     ("(X pid=1) \rPrompts:  1%|\rPrompts: 50%|", "Prompts: 50%|", Identity(None, None, 1, "X")),
