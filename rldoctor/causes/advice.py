@@ -237,13 +237,13 @@ ASSERTED: Final = (
     (r"len\(.+\)\s*(?:!=|>=?)\s*[01]\b|numel\(\)\s*(?:!=|>)\s*0",
      "Find out why nothing is left there: everything failed, was filtered out or truncated, or the batch is "
      "smaller than the number of ranks (the environment's and the reward's own errors stand before it)"),
-    (r"%.+==\s*0\b",
+    (r"[\w\])] % .+==\s*0\b",
      "Choose numbers that divide: batch sizes by the ranks and micro-batches, GPUs by the parallel sizes"),
     (r"dtype",
      "Bring everything to one data type (bf16): adapters, heads and frozen parts as well"),
     (r"is not None",
      "Set the option or give the field that it comes from; it was left out"),
-    (r"\.(?:shape|size)\b.*==|len\(.+\)\s*==|\w+_(?:num|count|len|length)s?\b\s*==",
+    (r"\.(?:shape|size)\b.*==|len\(.+\)\s*==\s*[^0\s]|\w+_(?:num|count|len|length)s?\b\s*==",
      "Compare the two counts: truncation, special tokens (also such as the model wrote itself in its "
      "answer), padding and filtering must treat both alike"),
 )  # fmt: skip
@@ -295,14 +295,14 @@ def _as_it_says(failure: Failure, name: str) -> tuple[Remedy, ...]:
         name == "AssertionError" or re.search(_TELLS_ITS_CURE, failure.message, re.IGNORECASE)
     ):
         return _elsewhere(failure)
-    demand = Remedy(f"Make true what {_place(failure)} demands: {told}{also}", "manual")
-    return (demand, *_of_what_is_asserted(failure), *_elsewhere(failure))
+    demand = f"Make true what {_place(failure)} demands: {told}{also}{_of_what_is_asserted(failure)}"
+    return (Remedy(demand, "manual"), *_elsewhere(failure))
 
 
-def _of_what_is_asserted(failure: Failure) -> tuple[Remedy, ...]:
+def _of_what_is_asserted(failure: Failure) -> str:
     """Return what the condition of an assertion without a message says about its cure."""
     code = "" if failure.message else _code(failure)
-    return tuple(Remedy(cure, "manual") for condition, cure in ASSERTED if re.search(condition, code))[:1]
+    return next((f". {cure}" for condition, cure in ASSERTED if re.search(condition, code)), "")
 
 
 def _elsewhere(failure: Failure) -> tuple[Remedy, ...]:
