@@ -24,7 +24,8 @@ REPEATED: Final = re.compile(
     r"\s*\[repeated (\d{1,9})x across (?:the )?cluster\](?: \(Ray deduplicates .*)?\s*$"
 )
 RAY: Final = re.compile(
-    r"\((?:(?P<actor>[A-Za-z_][\w.<>:/-]{0,120})(?:\[rank=(?P<rank>\d{1,6})\])? )?pid=(?P<pid>\d{1,10})"
+    r"\((?:(?P<actor>[A-Za-z_][\w.<>:/-]{0,120}(?:\([\w.-]{1,60}\))?)(?:\[rank=(?P<rank>\d{1,6})\])? )?"
+    r"pid=(?P<pid>\d{1,10})"
     r"(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\)(?: ?: |\s?)"
 )
 RAYLET: Final = re.compile(
@@ -52,6 +53,7 @@ SERVICE: Final = re.compile(
 )
 PID_TAG: Final = re.compile(r"\((?P<actor>[A-Z]\w{0,60}(?: \w{1,20})?) pid=(?P<pid>\d{1,10})\) ?")
 NCCL: Final = re.compile(r"(?:[^ ]{1,200} )?([A-Za-z][\w.-]{0,100}):(\d{1,10}):\d{1,10} \[\d{1,4}\] ")
+GATHERED: Final = re.compile(r"[A-Za-z][\w./-]{2,120} >> (?=\S| {2}|$)")  # whose output a collector shows
 CRI: Final = re.compile(r"(?:stdout|stderr) [FP] ")  # how Kubernetes keeps the output of containers
 JSON_TEXT: Final = ("log", "message", "msg", "textPayload")
 INSIDE_RANK: Final = re.compile(r"\[(?:[Gg]lobal )?[Rr]ank[ _:]?\s?(\d{1,6})\]|\bRank (\d{1,6})\]")
@@ -197,5 +199,6 @@ def _log_head(text: str, at: int, dated: bool) -> int:
         return found.end()
     if not dated:
         return at
-    found = LOGGER.match(text, at) or PLACE.match(text, at) or CRI.match(text, at)
+    heads = (LOGGER, PLACE, CRI, GATHERED)
+    found = next((found for head in heads if (found := head.match(text, at))), None)
     return found.end() if found else at

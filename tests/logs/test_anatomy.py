@@ -38,6 +38,16 @@ SHAPES = [
     ("2026-03-02 11:35:40,928 - grpo - INFO - [rank 1] ready", "[rank 1] ready", Identity(rank=1)),
     ("[2026-03-02 11:35:40,928 E 39 39] (raylet) store.cc:83: full", "full", Identity(actor="raylet")),
     ("(X pid=1) \rPrompts:  1%|\rPrompts: 50%|", "Prompts: 50%|", Identity(None, None, 1, "X")),
+    (
+        "[2026-03-18T16:24:02+08:00] grpo-8b-2f >> (SGLangEngine pid=31) [2026-03-18 08:24:01 TP7] hit",
+        "hit",
+        Identity(None, None, 31, "SGLangEngine"),
+    ),
+    (
+        "(ActorWorker(infer-3) pid=8) OSError: no",
+        "OSError: no",
+        Identity(None, None, 8, "ActorWorker(infer-3)"),
+    ),
     ("plain words: 12 of 13", "plain words: 12 of 13", Identity()),
     (
         'qwen-server  |   File "a.py", line 3, in f',
