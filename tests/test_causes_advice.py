@@ -39,6 +39,20 @@ def _raised(error: str, file: str = "/opt/venv/lib/python3.11/site-packages/lath
             "requests.exceptions.HTTPError: 400 Client Error: Bad Request for url: http://x/turn",
             "its own error",
         ),
+        ("NotImplementedError: no such wheel", "what is implemented"),
+        (
+            "NotImplementedError",
+            "leads to turn (/opt/venv/lib/python3.11/site-packages/lathe/turn.py:9), or without it",
+        ),
+        ("NameError: name 'Wheel' is not defined", "Install the optional package"),
+        ("UnboundLocalError: local variable 'rows' referenced before assignment", "Upgrade lathe"),
+        ("IndexError: Invalid key: 7 is out of bounds for size 0", "remove_unused_columns=False"),
+        ("OverflowError: out of range integral type conversion attempted", "-100"),
+        ("TypeError: '<=' not supported between instances of 'float' and 'str'", "1.0e-6"),
+        ("RuntimeError: the dtype of both wheels should agree", "one data type"),
+        ("subprocess.CalledProcessError: Command '['ninja']' returned 1", "by hand"),
+        ("aiohttp.client_exceptions.ServerDisconnectedError: Server disconnected", "server's own log"),
+        ("EOFError", "at the other end"),
     ],
 )
 def test_kind(tmp_path: Path, error: str, words: str) -> None:
@@ -113,3 +127,32 @@ def test_asserted_condition_says_what_to_look_for(tmp_path: Path, condition: str
     cures = _cures(tmp_path, f"Traceback (most recent call last):\n{place}    {condition}\nAssertionError\n")
     assert condition in cures[0]
     assert words in cures[0]
+
+
+def test_way_round_the_part_that_failed_is_the_second_cure(tmp_path: Path) -> None:
+    stack = "/opt/venv/lib/python3.11/site-packages/liger_kernel/ops/turn.py"
+    first, second, *_ = _cures(tmp_path, _raised("lathe.Stopped: 17", stack))
+    assert first.startswith("Upgrade liger_kernel") and "use_liger_kernel False" in second
+
+
+def test_way_round_joins_the_second_cure_of_a_kind(tmp_path: Path) -> None:
+    stack = "/opt/venv/lib/python3.11/site-packages/liger_kernel/ops/turn.py"
+    second = _cures(tmp_path, _raised("NotImplementedError: no such wheel", stack))[1]
+    assert second.startswith("Upgrade liger_kernel") and "use_liger_kernel False" in second
+
+
+def test_framework_in_a_checkout_is_named(tmp_path: Path) -> None:
+    cures = _cures(tmp_path, _raised("lathe.Stopped: 17", "/work/slime/slime/ray/turn.py"))
+    assert cures[0].startswith("Upgrade slime")
+
+
+def test_caller_of_torch_is_named_before_it(tmp_path: Path) -> None:
+    log = (
+        "Traceback (most recent call last):\n"
+        '  File "/opt/venv/lib/python3.11/site-packages/lathe/turn.py", line 9, in turn\n'
+        "    spin(rows)\n"
+        '  File "/opt/venv/lib/python3.11/site-packages/torch/nn/functional.py", line 9, in spin\n'
+        "    return rows\n"
+        "lathe.Stopped: 17\n"
+    )
+    assert _cures(tmp_path, log)[0].startswith("Upgrade lathe and torch")
