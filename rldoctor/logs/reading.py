@@ -43,6 +43,7 @@ GOES_ON: Final = re.compile(
 ENDS_WELL: Final = re.compile(
     r"(?i)\W(?:retrying|skipping|ignoring|going on|continuing)(?: in [\d.]+ ?\w+)?\W*$"
 )
+WARNED: Final = re.compile(r"\b(?:WARNING|WARN|INFO|DEBUG)\b.{0,120}Traceback \(most recent call last\)")
 GOES_ON_WITHIN: Final = 2  # lines behind an exception
 TOLERATED: Final = 3  # times that a run survived an exception, until it counts as one that ends nothing
 
@@ -204,7 +205,9 @@ def _is_passed_over(failure: Failure, text: Text) -> bool:
     """Say whether the program says right behind an exception that it goes on without."""
     last = max(failure.chain, key=lambda link: link.line.number).line
     behind = text.between(text.index[last.file], last.number + 1, last.number + GOES_ON_WITHIN)
-    said = (line.text for line in behind if line.who == last.who and not line.text.startswith(IGNORED))
+    said = [line.text for line in behind if line.who == last.who and not line.text.startswith(IGNORED)]
+    if said and WARNED.search(text.whole(failure.start)):
+        return True  # whoever logs it as a warning has caught it, and speaks on
     return ENDS_WELL.search(last.text) is not None or any(GOES_ON.search(text) for text in said)
 
 

@@ -47,3 +47,19 @@ def test_an_exception_quoted_by_a_line_that_says_retrying_ends_nothing(tmp_path:
         '    raise ConnectionError("no answer")\nConnectionError: no answer), retrying\nscored 4\n'
     )
     assert all(failure.ignored for failure in logs.read([str(log)], []).failures)
+
+
+WARMUP = """\
+(APIServer pid=9) WARNING 11-21 20:19:52 [base.py:380] Chat template warmup failed
+(APIServer pid=9) WARNING 11-21 20:19:52 [base.py:380] Traceback (most recent call last):
+(APIServer pid=9) WARNING 11-21 20:19:52 [base.py:380]   File "/vllm/renderers/base.py", line 373, in warmup
+(APIServer pid=9) WARNING 11-21 20:19:52 [base.py:380]     self.render_chat(chats)
+(APIServer pid=9) WARNING 11-21 20:19:52 [base.py:380] ModuleNotFoundError: no tokenizer
+"""
+
+
+def test_what_is_logged_as_a_warning_was_caught_if_its_process_speaks_on(tmp_path: Path) -> None:
+    assert last_goes_on(tmp_path, WARMUP + "(APIServer pid=9) INFO 11-21 20:19:53 [api.py:40] serving\n")
+    assert not last_goes_on(tmp_path, WARMUP)
+    error = WARMUP.replace("WARNING", "ERROR")
+    assert not last_goes_on(tmp_path, error + "(APIServer pid=9) INFO 11-21 20:19:53 [api.py:40] serving\n")

@@ -163,6 +163,7 @@ def test_run_a_finished_run_is_not_run_again(driven: Driven) -> None:
 
 def test_run_one_supervisor_a_folder(driven: Driven) -> None:
     driven.text = LONG
+    driven.fake = {"slow": {"train": 0.3}}  # it must not be over before the second one looks
     process = driven.begin()
     wait_for(lambda: finished(driven) > 2)
     code, out = driven.resume()
