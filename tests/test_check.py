@@ -141,6 +141,16 @@ def test_a_role_that_takes_its_layout_from_the_policy_repeats_nothing(tmp_path: 
     assert rules.count("expert-parallel-size-does-not-divide-gpus") == 1
 
 
+def test_a_word_that_is_no_choice_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        'experiment_name: a\nactor:\n  backend: "fsdp:d4"\nrollout:\n  backend: "sglang:d4"\n'
+        "stats_logger:\n  wandb:\n    mode: of\n"
+    )
+    found = check([str(path)], ToldFacts()).report.findings
+    assert [each.severity for each in found if each.rule == "unknown-choice"] == ["error"]
+
+
 def test_two_refusals_of_one_setting_are_two_findings(tmp_path: Path) -> None:
     path = tmp_path / "run.sh"
     path.write_text(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from msgspec.structs import replace
@@ -31,13 +31,24 @@ def examine_keys(facts: Facts, index: Index) -> Outcome:
         events = (*cut_off(facts), *torn(facts), *unused(facts), *refused(facts), *strange(launch))
     matches: list[Match] = []
     broken: list[str] = []
-    for event in events:
+    for event in _once(events):
         for entry in index.events.get(event.kind, ()):
             try:
                 matches += _of_entry(entry, event, facts, index)
             except ISOLATED as error:
                 broken.append(f"rule {entry.rule} could not be evaluated: {error}")
     return Outcome(tuple(matches), broken=tuple(dict.fromkeys(broken)))
+
+
+def _once(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield each event, of a word that is no choice only the first: what a system's code takes counts."""
+    chosen: set[Any] = set()
+    for event in events:
+        if event.kind != "unknown_choice":
+            yield event
+        elif event.fields["written"] not in chosen:
+            chosen.add(event.fields["written"])
+            yield event
 
 
 def _launch(facts: Facts) -> Launch | None:
