@@ -147,7 +147,7 @@ def _exceptions(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Can
     for failure in reading.failures:
         if failure.recovered or failure.ignored or survived & _kinds(failure):
             continue
-        if any(_within(line, failure) for line in claimed):
+        if any(_within(line, failure) or _continues(line, failure) for line in claimed):
             continue
         lines = tuple(dict.fromkeys((failure.line, failure.start)))
         message = _first_line(failure.message)
@@ -179,6 +179,14 @@ def _within(line: LogLine, failure: Failure) -> bool:
     """Say whether a line is one of those that told a failure."""
     first, last = sorted((failure.start.number, failure.line.number))
     return line.file == failure.line.file and first <= line.number <= last
+
+
+def _continues(line: LogLine, failure: Failure) -> bool:
+    """Say whether a line is one of the further lines of an exception's own message."""
+    more = line.number - failure.line.number
+    return (
+        line.file == failure.line.file and 0 < more <= failure.message.count("\n") and line.who == failure.who
+    )
 
 
 def _events(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Candidate]:
