@@ -113,6 +113,10 @@ FEATURES: Final = (
         "and no CPU offload",
     ),
     Feature(
+        r"hybrid_engine|module_inject",
+        "Do without DeepSpeed's hybrid engine and kernel injection (enable_hybrid_engine False)",
+    ),
+    Feature(
         r"deepspeed/",
         "Take ZeRO-2 for ZeRO-3, without offload, or the DeepSpeed release before or after this one",
     ),
