@@ -30,6 +30,10 @@ def _raised(error: str, file: str = "/opt/venv/lib/python3.11/site-packages/lath
         ("AttributeError: 'NoneType' object has no attribute 'mean'", "is None in turn"),
         ("ValueError: zero-size array to reduction operation maximum", "nothing is left in turn"),
         (
+            "RuntimeError: max(): Expected reduction dim to be specified for input.numel() == 0.",
+            "nothing is left",
+        ),
+        (
             "RuntimeError: The size of tensor a (5) must match the size of tensor b (6)",
             "Compare the two lengths",
         ),

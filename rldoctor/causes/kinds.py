@@ -20,7 +20,7 @@ _FOR_ANOTHER_RELEASE = (
     r"|(?:too many|not enough) values to unpack"
 )
 _EMPTY = (
-    r"zero-size array|arg is an empty sequence|non-empty TensorList|non-empty list of Tensors"
+    r"zero-size array|input\.numel\(\) == 0|arg is an empty sequence|non-empty (?:TensorList|list of Tensors)"
     r"|at least one array to concatenate|list index out of range|(?:division|modulo) by zero|float division"
     r"|pop from (?:an )?empty|iterable argument is empty|empty (?:list|batch|tensor|sequence)"
     r"|batch size must be positive|index 0 is out of bounds .{0,40}size 0|Cannot choose from an empty"
