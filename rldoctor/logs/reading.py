@@ -43,7 +43,7 @@ GOES_ON: Final = re.compile(
 ENDS_WELL: Final = re.compile(
     r"(?i)\W(?:retrying|skipping|ignoring|going on|continuing)(?: in [\d.]+ ?\w+)?\W*$"
 )
-WARNED: Final = re.compile(r"\b(?:WARNING|WARN|INFO|DEBUG)\b.{0,120}Traceback \(most recent call last\)")
+WARNED: Final = re.compile(r"\b(?:WARNING|WARN|DEBUG)\b.{0,120}Traceback \(most recent call last\)")
 GOES_ON_WITHIN: Final = 2  # lines behind an exception
 TOLERATED: Final = 3  # times that a run survived an exception, until it counts as one that ends nothing
 
