@@ -8,7 +8,7 @@ stands there as bits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,13 +127,20 @@ class Catalogue:
         found = {root for row in self.rows(key) for root, mask in scopes[row[0]] if mask & bit}
         return tuple(self.roots[root] for root in sorted(found))
 
-    @lru_cache(maxsize=256)  # noqa: B019 (a catalogue lives as long as the process)
     def has(self, root: str, release: str) -> bool:
         """Say whether a release has a root."""
-        bit, number = self.bits[release], self.roots.index(root) if root in self.roots else -1
-        return any(own == number and mask & bit for scope in self._shipped.scopes for own, mask in scope)
+        return bool(self._by_root.get(root, 0) & self.bits[release])
 
-    @lru_cache(maxsize=4096)  # noqa: B019
+    @cached_property
+    def _by_root(self) -> dict[str, int]:
+        """The releases that have something under a root, for each."""
+        found = [0] * len(self.roots)
+        for scope in self._shipped.scopes:
+            for root, mask in scope:
+                found[root] |= mask
+        return dict(zip(self.roots, found, strict=True))
+
+    @lru_cache(maxsize=4096)  # noqa: B019 (a catalogue lives as long as the process)
     def _mask(self, scope: int, roots: tuple[str, ...]) -> int:
         """Return the releases in which one of the roots has what is of a scope."""
         return _united(mask for root, mask in self._shipped.scopes[scope] if self.roots[root] in roots)
