@@ -58,7 +58,7 @@ def check(
     else:
         from rldoctor.check import check as run_check
 
-        checked = run_check(files, facts, asked)
+        checked = run_check(files, facts, asked, with_facts=form == "json")
     if how["as_diff"]:
         from rldoctor.fix import preview
 
