@@ -7,7 +7,6 @@ makes one again when a source has another time or size.
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -139,6 +138,8 @@ def _decode(data: bytes | mmap) -> Twin:
 
 def dumps(value: Any) -> bytes:
     """Return compact JSON."""
+    import json  # only where tables have changed
+
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 

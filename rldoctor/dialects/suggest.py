@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
@@ -46,6 +45,8 @@ def nearest(key: str, known: Sequence[str], taken: Collection[str] = ()) -> Sugg
     same = next((name for name in free if _flat(name) == flat), None)
     if same is not None:
         return Suggestion(same, True)
+    import difflib  # where something is misspelt
+
     found = difflib.get_close_matches(key, free, n=1, cutoff=CLOSE)
     if found and (distance(key, found[0]) <= TYPO or key.startswith("-")):
         return Suggestion(found[0], distance(key, found[0]) <= TYPO)
@@ -61,6 +62,8 @@ def nearest(key: str, known: Sequence[str], taken: Collection[str] = ()) -> Sugg
 def word(said: str, choices: Sequence[str]) -> str | None:
     """Return the one of some words that a misspelt one is most like, None where none is."""
     same = next((choice for choice in choices if _flat(choice) == _flat(said)), None)
+    import difflib
+
     return same or next(iter(difflib.get_close_matches(said, choices, n=1)), None)
 
 
@@ -88,6 +91,8 @@ def _moved(key: str, known: Sequence[str]) -> str | None:
 
 
 def _shared(one: str, other: str) -> float:
+    import difflib
+
     return difflib.SequenceMatcher(None, one.split("."), other.split("."), autojunk=False).ratio()
 
 

@@ -155,15 +155,17 @@ def _valued(key: str, form: Form, word: Word, cut: int, place_of: PlaceOf) -> Se
     value = slice_pieces(word.pieces, cut, len(raw(word.pieces)))
     literal = span_of(value) if value else _after(word)
     inside = _within(literal, word.span)
-    setting = Setting(
+    return Setting(
         key,
         decoded(raw(value)) if value else "",
         form,
         place_of(word.span),
         value_place=place_of(literal) if inside else None,
         defined_at=None if inside else place_of(literal),
+        state="unknown" if is_unknown(word.pieces) else "known",
+        depends=depends_of(word.pieces),
+        assumes=assumes_of(word.pieces),
     )
-    return _with_state(setting, word.pieces)
 
 
 def _after(word: Word) -> Span | None:
