@@ -23,6 +23,10 @@ PERF_ARGS=(
    --sequence-parallel
    --max-tokens-per-gpu 9216      # packed micro-batches
 )
+MISC_ARGS=(
+   --attention-dropout 0.0
+   --hidden-dropout 0.0
+)
 SGLANG_ARGS=(
    --rollout-num-gpus-per-engine 2
    --sglang-mem-fraction-static 0.7
@@ -38,4 +42,5 @@ ray job submit --address="http://127.0.0.1:8265" \
    ${CKPT_ARGS[@]} \
    ${ROLLOUT_ARGS[@]} \
    ${PERF_ARGS[@]} \
+   ${MISC_ARGS[@]} \
    ${SGLANG_ARGS[@]}
