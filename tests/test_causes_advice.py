@@ -28,6 +28,8 @@ def _raised(error: str, file: str = "/opt/venv/lib/python3.11/site-packages/lath
         ("TypeError: GRPOTrainer._cut() takes 1 positional argument but 2 were given", "lathe and trl"),
         ("AttributeError: 'Qwen9Config' object has no attribute 'widths'", "lathe and transformers"),
         ("AttributeError: 'NoneType' object has no attribute 'mean'", "is None in turn"),
+        ("TypeError: list indices must be integers or slices, not str", "the type that turn"),
+        ("_queue.Empty", "process at the other end died"),
         ("ValueError: zero-size array to reduction operation maximum", "nothing is left in turn"),
         (
             "RuntimeError: max(): Expected reduction dim to be specified for input.numel() == 0.",
@@ -160,3 +162,28 @@ def test_caller_of_torch_is_named_before_it(tmp_path: Path) -> None:
         "lathe.Stopped: 17\n"
     )
     assert _cures(tmp_path, log)[0].startswith("Upgrade lathe and torch")
+
+
+def test_a_name_that_only_the_words_of_an_assertion_lack_leads_to_its_condition(tmp_path: Path) -> None:
+    log = _raised("NameError: name 'belt' is not defined", "/app/lathe/turn.py").replace(
+        "spin(rows)", 'assert self.belt in self.belts, f"{belt} is not there"'
+    )
+    first = _cures(tmp_path, log)[0]
+    assert "name 'belt' is not defined" in first
+    assert "its condition failed first" in first
+    assert "assert self.belt in self.belts" in first
+
+
+def test_an_exception_that_a_logger_tells_goes_before_the_state_logged_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text(
+        "[lathe]: 2026-01-02 10:00:00,1 - turn - ERROR - rows left: 0, wanted: 32\n"
+        "[lathe]: 2026-01-02 10:00:00,1 - turn - ERROR - AssertionError: nothing to turn\n"
+    )
+    finding = diagnose([str(path)], None, ToldFacts()).findings[0]
+    assert "AssertionError: nothing to turn" in finding.evidence[0].text
+
+
+def test_megatron_bridge_goes_by_its_own_name(tmp_path: Path) -> None:
+    log = _raised("ValueError: no such layer", "/opt/Megatron-Bridge/src/megatron/bridge/turn.py")
+    assert any("megatron-bridge" in cure for cure in _cures(tmp_path, log))

@@ -18,7 +18,7 @@ LONGEST_QUOTE: Final = 160
 LONGEST_MESSAGE: Final = 2000  # characters of a message in which a cure is looked for
 _PACKAGE: Final = re.compile(
     r"(?:site|dist)-packages/([A-Za-z]\w*)"
-    r"|/(verl|slime|chatlearn|openrlhf|nemo_rl|llamafactory|prime_rl|areal|skyrl\w*|swift|trl|megatron)/.*\.py$"
+    r"|/(megatron/bridge|verl|slime|chatlearn|openrlhf|nemo_rl|llamafactory|prime_rl|areal|skyrl\w*|swift|trl|megatron)/.*\.py$"
 )
 _OWNERS: Final = (
     (r"(?:GRPO|DPO|SFT|PPO|RLOO|KTO|ORPO|CPO|OnlineDPO|Reward|GKD)(?:Trainer|Config)|trl\b", "trl"),
@@ -165,7 +165,11 @@ def _quoted(message: str) -> str:
 
 def _libraries(failure: Failure) -> tuple[str, ...]:
     """Return the packages at the innermost frames, and those whose names the message tells; three at most."""
-    callers = [m[1] or m[2] for frame in reversed(failure.frames) if (m := _PACKAGE.search(frame.file))]
+    callers = [
+        (m[1] or m[2]).replace("/", "-")
+        for frame in reversed(failure.frames)
+        if (m := _PACKAGE.search(frame.file))
+    ]
     told = [owner for names, owner in _OWNERS if re.search(rf"(?<!\w)(?:{names})", failure.message)]
     found = [name for name in dict.fromkeys([*callers[:1], *told, *callers[1:]]) if name != "ray"]
     found.sort(key=lambda name: name == "torch")  # it seldom is the one to change

@@ -70,7 +70,7 @@ KINDS: Final = (
     Kind(
         r"TypeError|AttributeError|ValueError",
         r"unsupported operand type|not supported between instances|can only concatenate|must be real number"
-        r"|argument must be a string|is not (?:subscriptable|iterable|callable)|string indices must be"
+        r"|argument must be a string|is not (?:subscriptable|iterable|callable)|(?:string|list) indices must"
         r"|'(?:list|dict|str|int|float|tuple|bool|function|bytes)' object has no attribute"
         r"|cannot be interpreted as an integer|expected str instance",
         (
@@ -134,7 +134,7 @@ KINDS: Final = (
         "curl -s --noproxy '*' http://HOST:PORT/health; export no_proxy=localhost,127.0.0.1,HOST",
     ),
     Kind(
-        r"EOFError|BrokenPipeError|ConnectionResetError",
+        r"EOFError|BrokenPipeError|ConnectionResetError|Empty",
         r"",
         (
             "Find why the process at the other end died: its own traceback above, the OOM killer, a full "
@@ -164,6 +164,15 @@ KINDS: Final = (
         ),
         VERSIONS,
         file=r"(?:site|dist)-packages/",
+    ),
+    Kind(
+        r"NameError",
+        r"",
+        (
+            "Define or import it in {place} ({message}), or take the release before or after; where that "
+            "line is an assert or a raise, its condition failed first and only the words for it are "
+            "missing: {code}",
+        ),
     ),
     Kind(
         r"UnboundLocalError",

@@ -91,7 +91,8 @@ def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
         end = None if any(_is_told(match) for match in matches) else words.loud_end(reading)
         if end is None or (end.file, end.number) in {(line.file, line.number) for line in claimed}:
             return None
-        found = [Candidate(REPORTS, end.text, (end,), (end.who,), None, end.time)]
+        rank = CAUSE if words.NAMED.search(end.text) else REPORTS
+        found = [Candidate(rank, end.text, (end,), (end.who,), None, end.time)]
     by_clock = all(candidate.time is not None for candidate in found)
     named = firsts.first_ranks(reading)
     first = min(

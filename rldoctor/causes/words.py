@@ -27,6 +27,8 @@ FATAL: Final = re.compile(
     r"|[a-z](?:Error|Exception): \S"
     r"|NVRM: .{0,80}(?:[Tt]imed out|[Ff]ailed|ERROR)"
 )
+NAMED: Final = re.compile(r"\b(?:ERROR|CRITICAL|FATAL)\b.{0,20}?\b[A-Z]\w*(?:Error|Exception): \S")
+"""An exception that a logger tells without its traceback says more than the state logged before it."""
 MILD: Final = re.compile(
     r"\b(?:INFO|WARN(?:ING)?|DEBUG|warning)\b|\[W\d|\b(?:[Nn]o|0) errors?\b|[Rr]etr(?:y|ied)|step[:=]|loss"
 )
@@ -71,10 +73,12 @@ def loud_end(reading: LogReading) -> LogLine | None:
     if total > SHORT:
         return None
     lines = list(reading.text.between(0, max(1, total - END), total))
-    loud = [_is_fatal(reading.text.whole(line)) for line in lines]
+    whole = [reading.text.whole(line) for line in lines]
+    loud = [_is_fatal(text) for text in whole]
     if True not in loud or any(line.time is not None for line in _quiet_after(lines, loud)):
         return None
-    return lines[loud.index(True)]
+    named = [is_loud and NAMED.search(text) is not None for text, is_loud in zip(whole, loud, strict=True)]
+    return lines[(named if True in named else loud).index(True)]
 
 
 def _quiet_after(lines: Sequence[LogLine], loud: Sequence[bool]) -> Iterator[LogLine]:
