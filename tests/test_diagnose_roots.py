@@ -388,3 +388,11 @@ def test_gloo_s_word_for_uneven_tensors_comes_before_the_abort_it_leads_to(tmp_p
 E1121 19:47:38.895000 14435 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: -6) local_rank: 0 (pid: 14441) of binary: /usr/bin/python3
 """
     assert roots(told(tmp_path, run_x_log=steps(1, 3) + text))[0].rule == "gloo-sizes-differ"
+
+
+def test_a_torn_stack_shows_the_line_that_tells_the_phase(tmp_path: Path) -> None:
+    torn = "  .../backends/megatron_utils/update_weight.py  update_weights_from_distributed\n"
+    oom = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 3.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.97 GiB is free.\n"
+    report = told(tmp_path, pasted_x_log=torn + oom)
+    assert roots(report)[0].rule == "out-of-memory-in-weight-update"
+    assert any("update_weights_from_distributed" in text for text in proof(report))

@@ -41,10 +41,13 @@ def _last_words(event: Event) -> tuple[LogLine, ...]:
 
 def _frame_line(event: Event, reading: LogReading) -> tuple[LogLine, ...]:
     """Return the line that shows the frame in which an event happened, where the log has it."""
-    found = _FRAME.fullmatch(str(event.fields.get("frame", "")))
-    if found is None or not event.lines:
+    frame = str(event.fields.get("frame", ""))
+    if not frame or not event.lines:
         return ()
-    places = (f"{found['file']}:{found['line']}", f'{found["file"]}", line {found["line"]}')
+    found = _FRAME.fullmatch(frame)  # else the line itself, of a stack that was cut
+    places = (
+        (f"{found['file']}:{found['line']}", f'{found["file"]}", line {found["line"]}') if found else (frame,)
+    )
     window = reading.window(event.lines[-1], FRAMES_WITHIN, "process")
     return tuple(line for line in window if any(place in line.text for place in places))[:1]
 

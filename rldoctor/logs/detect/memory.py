@@ -79,12 +79,15 @@ def _sighting(seen: Seen, line: LogLine, device: str) -> Sighting:
     frames = failure.frames if failure else ()
     task = RAY_TASK.search(text)
     near = [] if frames else [line, *reversed(seen.before(line, NEAR)), *seen.after(line, NEAR)]
-    torn = phases.of_text([other.text for other in near if other.who == line.who])
+    pieces = [other.text for other in near if other.who == line.who]
+    torn = phases.of_text(pieces)
     fields["phase"] = torn or seen.phase(line, frames, task[1] if task else failure.call if failure else None)
     fields["step"] = seen.step(line)
     if frames:
         fields["frames"] = [str(frame) for frame in frames]
         fields["frame"] = str((failure.user_frame if failure else None) or frames[-1])
+    elif torn:
+        fields["frame"] = next(text.strip() for text in pieces if phases.of_text([text]) == torn)
     who = failure.who if failure else line.who
     return sighting("out_of_memory", line, fields, (device, _family(fields["phase"])), who)
 
