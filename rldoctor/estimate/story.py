@@ -14,7 +14,7 @@ from rldoctor.estimate import described, measured, solving
 from rldoctor.facts import Facts, ToldFacts
 from rldoctor.facts.memory_setup import Sized, sized
 from rldoctor.memory.layout import Setup
-from rldoctor.memory.phases import fullest, phases
+from rldoctor.memory.phases import NAMES, fullest, phases
 from rldoctor.types import Report, RLDoctorError
 
 CHANGES: Final = {
@@ -63,6 +63,11 @@ class Ask(Struct, frozen=True):
     peaks: tuple[str, ...] = ()
 
 
+SERVERS: Final = ("vllm", "sglang")
+"""Systems that only sample: there is no trainer beside them to be counted."""
+OF_TRAINERS: Final = ("batch.", "train.")
+
+
 def estimate(paths: Sequence[str], told: ToldFacts, ask: Ask | None = None) -> Report:
     """Return a report whose ``memory`` holds the estimate of each file; RLDoctorError for what cannot be."""
     began, wanted = time.perf_counter(), ask or Ask()
@@ -95,7 +100,8 @@ def of_facts(world: Facts, ask: Ask) -> dict[str, Any]:
         raise _refused(size, world.document.path if world.document else None, _named(world))
     setup, calibration = measured.calibrated(size.setup, ask.peaks)
     stages = range(setup.parallel.pp) if ask.all_ranks else (fullest(setup),)
-    rows = [described.phase(setup, phase) for stage in stages for phase in phases(setup, stage)]
+    names, trains = _names(world), world.system not in SERVERS
+    rows = [described.phase(setup, phase) for stage in stages for phase in phases(setup, stage, names)]
     return {
         "file": world.document.path if world.document else None,
         "system": world.system,
@@ -104,14 +110,19 @@ def of_facts(world: Facts, ask: Ask) -> dict[str, Any]:
         "gpu_gib": setup.gpu_gib,
         "phases": rows,
         "fits": described.verdict(rows),
-        "host": described.host(world, setup),
-        "disk": described.disk(world, setup),
+        "host": described.host(world, setup) if trains else [],
+        "disk": described.disk(world, setup) if trains else [],
         "calibration": calibration,
         "solved": [solving.solve(world, setup, name) for name in ask.solve],
         "what_if": [_what_if(world, setup, text) for text in ask.what_if],
-        "unknown": unknown(size),
+        "unknown": [each for each in unknown(size) if trains or not each["concept"].startswith(OF_TRAINERS)],
         "assumes": assumed(setup),
     }
+
+
+def _names(world: Facts) -> Sequence[str]:
+    """Return the phases that a system has at most."""
+    return ("rollout",) if world.system in SERVERS else NAMES
 
 
 def _named(world: Facts) -> str | None:
@@ -144,7 +155,7 @@ def _what_if(world: Facts, setup: Setup, text: str) -> dict[str, Any]:
     if other.setup is None:
         raise _refused(other, f"--what-if {text}", _named(world))
     changed = replace(other.setup, free=setup.free)
-    rows = [described.phase(changed, phase) for phase in phases(changed, fullest(changed))]
+    rows = [described.phase(changed, each) for each in phases(changed, fullest(changed), _names(world))]
     return {
         "concept": name,
         "value": value,

@@ -237,3 +237,20 @@ def test_what_nothing_grows_with_has_no_largest_value(script: Path) -> None:
     (found,) = first(report)["solved"]
     assert (found["value"], found["grows"]) == (None, False)
     assert "no phase on a GPU grows with rollout.concurrency" in as_text(report)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "vllm serve Qwen/Qwen3-8B --tensor-parallel-size 2 --max-model-len 16384",
+        "python3 -m sglang.launch_server --model-path Qwen/Qwen3-8B --tp 2",
+    ],
+)
+def test_a_server_has_no_trainer_beside_it(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "serve.sh"
+    path.write_text(command + "\n")
+    found = first(of(path, Ask(what_if=("rollout.tp=4",))))
+    assert {phase["phase"] for phase in found["phases"]} == {"rollout"}
+    assert {phase["phase"] for phase in found["what_if"][0]["phases"]} == {"rollout"}
+    assert found["host"] == found["disk"] == []
+    assert not any(each["concept"].startswith(("batch.", "train.")) for each in found["unknown"])
