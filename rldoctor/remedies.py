@@ -70,8 +70,8 @@ def _climb(rung: Rung, scope: Scope, index: Index | None, keys: Sequence[str]) -
         return Remedy(f"{title}: {_formulas(rung, plan, scope)}", safety, plan.set, command=command)
     clash = _clash(plan, scope.facts, index)
     if clash:
-        words = "; ".join(_words(plan, scope.facts))
-        return Remedy(f"{title}: {words} (not as an edit: {clash} would then be wrong)", safety, plan.changes)
+        said = "; ".join(_words(plan, scope.facts))
+        return Remedy(f"{title}: {said} (not as an edit: {clash} would then be wrong)", safety, plan.changes)
     edits = () if applies is UNKNOWN else tuple(_edits(plan, scope.facts, keys))
     words = None if edits else "\n".join(_words(plan, scope.facts))
     return Remedy(title, safety, plan.changes, edits, command or words or None)
