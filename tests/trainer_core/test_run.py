@@ -85,6 +85,13 @@ def test_it_learns(trainer: Trainer) -> None:
     assert trainer.events("run_finished")[0]["reason"] == "reward"
 
 
+def _put(path: Path, text: str) -> None:
+    """Write a file at once: the trainer must not meet one that is half written."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
+
+
 def test_a_long_run_under_signals_and_revisions(trainer: Trainer) -> None:
     process = trainer.start("run.steps=1000000", "checkpoint.every=1000000")
     trainer.wait(lambda: trainer.events("step_finished"))
@@ -93,14 +100,14 @@ def test_a_long_run_under_signals_and_revisions(trainer: Trainer) -> None:
 
     live = trainer.folder / "config.yaml"
     text = live.read_text()
-    live.write_text(text.replace("max_token_in_packing: 64", "max_token_in_packing: 32"))
+    _put(live, text.replace("max_token_in_packing: 64", "max_token_in_packing: 32"))
     trainer.wait(lambda: trainer.events("config_applied"))
     applied = trainer.events("config_applied")[0]
     assert applied["fields"] == {"train.max_token_in_packing": 32}
-    live.write_text(text.replace("train: {", "train: {ulysses: 2, "))
+    _put(live, text.replace("train: {", "train: {ulysses: 2, "))
     trainer.wait(lambda: trainer.events("config_refused"))
     assert "needs a restart: train.ulysses" in trainer.events("config_refused")[0]["reason"]
-    live.write_text("train: [")
+    _put(live, "train: [")
     trainer.wait(lambda: len(trainer.events("config_refused")) > 1)
     trainer.wait(lambda: trainer.events("step_finished")[-1]["step"] > applied["step"] + 1)
     for event in trainer.events("step_finished"):
