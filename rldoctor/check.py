@@ -52,8 +52,8 @@ def check(
 ) -> Checked:
     """Return what the rules say about launch scripts and configurations; a bad file leaves the others.
 
-    With ``choice`` only the findings that were asked for. Without facts those are left out that no rule
-    asked for: working all of them out takes as long as the rules do.
+    With ``choice`` only the findings that were asked for. Without ``with_facts`` the report has none: working
+    out those too that no rule asks for takes a tenth of a check.
     """
     began, rules = time.perf_counter(), index()
     parts: list[_Part] = []

@@ -131,10 +131,10 @@ def as_json(vocabulary: Vocabulary) -> dict[str, Any]:
 
 def nearest(word: str, known: Collection[str]) -> str | None:
     """Return the known word that a misspelt one most likely means: its last part counts first."""
+    import difflib  # only where a word is misspelt
+
     last = word.rsplit(".", 1)[-1]
     same = [name for name in known if name.rsplit(".", 1)[-1] == last]
-    import difflib
-
     found = difflib.get_close_matches(word, same or list(known), n=1, cutoff=0.0 if same else 0.6)
     return found[0] if found else None
 
