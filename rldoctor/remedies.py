@@ -157,8 +157,8 @@ def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
     if document is None or document.kind == "log" or facts.system is None:
         return
     together: dict[str, Any] = {}
-    for name, value in plan.set.items():
-        yield from _edit(name, value, facts, keys, together)
+    changed = [_edit(name, value, facts, keys, together) for name, value in _spelled(plan.set, facts).items()]
+    yield from dict.fromkeys(edit for edits in changed for edit in edits)
     for name in plan.unset:
         yield from _removal(name, facts)
     for old, new in (plan.rename or {}).items():
@@ -177,7 +177,7 @@ def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
 
 
 def _edit(name: str, value: Any, facts: Facts, keys: Sequence[str], new: dict[str, Any]) -> tuple[Edit, ...]:
-    """Return the edits that give a concept a value; what is new in a YAML file is noted in ``new``."""
+    """Return the edits that give a concept a value in the system's words; ``new`` notes what a YAML lacks."""
     document, command = facts.document, facts.command(*wording.split(name))
     if document is None or command is None:
         return ()
@@ -186,18 +186,17 @@ def _edit(name: str, value: Any, facts: Facts, keys: Sequence[str], new: dict[st
     row = facts.row(*wording.split(name))
     if row is None:
         return ()
-    theirs = _theirs(row, name, value, facts)
     found = facts.setting(*wording.split(name))
     if found is None:
-        absent = row.type == "flag" and theirs is False
+        absent = row.type == "flag" and value is False
         form: Form = "append" if row.append or _is_closed(row, facts) else _form(facts)
         near = next((each for key in keys for each in command.settings if each.key == key), None)
-        if absent or _noted(document, row.key, theirs, new):
+        if absent or _noted(document, row.key, value, new):
             return ()
-        return sources.insert(document, command, row.key, theirs, form, near)
-    if row.type == "flag" and theirs is False:
+        return sources.insert(document, command, row.key, value, form, near)
+    if row.type == "flag" and value is False:
         return sources.delete(document, found[1])
-    return sources.replace(document, found[1], theirs) if sources.can_edit(found[1]) else ()
+    return sources.replace(document, found[1], value) if sources.can_edit(found[1]) else ()
 
 
 def _noted(document: Document, key: str, value: Any, new: dict[str, Any]) -> bool:
@@ -288,18 +287,35 @@ def _named(key: str, facts: Facts, at: int | None) -> Iterator[Setting]:
             yield setting
 
 
-def _theirs(row: Row, name: str, value: Any, facts: Facts) -> Any:
-    """Return a new value in the system's words, inside the text that the key has now."""
+def _spelled(values: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    """Return new values in the system's words; several parts of one text change it together."""
+    spelled: dict[str, Any] = {}
+    texts: dict[str, Any] = {}
+    for name, value in values.items():
+        row = None if name.startswith("env.") else facts.row(*wording.split(name))
+        spelled[name] = value if row is None else _theirs(row, name, value, facts, texts.get(row.key))
+        if row is not None and row.part is not None:
+            texts[row.key] = spelled[name]
+    for name in spelled:
+        row = None if name.startswith("env.") else facts.row(*wording.split(name))
+        if row is not None:
+            spelled[name] = texts.get(row.key, spelled[name])
+    return spelled
+
+
+def _theirs(row: Row, name: str, value: Any, facts: Facts, text: Any = None) -> Any:
+    """Return a new value in the system's words, inside the text that the key has now, or shall have."""
     was = facts.value(name)
     spoken = facts.table.setting(*wording.split(name)) if facts.table is not None else None
-    text = spoken.value if spoken is not None and spoken.state != "unknown" else None
+    if text is None and spoken is not None and spoken.state != "unknown":
+        text = spoken.value
     return dialects.encode(row, value, None if was is UNKNOWN else was, text)
 
 
 def _words(plan: Plan, facts: Facts) -> Iterator[str]:
     """Yield the words to add where there is no file to edit, or none that can be edited."""
-    for name, value in plan.set.items():
-        yield from _word(name, value, facts)
+    spelled = _spelled(plan.set, facts)
+    yield from dict.fromkeys(word for name in spelled for word in _word(name, plan.set[name], spelled, facts))
     for name in plan.unset:
         yield f"unset {name[4:]}" if name.startswith("env.") else f"remove {wording.key(facts, name)}"
     for old, new in (plan.rename or {}).items():
@@ -310,14 +326,14 @@ def _words(plan: Plan, facts: Facts) -> Iterator[str]:
         yield f"remove {key}"
 
 
-def _word(name: str, value: Any, facts: Facts) -> Iterator[str]:
+def _word(name: str, value: Any, spelled: Mapping[str, Any], facts: Facts) -> Iterator[str]:
     if name.startswith("env."):
         yield f"export {name[4:]}={wording.say(value)}"
         return
     concept, role = wording.split(name)
     row = facts.row(concept, role)
     if row is not None:
-        yield wording.assignment(row, _theirs(row, name, value, facts), _form(facts))
+        yield wording.assignment(row, spelled[name], _form(facts))
         return
     yield from _known_words(concept, role, value)
 

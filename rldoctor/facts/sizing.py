@@ -46,6 +46,14 @@ FUNCTIONS: Final[Mapping[str, str]] = {
         ),
         "mismatch": ("shape_mismatch", "size_of_checkpoint"),
         "memory_sizes": ("over_gib", "states_over_gib", "memory_line", "lower_micro"),
+        "memory_spread": (
+            "tp_that_holds",
+            "tp_beside_stages",
+            "stages_that_hold",
+            "ep_that_holds",
+            "widest_tp",
+            "gib_left_over",
+        ),
     }.items()
     for name in names
 }
