@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rldoctor.rules import Trigger
 from rldoctor.types import LogLine
@@ -12,6 +12,8 @@ from rldoctor.types import LogLine
 if TYPE_CHECKING:
     from rldoctor.logs import LogReading
     from rldoctor.logs.patterns import Pattern
+
+LAST_ERROR_WITHIN: Final = 4
 
 
 def needs_context(trigger: Trigger) -> bool:
@@ -28,6 +30,19 @@ def near_lines(trigger: Trigger, line: LogLine, reading: LogReading) -> tuple[Lo
         return None
     found = [_first(key, window) for key in trigger.near]
     return None if None in found else tuple(dict.fromkeys(hit for hit in found if hit is not None))
+
+
+def reason_after(line: LogLine, reading: LogReading) -> tuple[LogLine, ...]:
+    """Return what an error of NCCL tells as its last error: the cause, where the code before is general."""
+    if "nccl" not in line.text.lower():
+        return ()
+    window = reading.window(line, LAST_ERROR_WITHIN, "process")
+    after = [other for other in window if other.number > line.number]
+    return next((tuple(after[at + 1 : at + 2]) for at, other in enumerate(after) if _is_head(other)), ())
+
+
+def _is_head(line: LogLine) -> bool:
+    return line.text.strip().endswith("Last error:")
 
 
 def _first(key: str, window: Iterable[LogLine]) -> LogLine | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from rldoctor.matching.context import near_lines, needs_context
+from rldoctor.matching.context import near_lines, needs_context, reason_after
 from rldoctor.matching.findings import Incident
 from rldoctor.rules import Trigger
 from rldoctor.types import UNKNOWN, LogLine
@@ -29,7 +29,8 @@ def incidents(trigger: Trigger, reading: LogReading) -> Iterator[Incident]:
         windows += needs_context(trigger)
         near = near_lines(trigger, line, reading)
         if near is not None:
-            yield Incident((line,), captures, reading.went_on(line), near=near, spread=(line.who,))
+            told = tuple(dict.fromkeys((*near, *reason_after(line, reading))))
+            yield Incident((line,), captures, reading.went_on(line), near=told, spread=(line.who,))
 
 
 def _hits(keys: Iterable[str], reading: LogReading) -> list[LogLine]:

@@ -154,3 +154,16 @@ def test_of_two_triggers_the_earlier_line_decides_and_the_other_stands_among_the
     match = only(reading(line(10, "disk full"), *late, find=("peer gone", "disk full")), both)
     assert match is not None
     assert [piece.text for piece in match.finding.evidence][:2] == ["disk full", "peer gone"]
+
+
+def test_the_last_error_that_nccl_tells_stands_beside_its_code() -> None:
+    log = reading(
+        line(3, "NCCL error in NCCLUtils.hpp:219, internal error"),
+        line(4, "ncclInternalError: Internal check failed."),
+        line(5, "Last error:"),
+        line(6, "Bootstrap : no socket interface found"),
+        find=("NCCL error", "ncclInternalError"),
+    )
+    match = only(log, rule(on=(trigger("log", find=("NCCL error",)),)))
+    assert match is not None
+    assert [piece.text for piece in match.finding.evidence][1] == "Bootstrap : no socket interface found"
