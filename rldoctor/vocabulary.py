@@ -17,7 +17,7 @@ TYPES: Final = ("int", "float", "bool", "str", "enum", "list", "path", "dict")
 KINDS: Final = ("sizing", "fact", "series")
 _ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
     "concepts": ("type", "unit", "choices", "derived", "present", "meaning"),
-    "metrics": ("unit", "meaning"),
+    "metrics": ("unit", "meaning", "named"),
     "events": ("meaning", "fields"),
     "functions": ("kind", "takes", "options", "meaning"),
 }
@@ -40,11 +40,12 @@ class Concept(Struct, frozen=True):
 
 
 class Metric(Struct, frozen=True):
-    """A named series over steps."""
+    """A named series over steps; ``named`` are names that trainers without a dialect print."""
 
     id: str
     meaning: str
     unit: str = ""
+    named: tuple[str, ...] = ()
 
 
 class EventField(Struct, frozen=True):

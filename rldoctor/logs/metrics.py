@@ -23,6 +23,7 @@ class Steps(Struct, frozen=True):
     samples: tuple[Sample, ...]
     counts: tuple[tuple[tuple[str, ...], Sample], ...]
     systems: tuple[str, ...]
+    shown: tuple[LogLine, ...] = ()  # further lines that show a step without saying which
 
 
 def read_steps(shapes: Iterable[Shape], hits: Mapping[str, tuple[LogLine, ...]]) -> Steps:

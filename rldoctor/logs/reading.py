@@ -11,7 +11,18 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rldoctor.logs import attempts, configs, detect, events_file, metrics, native, phases, shapes, versions
+from rldoctor.logs import (
+    attempts,
+    configs,
+    detect,
+    events_file,
+    metrics,
+    native,
+    pasted,
+    phases,
+    shapes,
+    versions,
+)
 from rldoctor.logs.anatomy import NOBODY
 from rldoctor.logs.boxes import START
 from rldoctor.logs.configs import PrintedConfig
@@ -143,7 +154,7 @@ def _limits(known: Iterable[Shape]) -> dict[str, int]:
 
 def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Sequence[Shape]) -> LogReading:
     """Return what the matched lines say: steps first, then exceptions, configurations and events."""
-    steps = metrics.read_steps(known, hits)
+    steps = pasted.with_pasted(metrics.read_steps(known, hits), text)
     moves = follow(steps.counts)
     found = _failures(text, hits)
     deaths = (line for key in detect.ENDS for line in hits.get(key, ()))
@@ -170,7 +181,7 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
         samples=steps.samples,
         configs=printed,
         failures=failures,
-        progress=tuple(dict.fromkeys(sample.line for _, sample in steps.counts)),
+        progress=tuple(dict.fromkeys((*(sample.line for _, sample in steps.counts), *steps.shown))),
         steps=tuple(sample for _, sample in steps.counts),
         systems=tuple(dict.fromkeys(named)),
         versions=versions.read_versions(hits),

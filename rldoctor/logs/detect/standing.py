@@ -1,0 +1,172 @@
+"""Logs that end while something is under way: set up, capture, load, sync, a first step that never comes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rldoctor.logs.detect.sightings import Sighting, sighting
+from rldoctor.logs.failures import Frame
+from rldoctor.logs.seen import Seen
+from rldoctor.types import LogLine
+
+BACK: Final = 400  # lines from the end that are looked at
+MOST_LOGS: Final = 16
+AT_START: Final = ("nccl", "meeting", "engine", "graphs", "download", "ray")  # not once a step has ended
+ROWS: Final = (
+    ("graphs", "rollout.graph_capture", r"Capturing (?:CUDA|ACL|NPU|XPU)? ?graphs?\b.{0,80}?: +\d{1,2}%\|"),
+    (
+        "graphs",
+        "rollout.graph_capture",
+        r"Capture cuda graph begin|Capturing batches \(|Capturing a cudagraph",
+    ),
+    (
+        "graphs",
+        "rollout.graph_capture",
+        r"CUDA graphs can take additional|[Cc]apturing the model for CUDA graphs",
+    ),
+    ("nccl", "start", r"NCCL (?:INFO|version) (?!.{0,60}(?:Init COMPLETE|Destroy COMPLETE|Abort COMPLETE))"),
+    (
+        "nccl",
+        "start",
+        r"vLLM is using nccl==|Found nccl from (?:library|environment)|Init torch distributed begin",
+    ),
+    ("nccl", "start", r"world_size=\d+ rank=\d+ local_rank=\d+ distributed_init_method="),
+    ("nccl", "start", r"(?:reading|generating) GPU P2P access cache|\[Gloo\] Rank \d+ is connected to"),
+    ("nccl", "start", r"rank \d+ in world size \d+ is assigned as DP rank|Init dist group|HCCL_CONNECT"),
+    ("meeting", "start", r"Initializing TorchBackend in DeepSpeed|Added key: store_based_barrier_key:"),
+    (
+        "meeting",
+        "start",
+        r"Waiting in store based barrier|Rendezvous'ing worker group|initializing torch distributed",
+    ),
+    (
+        "meeting",
+        "start",
+        r"distributed backend: nccl|> initializing (?:model|tensor model) parallel with size",
+    ),
+    (
+        "engine",
+        "start",
+        r"Waiting for \d+ local, \d+ remote core engine|Waiting for (?:vLLM|SGLang|the )?.{0,30}server",
+    ),
+    (
+        "engine",
+        "start",
+        r"Initializing (?:an? )?(?:V\d )?LLM engine|Starting to load model|Load weight begin",
+    ),
+    ("engine", "start", r"Using model weights format|Loading safetensors checkpoint shards: +\d{1,2}%"),
+    (
+        "engine",
+        "start",
+        r"Loading weights took|Worker ready; awaiting tasks|[Ss]erver is not (?:up|ready) yet",
+    ),
+    (
+        "engine",
+        "start",
+        r"torch\.compile takes|Compiling a graph for|GPU KV cache size|Maximum concurrency for",
+    ),
+    ("download", "start", r"(?:Fetching \d+ files|Downloading (?:shards|.{0,60})): +\d{1,2}%\|"),
+    (
+        "data",
+        "data",
+        r"(?:Map|Filter|Tokenizing|Filtering|Running tokenizer|Applying chat).{0,80}?: +\d{1,2}%\|",
+    ),
+    (
+        "ray",
+        "start",
+        r"Started a local Ray instance|Connect(?:ing|ed) to existing Ray cluster|Connected to Ray cluster",
+    ),
+    (
+        "sync",
+        "sync",
+        r"[Uu]pdat(?:e|ing) weights?:? +\d{1,2}%\||Timer update_weights start|update_weights? begin",
+    ),
+    ("step", "train", r"Timer (?:actor_train|train|train_wait|log_probs|ref_log_probs) start"),
+    ("step", "rollout", r"Timer (?:rollout|generate|data_preprocess|sleep|wake_up) start"),
+    ("step", "train", r"(?:Training Progress|Train(?:ing)?)?:? *0%\|.{0,160}\| 0/\d+ \[\d"),
+    (
+        "step",
+        "train",
+        r"\*{3,} Running training \*{3,}|Number of trainable parameters = |Training starts? now",
+    ),
+)
+BEGUN: Final = tuple((what, phase, re.compile(pattern)) for what, phase, pattern in ROWS)
+HEARTBEAT: Final = re.compile(
+    r"\"GET /(?:health|metrics|get_model_info|server_info|v1/models)|Running: \d+ reqs?, (?:Swapped|Waiting)"
+    r"|#running-req: \d+|Resource usage|No available shared memory broadcast block"
+    r"|have not registered within the timeout|Still waiting|still waiting"
+)
+NOTHING: Final = re.compile(r"[\s`.…~=*>_-]*|\^C.*")
+ELAPSED: Final = re.compile(r"\b0/\d{1,9} \[(?:(\d{1,3}):)?(\d{1,2}):(\d\d)<\?")
+STACK: Final = re.compile(
+    r'\s*File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7}) in (?P<name>[\w<>.]{1,200})\s*$'
+)
+OTHERS: Final = re.compile(r"Fatal Python error|Timeout \(\d")  # stacks that other detectors read
+LEAST_FRAMES: Final = 3
+LONG: Final = 300.0  # seconds of heartbeats alone after which whatever was said before stands still
+
+
+def detect(seen: Seen) -> Iterator[Sighting]:
+    """Yield what each log was about when it ended; where anything failed, that is what ended it."""
+    if any(not (failure.ignored or failure.recovered) for failure in seen.failures):
+        return
+    for log in range(min(len(seen.text.logs), MOST_LOGS)):
+        end = seen.text.scan.lines[log]
+        lines = [line for line in seen.text.between(log, end - BACK + 1, end)]
+        if not seen.failures:
+            yield from _stacks(lines, seen)
+        yield from _end(lines, seen.text.logs[log].name in seen.main)
+
+
+def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
+    """Yield what is under way at the last line that is no mere sign of life."""
+    said = [line for line in lines if not NOTHING.fullmatch(line.text)]
+    alive = [line for line in said if HEARTBEAT.search(line.text)]
+    said = [line for line in said if not HEARTBEAT.search(line.text)]
+    if not said:
+        return
+    last, seconds = said[-1], _seconds(said[-1], alive)
+    what, phase = next(
+        ((what, phase) for what, phase, shape in BEGUN if shape.search(last.text)), (None, None)
+    )
+    if what is None or (started and what in AT_START):
+        if seconds is None or seconds < LONG:
+            return
+        what, phase = "silence", None
+    fields = {"last_event": "begun", "what": what, "phase": phase, "seconds": seconds}
+    yield sighting("hang", last, fields, (what, last.file))
+
+
+def _seconds(last: LogLine, alive: Sequence[LogLine]) -> float | None:
+    """Return for how long nothing but signs of life came, by a bar's own clock or by the lines' times."""
+    bar = ELAPSED.search(last.text)
+    if bar is not None and any(int(part or 0) for part in bar.groups()):
+        hours, minutes, seconds = (int(part or 0) for part in bar.groups())
+        return float(hours * 3600 + minutes * 60 + seconds)
+    times = [line.time for line in alive if line.time is not None and line.number > last.number]
+    return max(times) - last.time if times and last.time is not None else None
+
+
+def _stacks(lines: Sequence[LogLine], seen: Seen) -> Iterator[Sighting]:
+    """Yield the first stack that someone pasted of a process that stands still, innermost frame first."""
+    run: list[tuple[LogLine, Frame]] = []
+    for line in lines:
+        found = STACK.match(line.text)
+        if found is not None:
+            run.append((line, Frame(found["file"], int(found["line"]), found["name"])))
+        elif len(run) >= LEAST_FRAMES:
+            break
+        else:
+            run = []
+    if len(run) < LEAST_FRAMES or any(OTHERS.search(line.text) for line in lines):
+        return
+    frames = tuple(frame for _, frame in reversed(run))
+    fields = {
+        "last_event": "stacks",
+        "frames": [str(frame) for frame in frames],
+        "frame": str(frames[-1]),
+        "phase": seen.phase(run[0][0], frames),
+    }
+    yield sighting("hang", run[0][0], fields, (str(frames[-1]),))

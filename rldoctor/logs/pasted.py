@@ -1,0 +1,138 @@
+"""Steps in text that is looked at whole: what people paste, and the end of each log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct, field
+
+from rldoctor.logs import tables
+from rldoctor.logs.metrics import Steps
+from rldoctor.logs.rereading import Text
+from rldoctor.logs.tables import Known
+from rldoctor.types import LogLine, Sample
+
+END: Final = 400  # lines at the end of a log
+MOST_LOGS: Final = 16
+GAP: Final = 3  # lines between two pieces of one step
+TELLING: Final = frozenset(
+    {"loss", "policy_loss", "value_loss", "grad_norm", "critic_grad_norm", "kl", "ref_kl", "clip_fraction"}
+    | {"reward_mean", "reward_std", "reward_zero_std", "reward_min", "reward_max", "return_mean"}
+    | {"advantage_mean", "advantage_max", "advantage_min", "response_length", "response_length_max"}
+    | {"response_clip_ratio", "entropy", "logprob_diff", "logprob_diff_max", "rollout_kl", "ratio"}
+)
+NOT_OF_TRAINING: Final = ("eval_", "val_", "test_", "validation")
+Place = tuple[str, int]
+
+
+class _Block(Struct):
+    """The pieces of one step: its samples, its number and whether a line names it as such."""
+
+    step: int | None = None
+    named: bool = False
+    found: dict[str, tuple[float, LogLine]] = field(default_factory=dict)
+    last: LogLine | None = None
+    whole: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Return whether this is a step of a training rather than a few numbers of something else."""
+        telling = TELLING & self.found.keys()
+        return len(telling) > 1 or bool(telling and self.step is not None)
+
+
+class _Table(Struct, frozen=True):
+    step: int
+    columns: Mapping[int, Known]
+    width: int
+
+
+def with_pasted(steps: Steps, text: Text) -> Steps:
+    """Return the steps with those that tables, lists and torn lines show in the text looked at whole."""
+    taken = {_place(sample.line): sample.step for sample in steps.samples}
+    taken |= {_place(sample.line): sample.step for _, sample in steps.counts}
+    last = {sample.line.file: sample.step or 0 for _, sample in steps.counts}
+    samples, counts, shown = list(steps.samples), list(steps.counts), list[LogLine]()
+    for log, name in enumerate(log.name for log in text.logs[:MOST_LOGS]):
+        end = text.scan.lines[log]
+        for block in _blocks(text.between(log, end - END + 1, end), taken):
+            step = block.step
+            if step is None:
+                step = last[name] = last.get(name, 0) + 1
+            told = [Sample(metric, step, value, line) for metric, (value, line) in block.found.items()]
+            samples += told
+            shown += [sample.line for sample in told]
+            if block.named:
+                counts.append(((name, "", "pasted", "None"), Sample("step", step, float(step), told[0].line)))
+    return Steps(tuple(samples), tuple(counts), steps.systems, tuple(dict.fromkeys(shown)))
+
+
+def _blocks(lines: Iterator[LogLine], taken: Mapping[Place, int | None]) -> Iterator[_Block]:
+    """Yield the steps of consecutive lines; lines of known shapes are theirs but for what was cut off."""
+    block, table = _Block(), None
+    for line in lines:
+        if _place(line) in taken:
+            yield from _done(block)
+            torn = line.text.count("{") > line.text.count("}")
+            block, table = _Block(taken[_place(line)], False, {}, line if torn else None, torn), None
+            continue
+        if tables.is_rule(line.text):
+            continue
+        row = tables.cells(line.text)
+        if table is not None and len(row) == table.width:
+            told = _row(table, row, line)
+            if told is not None:
+                yield from _done(told)
+                continue
+        head = tables.header(row)
+        table = _Table(*head, len(row)) if head else None
+        block, ended = _with_pairs(block, line) if head is None else (_Block(), block)
+        if ended is not None:
+            yield from _done(ended)
+    yield from _done(block)
+
+
+def _row(table: _Table, row: Sequence[str], line: LogLine) -> _Block | None:
+    """Return the step of a table's row; None where the cell of the step holds none."""
+    step = tables.number(row[table.step])
+    if step is None or step != int(step):
+        return None
+    found: dict[str, tuple[float, LogLine]] = {}
+    for at, (metric, scale) in table.columns.items():
+        value = tables.number(row[at])
+        if value is not None:
+            found.setdefault(metric, (value * scale, line))
+    return _Block(int(step), True, found, line)
+
+
+def _with_pairs(block: _Block, line: LogLine) -> tuple[_Block, _Block | None]:
+    """Return the block that a line belongs to, with what it adds, and the one that it ends."""
+    told = list(tables.pairs(line.text)) if not any(word in line.text for word in NOT_OF_TRAINING) else []
+    step, named = tables.counter(told, line.text)
+    fresh: dict[str, tuple[float, LogLine]] = {}
+    for key, value in told:
+        known = tables.metric_of(key)
+        if known is not None:
+            fresh.setdefault(known[0], (value * known[1], line))
+    if not fresh and step is None:
+        return block, None
+    far = block.last is not None and line.number - block.last.number > GAP
+    other = step is not None and block.step not in (None, step) and (named or not block.named)
+    ended = None
+    if far or other or fresh.keys() & block.found.keys() or (block.last is None and block.step is not None):
+        ended, block = block, _Block()
+    if step is not None and (block.step is None or named):
+        block.step, block.named = step, named
+    block.found |= fresh
+    block.last = line
+    return block, ended
+
+
+def _done(block: _Block) -> Iterator[_Block]:
+    if block.found and (block.counts or block.whole):
+        yield block
+
+
+def _place(line: LogLine) -> Place:
+    return line.file, line.number

@@ -1,0 +1,134 @@
+"""How people paste numbers: tables, columns of names and values, dictionaries cut into lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import Final
+
+from rldoctor import vocabulary
+from rldoctor.logs import shapes
+
+BARS: Final = re.compile(r"[|│┃║]")
+RULE: Final = re.compile(r"[\s|│┃║+=:─━┄╌┼╋├┤┝┥┣┫┡┩┠┨╞╡┬┴┳┻╇╈┏┓┗┛┌┐└┘╭╮╰╯-]+")
+STEP: Final = frozenset(
+    {"step", "steps", "global_step", "train_step", "iteration", "iter", "update", "_step"}
+)
+WEAKER: Final = frozenset({"epoch", "episode", "training_step", "rollout_id"})
+NUMBER: Final = r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+\.?\d*(?:[eE][-+]?\d{1,3})?|\.\d+|nan|inf)"
+VALUE: Final = re.compile(rf"(?i)(?P<number>{NUMBER})(?P<unit>\s?%|\s?[kMG]\b)?(?:\s?[A-Za-z/]{{1,12}})?")
+WRAP: Final = r"(?:(?:np\.\w{1,12}|tensor|array|Decimal)\(\[?)?"
+PAIR: Final = re.compile(
+    r"(?i)(?<![\w/.%-])(?P<key>[A-Za-z][\w/@.()-]{0,80}(?: /? ?[A-Za-z(][A-Za-z_/().]{0,40}){0,4})"
+    rf"['\"*`]{{0,3}} {{0,3}}[:=] {{0,24}}['\"*`]{{0,3}}{WRAP}(?P<value>{NUMBER})(?![\w:/-])(?P<unit> ?%)?"
+)
+BESIDE: Final = re.compile(
+    r"(?i)(?:wandb: )?\s*(?:[-*•] )?(?P<key>[A-Za-z][\w/@.()-]{0,80}) {1,80}"
+    rf"(?P<value>{NUMBER})(?P<unit>%)?\s*"
+)
+BAR_STEP: Final = re.compile(r"\b(\d{1,9})/\d{1,9} \[\d")
+UNITS: Final[Mapping[str, float]] = {"%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9}
+MOST_CELLS: Final = 120
+LONGEST: Final = 6000  # characters of a line that are looked at
+
+Known = tuple[str, float]
+
+
+@cache
+def names() -> Mapping[str, Known]:
+    """Return the metric of each name that any system gives it, with the scale; the first system counts."""
+    known: dict[str, Known] = {}
+    for shape in shapes.load():
+        for key, metric in shape.keys.items():
+            known.setdefault(plain(key), metric)
+    for row in vocabulary.load().metrics.values():
+        for name in row.named:
+            known.setdefault(plain(name), (row.id, 1.0))
+    return known
+
+
+def plain(name: str) -> str:
+    """Return a name as all spellings of it have in common."""
+    bare = re.sub(r"\s*/\s*", "/", name.strip(" '\"*`:").lower())
+    return re.sub(r"[ -]+", "_", bare)
+
+
+def metric_of(name: str) -> Known | None:
+    """Return the metric that a name means; of words before it any number may be left out."""
+    known, bare = names(), plain(name)
+    found = known.get(bare) or known.get(bare.removeprefix("train/"))
+    if found is not None or " " not in name.strip():
+        return found
+    return metric_of(name.strip().split(" ", 1)[1].lstrip("/ "))
+
+
+def number(text: str) -> float | None:
+    """Return the number of a cell, a share where it is a percentage; None if it is none."""
+    found = VALUE.fullmatch(text.strip(" '\"*`"))
+    if found is None:
+        return None
+    value = shapes.number(found["number"].replace(",", ""))
+    return None if value is None else value * UNITS.get((found["unit"] or "").strip(), 1.0)
+
+
+def cells(text: str) -> list[str]:
+    """Return the cells of a table's row: between bars, tabs, commas, wide gaps, else words."""
+    bare = text.strip()
+    if BARS.search(bare):
+        found = BARS.split(BARS.sub("|", bare).strip("|").replace("|", "│"), maxsplit=MOST_CELLS)
+    elif "\t" in bare:
+        found = bare.split("\t", MOST_CELLS)
+    elif bare.count(",") > 1 and not re.search(r"[:='\"{}\[\]]", bare):
+        found = bare.split(",", MOST_CELLS)
+    elif "  " in bare:
+        found = re.split(r" {2,}", bare, maxsplit=MOST_CELLS)
+    else:
+        found = re.sub(r"(?i)\b(training|validation) loss\b", "\\1_loss", bare).replace(" / ", "/").split()
+    return [cell.strip() for cell in found[:MOST_CELLS]]
+
+
+def is_rule(text: str) -> bool:
+    """Say whether a line only draws the border of a table, or is empty."""
+    return RULE.fullmatch(text) is not None if text.strip() else True
+
+
+def header(row: Sequence[str]) -> tuple[int, dict[int, Known]] | None:
+    """Return the column of the steps and those of metrics, if a row names them."""
+    if len(row) < 2 or any(len(cell) > 90 or number(cell.strip("{}[](),")) is not None for cell in row):
+        return None
+    words = [plain(cell) for cell in row]
+    step = next((at for kind in (STEP, WEAKER) for at, word in enumerate(words) if word in kind), None)
+    if step is None:
+        return None
+    columns = {at: known for at, cell in enumerate(row) if at != step and (known := metric_of(cell))}
+    return (step, columns) if columns else None
+
+
+def pairs(text: str) -> Iterator[tuple[str, float]]:
+    """Yield the names and numbers of a line, in whatever way they stand beside each other."""
+    text = text[:LONGEST]
+    if BARS.search(text):
+        row = cells(text)
+        for key, value in pairwise(row):
+            told = number(value)
+            if told is not None and number(key) is None:
+                yield key, told
+        if len(row) > 1 and not any(":" in cell or "=" in cell for cell in row):
+            return
+    alone = BESIDE.fullmatch(text)
+    for found in (alone,) if alone is not None else PAIR.finditer(text):
+        told = shapes.number(found["value"].replace(",", ""))
+        if told is not None:
+            yield found["key"], told * (UNITS["%"] if found["unit"] else 1.0)
+
+
+def counter(found: Sequence[tuple[str, float]], text: str) -> tuple[int | None, bool]:
+    """Return the step that a line's pairs name, and whether as such rather than as an epoch or a bar."""
+    for kind in (STEP, WEAKER):
+        for key, value in found:
+            if plain(key) in kind and value == int(value) if value == value and abs(value) < 1e12 else False:
+                return int(value), kind is STEP
+    bar = BAR_STEP.search(text) if found else None
+    return (int(bar[1]), False) if bar else (None, False)
