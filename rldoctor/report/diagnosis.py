@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from rldoctor.report.pieces import Line, clip, offer, remedies, style, where, why, wrapped
+from rldoctor.report.pieces import Line, brief, clip, remedies, style, where, why, wrapped
 from rldoctor.types import Evidence, Finding, Report
 
 SHOWN_LINES: Final = 4
@@ -28,15 +28,19 @@ def diagnosis(report: Report, verbose: bool) -> Iterator[Line]:
     compared = [finding for finding in report.findings if finding.rule == DIFFERS]
     hints = [finding for finding in report.findings if finding.part == "hint" and finding not in compared]
     notes = [note for note in report.notes if not note.startswith(VERDICT)]
-    yield Line(report.summary, "strong")
+    led = bool(roots) and roots[0].title.rstrip(".") in report.summary  # it need not be said twice
+    if not led:
+        yield Line(report.summary, "strong")
     for number, root in enumerate(roots):
         follow = [finding for finding in report.findings if finding.explained_by == root.id]
         lesser = number > 0 and root.severity != roots[0].severity
         if not verbose and (number >= SHOWN_ROOTS or lesser):
-            yield from _short("  - ", root)
+            yield from _short("  - also: ", root)
             continue
-        yield Line("")
-        yield from _root(root, follow) if verbose else _brief(root, follow)
+        if number or not led:
+            yield Line("")
+        yield Line(_headline(root, report.summary if led and not number else None), style(root))
+        yield from _whole(root, follow) if verbose else _brief(root, follow)
     for finding in compared:
         yield Line("")
         yield Line(f"{finding.title}:", "hint")
@@ -52,16 +56,21 @@ def diagnosis(report: Report, verbose: bool) -> Iterator[Line]:
             yield from wrapped(VERDICT, note.removeprefix(VERDICT), "strong")
 
 
+def _headline(root: Finding, summary: str | None) -> str:
+    """Return a root's title, behind the words of the summary that lead to it."""
+    lead = summary.partition(root.title.rstrip("."))[0] if summary is not None else f"{root.severity}: "
+    return f"{lead}{root.title} [{root.rule}]"
+
+
 def _brief(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
-    """Yield what, where, why, and the first thing to do."""
-    yield Line(f"{root.severity}: {root.title} [{root.rule}]", style(root))
-    logged = _once([piece for piece in root.evidence if piece.key is None])[: SHOWN_LINES - 1]
+    """Yield where, why, and the first thing to do."""
+    logged = _once(_telling([piece for piece in root.evidence if piece.key is None]))[: SHOWN_LINES - 1]
     settings = [piece for piece in root.evidence if piece.key is not None][:SHOWN_LINES]
     yield from _proof((*logged, *settings))
     yield from why(root)
     yield from remedies(root.remedies[:1])
     for number, remedy in enumerate(root.remedies[1:SHOWN_REMEDIES], start=2):
-        yield from wrapped(f"  {number}. ", clip(offer(remedy)), "dim")
+        yield from brief(f"  {number}. ", remedy)
     if len(root.remedies) > SHOWN_REMEDIES:
         yield Line(f"  … {len(root.remedies) - SHOWN_REMEDIES} more cures; {MORE}", "dim")
     yield from _explained(consequences[:SHOWN_CONSEQUENCES])
@@ -69,8 +78,7 @@ def _brief(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
         yield Line(f"  explains {len(consequences) - SHOWN_CONSEQUENCES} more; {MORE}", "dim")
 
 
-def _root(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
-    yield Line(f"{root.severity}: {root.title} [{root.rule}]", style(root))
+def _whole(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
     yield from _proof(root.evidence)
     yield from why(root)
     yield from remedies(root.remedies)
@@ -79,6 +87,11 @@ def _root(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
 
 def _proof(pieces: Sequence[Evidence]) -> Iterator[Line]:
     yield from (Line(f"    {where(piece)}{clip(piece.text)}", "dim") for piece in pieces)
+
+
+def _telling(pieces: Sequence[Evidence]) -> Sequence[Evidence]:
+    """Return the lines without those that only announce the next ones."""
+    return [piece for piece in pieces if not piece.text.rstrip().endswith(":")] or pieces
 
 
 def _once(pieces: Sequence[Evidence]) -> list[Evidence]:
@@ -109,7 +122,7 @@ def _few_hints(hints: Sequence[Finding]) -> Iterator[Line]:
         survived = finding.explanation.startswith(SURVIVED)
         yield from _short("  - survived: " if survived else "  - ", finding)
         for remedy in finding.remedies[:1] if not survived else ():
-            yield from wrapped("      ", clip(offer(remedy)), "dim")
+            yield from brief("      ", remedy)
     if len(hints) > SHOWN_HINTS:
         yield Line(f"  … {len(hints) - SHOWN_HINTS} more; {MORE}", "dim")
 

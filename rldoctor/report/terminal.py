@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import Final
 
 from rldoctor.report import text
+from rldoctor.report.pieces import WIDTH
 from rldoctor.types import Report
 
+NARROWEST: Final = 40
 COLOURS: Final = {
     "plain": "",
     "error": "bold red",
@@ -22,16 +25,24 @@ COLOURS: Final = {
 
 
 def draw(report: Report, verbose: bool = False) -> None:
-    """Print the report to standard output, coloured where that is a terminal that wants colours."""
+    """Print the report to standard output, coloured and as wide as a terminal where that is one."""
+    drawn = text.lines(report, verbose, _width())
     if not _wants_colours():
-        sys.stdout.write(text.as_text(report, verbose))
+        sys.stdout.write("".join(line.text + "\n" for line in drawn))
         return
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
-    for line in text.lines(report, verbose):
+    for line in drawn:
         console.print(Text(line.text, style=COLOURS[line.style]))
+
+
+def _width() -> int:
+    """Return the columns to fill: those of a terminal within reason, elsewhere the usual ones."""
+    if not sys.stdout.isatty():
+        return WIDTH
+    return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))
 
 
 def _wants_colours() -> bool:

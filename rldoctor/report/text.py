@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from rldoctor.report.diagnosis import diagnosis
-from rldoctor.report.pieces import WIDTH, Line, clip, remedies, style, where, why, wrapped
+from rldoctor.report.pieces import WIDTH, Line, clip, folded, remedies, style, where, why, wrapped
 from rldoctor.report.redact import redact
-from rldoctor.types import Evidence, Finding, Report
+from rldoctor.types import Evidence, Finding, Report, Safety
 
 LONGEST_SOURCE: Final = 16 * 2**20
 
@@ -19,21 +22,52 @@ def as_text(report: Report, verbose: bool = False) -> str:
     return "".join(line.text + "\n" for line in lines(report, verbose))
 
 
-def lines(report: Report, verbose: bool = False) -> Iterator[Line]:
+def lines(report: Report, verbose: bool = False, width: int = WIDTH) -> Iterator[Line]:
     """Yield the report line by line, redacted; of a diagnosis one screen unless all is asked for."""
     body = diagnosis(report, verbose) if report.command == "diagnose" else _check(report)
     for line in body:
-        yield Line(redact(line.text), line.style)
+        yield from folded(replace(line, text=redact(line.text)), width)
 
 
 def _check(report: Report) -> Iterator[Line]:
     sources = _sources(report.findings)
+    common = _common(report.findings)
+    said: set[tuple[str, str]] = set()
     for finding in report.findings:
-        yield from _compiler_style(finding, sources)
+        known = (finding.rule, finding.explanation) in said
+        said.add((finding.rule, finding.explanation))
+        own = tuple(text for text in finding.assumes if text not in common)
+        short = replace(finding, assumes=own, explanation="as above" if known else finding.explanation)
+        yield from _compiler_style(short, sources)
         yield Line("")
+    yield from wrapped("assumed: ", "; ".join(common), "dim")
     for note in report.notes:
         yield from wrapped("note: ", note, "dim")
     yield Line(report.summary, "strong")
+    yield from wrapped("", _on_edits(report.findings), "dim")
+
+
+def _on_edits(findings: Iterable[Finding]) -> str:
+    """Return which options make how many of the edits that are offered, nothing where there are none."""
+    best = [_best(finding) for finding in findings if finding.confidence == "certain"]
+    safe, unsafe = best.count("safe"), best.count("unsafe")
+    if not safe and not unsafe:
+        return ""
+    if not safe:
+        return f"--unsafe-fixes mends {unsafe}, which may change results or costs; with --diff it only shows."
+    more = f"; --unsafe-fixes {unsafe} more, which may change results or costs" if unsafe else ""
+    return f"--fix mends {safe}{more}; --diff only shows."
+
+
+def _best(finding: Finding) -> Safety | None:
+    offered = [remedy.safety for remedy in finding.remedies if remedy.edits]
+    return min(offered, default=None)  # "safe" comes before "unsafe"
+
+
+def _common(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Return what several findings take for granted: said once, at the end."""
+    times = Counter(text for finding in findings for text in dict.fromkeys(finding.assumes))
+    return tuple(text for text, number in times.items() if number > 1)
 
 
 def _compiler_style(finding: Finding, sources: Mapping[str, list[str]]) -> Iterator[Line]:
@@ -44,11 +78,21 @@ def _compiler_style(finding: Finding, sources: Mapping[str, list[str]]) -> Itera
     yield Line(f"{place}: {finding.severity}: {finding.title} [{finding.rule}]", style(finding))
     if placed is not None and source is not None:
         yield from _marked(placed.line or 0, source, column, placed)
-    for piece in finding.evidence:
-        if piece is not placed:
-            yield Line(f"    {where(piece)}{clip(piece.text)}", "dim")
+    file = placed.file if placed is not None else None
+    yield from _further([piece for piece in finding.evidence if piece is not placed], file)
     yield from why(finding)
-    yield from remedies(finding.remedies)
+    yield from remedies(finding.remedies, file)
+
+
+def _further(pieces: Sequence[Evidence], file: str | None) -> Iterator[Line]:
+    """Yield the other settings beside their lines, then what stands in no file together."""
+    for piece in pieces:
+        if piece.file is not None and piece.file == file and piece.line:
+            yield Line(f"{piece.line:>6} | {clip(piece.text)}", "dim")
+        elif piece.file is not None:
+            yield Line(f"    {where(piece)}{clip(piece.text)}", "dim")
+    placeless = [clip(piece.text) for piece in pieces if piece.file is None]
+    yield from wrapped(" " * 7 + "= ", "; ".join(placeless), "dim")
 
 
 def _marked(number: int, source: str, column: int, piece: Evidence) -> Iterator[Line]:

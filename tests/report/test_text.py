@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from rldoctor.report import as_text
+from rldoctor.report.text import lines
 from rldoctor.types import Edit, Evidence, Finding, Remedy, Report
 
 SCRIPT = "set -x\npython train.py \\\n    rollout.tp=4 rollout.eager=False \\\n    trainer.nnodes=2\n"
@@ -29,15 +30,16 @@ def test_check_points_at_the_setting_as_compilers_do(tmp_path: Path, monkeypatch
         "     3 |     rollout.tp=4 rollout.eager=False \\",
         "       |                  ^~~~~~~~~~~~~~~~~~~",
     ]
-    assert "     - rollout.eager=False\n     + rollout.eager=True\n" in text
-    assert text.endswith("1 warning\n")
+    assert "     3 | rollout.tp=4\n" in text
+    assert "     3 - rollout.eager=False\n     3 + rollout.eager=True\n" in text
+    assert text.endswith("1 warning\n--fix mends 1; --diff only shows.\n")
 
 
 def test_a_default_has_no_line_and_the_subject_stands_in() -> None:
     told = replace(finding(), evidence=(Evidence("rollout.eager=False (default)", key="rollout.eager"),))
     text = as_text(Report("check", ("train.sh",), "config", "1 warning", (told,)))
     assert text.startswith("train.sh: warning: rollout.tp=4")
-    assert "    rollout.eager=False (default)\n" in text
+    assert "       = rollout.eager=False (default)\n" in text
 
 
 def test_diagnose_folds_consequences_under_their_root_and_ends_with_hints() -> None:
@@ -96,3 +98,75 @@ def test_what_the_run_survived_is_said_so_and_without_a_cure() -> None:
     shown = diagnosed(hint)
     assert "  - survived: run.log:3: rollout.tp=4 without eager" in shown
     assert "No graphs" not in shown
+
+
+def checked(*findings: Finding) -> str:
+    return as_text(Report("check", ("train.sh",), "config", "2 warnings", findings))
+
+
+def test_what_several_findings_say_alike_is_said_once() -> None:
+    one = replace(finding(), assumes=("verl 0.9", "NNODES is unset"))
+    other = replace(one, id="b", title="another key", assumes=("verl 0.9",))
+    shown = checked(one, other)
+    assert shown.count("Graph capture is slow.") == 1
+    assert "  why: as above\n" in shown
+    assert "certain, assuming NNODES is unset\n" in shown
+    assert shown.count("verl 0.9") == 1
+    assert "assumed: verl 0.9\n" in shown
+
+
+def test_check_says_which_option_makes_which_edits() -> None:
+    (edit,) = finding().remedies[0].edits
+    bold = replace(finding(), remedies=(Remedy("Less", "unsafe", edits=(edit,)),))
+    manual = replace(finding(), remedies=(Remedy("Think", "manual"),))
+    guess = replace(finding(), confidence="possible")
+    both = "--fix mends 1; --unsafe-fixes 1 more, which may change results or costs; --diff only shows.\n"
+    assert checked(finding(), bold, manual, guess).endswith(both)
+    assert checked(bold).endswith(
+        "--unsafe-fixes mends 1, which may change results or costs; with --diff it only shows.\n"
+    )
+    assert checked(manual).endswith("2 warnings\n")
+
+
+def test_an_edit_in_another_file_names_it() -> None:
+    far = Edit("base.sh", 7, 0, 0, "replace", "a=1", "a=2")
+    told = replace(finding(), remedies=(Remedy("No graphs", "safe", edits=(far,)),))
+    assert "     base.sh:\n     7 - a=1\n     7 + a=2\n" in checked(told)
+
+
+def test_the_root_is_named_once_behind_the_words_that_lead_to_it() -> None:
+    root = replace(finding("run.log"), severity="error", part="root")
+    summary = f"Most likely root cause: {root.title}; 2 other findings follow from it."
+    lines = as_text(Report("diagnose", ("run.log",), "config", summary, (root,))).splitlines()
+    assert lines[0] == f"Most likely root cause: {root.title} [graphs-time-out]"
+    assert lines[1].startswith("    run.log:3: ")
+    assert sum(root.title in line for line in lines) == 1
+
+
+def test_a_lesser_cure_is_cut_at_a_word_and_its_command_never() -> None:
+    command = "actor_rollout_ref.actor.megatron.expert_model_parallel_size=" + "4" * 90
+    wordy = Remedy("Fewer " + "tokens " * 40, "unsafe", command=command)
+    root = replace(finding("run.log"), part="root", remedies=(Remedy("First", "safe"), wordy))
+    shown = diagnosed(root)
+    assert f"     {command}\n" in shown
+    assert "tokens… (unsafe)" in " ".join(shown.split())
+
+
+def test_a_line_that_only_announces_others_is_no_proof() -> None:
+    pieces = (
+        Evidence("Stack trace of the failed collective:", "run.log", 1),
+        Evidence("frame #0", "run.log", 2),
+    )
+    root = replace(finding("run.log"), part="root", evidence=pieces)
+    assert "Stack trace" not in diagnosed(root)
+    assert "Stack trace" in diagnosed(replace(root, evidence=pieces[:1]))
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_texts_are_broken_at_words_to_the_width_of_the_terminal(width: int) -> None:
+    wordy = replace(finding(), part="root", explanation="Graph capture is slow. " * 20, evidence=())
+    report = Report("diagnose", ("run.log",), "config", "summary", (wordy,))
+    shown = [line.text for line in lines(report, width=width)]
+    assert max(map(len, shown[3:])) <= width
+    assert any(len(text) > width - 10 for text in shown[3:])
+    assert all(text.startswith("       ") for text in shown[3 : shown.index("  1. No graphs (safe)")][1:])
