@@ -111,7 +111,10 @@ def from_json(raw: Mapping[str, Any]) -> Vocabulary:
     """Return the vocabulary of a plain dict that was checked before."""
     return Vocabulary(
         concepts={i: Concept(id=i, **{**row, "choices": _words(row)}) for i, row in raw["concepts"].items()},
-        metrics={i: Metric(id=i, **row) for i, row in raw["metrics"].items()},
+        metrics={
+            i: Metric(id=i, **{**row, "named": tuple(row.get("named") or ())})
+            for i, row in raw["metrics"].items()
+        },
         events={i: EventKind(i, row["meaning"], _fields(row)) for i, row in raw["events"].items()},
         families=raw["families"],
         phases=raw["phases"],
