@@ -60,9 +60,9 @@ def fits(room: float | None, low: float, high: float) -> bool | None:
     return False if low > room else None
 
 
-def verdict(rows: Sequence[dict[str, Any]]) -> bool | None:
-    """Return whether all phases fit; None where one may not."""
-    answers = [row["fits"] for row in rows]
+def verdict(rows: Sequence[dict[str, Any]], unsized: Sequence[str] = ()) -> bool | None:
+    """Return whether all phases fit; None where one may not, or has no size."""
+    answers = [*(row["fits"] for row in rows), *(None for _ in unsized)]
     if False in answers:
         return False
     return None if None in answers or not answers else True
@@ -77,10 +77,12 @@ def summary(found: Sequence[dict[str, Any]]) -> str:
     unit, scale = ("GiB", 1.0) if widest["device_gib"] >= 1 else ("MiB", 1024.0)
     low, high = (end * scale for end in widest["device_interval_gib"])
     size = f"{widest['device_gib'] * scale:.1f} {unit} of device memory ({low:.1f} to {high:.1f})"
-    text = f"{widest['phase']} holds most: {size}"
+    lead = f"{' and '.join(first['unsized'])} could not be sized; of the rest " if first["unsized"] else ""
+    text = f"{lead}{widest['phase']} holds most: {size}"
     if first["gpu_gib"] is None:
         return f"{text}; the GPU's size is not known."
-    says = {True: "fits", False: "does not fit", None: "may not fit"}[first["fits"]]
+    answer = verdict(first["phases"])
+    says = {True: "fits", False: "does not fit", None: "may not fit"}[answer]
     return f"{text}; {says} in {first['gpu_gib'] * scale:.1f} {unit}."
 
 

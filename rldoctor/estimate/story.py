@@ -102,6 +102,7 @@ def of_facts(world: Facts, ask: Ask) -> dict[str, Any]:
     stages = range(setup.parallel.pp) if ask.all_ranks else (fullest(setup),)
     names, trains = _names(world), world.system not in SERVERS
     rows = [described.phase(setup, phase) for stage in stages for phase in phases(setup, stage, names)]
+    unsized = ["train"] if trains and setup.batch is None else []
     return {
         "file": world.document.path if world.document else None,
         "system": world.system,
@@ -109,7 +110,8 @@ def of_facts(world: Facts, ask: Ask) -> dict[str, Any]:
         "ranks": setup.parallel.world,
         "gpu_gib": setup.gpu_gib,
         "phases": rows,
-        "fits": described.verdict(rows),
+        "unsized": unsized,
+        "fits": described.verdict(rows, unsized),
         "host": described.host(world, setup) if trains else [],
         "disk": described.disk(world, setup) if trains else [],
         "calibration": calibration,

@@ -23,12 +23,14 @@ def as_text(report: Report) -> str:
 def _estimate(each: Mapping[str, Any]) -> Iterator[str]:
     model = each["model"]
     who = f"{each['file']}: {each['system']}" if each["file"] else str(each["system"])
-    yield f"{who}, {model['parameters'] / 1e9:.2f}B parameters ({model['source']}), {each['ranks']} ranks"
+    ranks = f"{each['ranks']} rank{'s' * (each['ranks'] != 1)}"
+    yield f"{who}, {_count(model['parameters'])} parameters ({model['source']}), {ranks}"
     if each["calibration"]:
         yield each["calibration"]["says"]
     yield ""
     yield from table(each["phases"])
     yield from (bar(row, each["gpu_gib"]) for row in each["phases"])
+    yield from (f"{name.ljust(NAME)} not sized: see below what is not known" for name in each["unsized"])
     yield ""
     yield from _places(each)
     yield from (_solved(one) for one in each["solved"])
@@ -37,7 +39,14 @@ def _estimate(each: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {line}" for line in compared(each["phases"], other["phases"]))
         yield from (f"  {line}" for line in _elsewhere(each["host"], other.get("host", ())))
     for one in each["unknown"]:
-        yield f"not known: {one['concept']}; it would change {one['changes']}"
+        yield f"not known: {one['concept']}; it would change {one['changes']} (--set {one['concept']}=…)"
+
+
+def _count(number: float) -> str:
+    """Return a number of parameters in billions, of a small model in millions or as it is."""
+    if number >= 1e9:
+        return f"{number / 1e9:.2f}B"
+    return f"{number / 1e6:.2f}M" if number >= 1e6 else f"{number:.0f}"
 
 
 def _unit(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float]:

@@ -23,6 +23,12 @@ python3 -m verl.trainer.main_ppo algorithm.adv_estimator=grpo \\
     actor_rollout_ref.rollout.n=8 trainer.n_gpus_per_node=8 trainer.nnodes=1 \\
     trainer.save_freq=20 trainer.default_local_dir=ckpt
 """
+SLIME = """\
+python3 train.py --actor-num-nodes 1 --actor-num-gpus-per-node 8 --rollout-num-gpus 8 \\
+    --hf-checkpoint Qwen/Qwen3-4B --rollout-batch-size 32 --n-samples-per-prompt 8 --global-batch-size 256 \\
+    --rollout-max-response-len 8192 --tensor-model-parallel-size 2 --sequence-parallel \\
+    --rollout-num-gpus-per-engine 2 --sglang-mem-fraction-static 0.7
+"""
 GPU = {"cluster.gpu_memory_gib": "79.1"}
 
 
@@ -254,3 +260,24 @@ def test_a_server_has_no_trainer_beside_it(tmp_path: Path, command: str) -> None
     assert {phase["phase"] for phase in found["what_if"][0]["phases"]} == {"rollout"}
     assert found["host"] == found["disk"] == []
     assert not any(each["concept"].startswith(("batch.", "train.")) for each in found["unknown"])
+
+
+def test_a_training_that_cannot_be_sized_is_said_and_never_fits(tmp_path: Path) -> None:
+    path = tmp_path / "run.sh"
+    path.write_text(SLIME)
+    report = of(path)
+    found, shown = first(report), as_text(report)
+    assert (found["unsized"], found["fits"]) == (["train"], None)
+    assert "train could not be sized; of the rest rollout holds most" in report.summary
+    assert "not known: batch.longest_sample; it would change" in shown
+    assert "(--set batch.longest_sample=…)" in shown
+    told = first(of(path, **{"batch.longest_sample": "9216"}))
+    assert told["unsized"] == []
+    assert told["phases"][0]["phase"] == "train"
+
+
+@pytest.mark.parametrize(("number", "says"), [(8.19e9, "8.19B"), (494e6, "494.00M"), (115_488, "115488")])
+def test_small_models_are_counted_in_their_own_unit(script: Path, number: float, says: str) -> None:
+    report = of(script)
+    first(report)["model"]["parameters"] = number
+    assert f"verl, {says} parameters" in as_text(report)
