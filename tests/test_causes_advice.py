@@ -27,6 +27,8 @@ def _raised(error: str, file: str = "/opt/venv/lib/python3.11/site-packages/lath
     [
         ("TypeError: GRPOTrainer._cut() takes 1 positional argument but 2 were given", "lathe and trl"),
         ("AttributeError: 'Qwen9Config' object has no attribute 'widths'", "lathe and transformers"),
+        ("AttributeError: 'WheelTrainer' object has no attribute 'spokes'", "this trainer was written"),
+        ("AttributeError: 'LatheLMHeadModel' object has no attribute 'layers'", "class that turn"),
         ("AttributeError: 'NoneType' object has no attribute 'mean'", "is None in turn"),
         ("TypeError: list indices must be integers or slices, not str", "the type that turn"),
         ("_queue.Empty", "process at the other end died"),
@@ -187,3 +189,11 @@ def test_an_exception_that_a_logger_tells_goes_before_the_state_logged_before_it
 def test_megatron_bridge_goes_by_its_own_name(tmp_path: Path) -> None:
     log = _raised("ValueError: no such layer", "/opt/Megatron-Bridge/src/megatron/bridge/turn.py")
     assert any("megatron-bridge" in cure for cure in _cures(tmp_path, log))
+
+
+def test_a_library_that_looks_an_attribute_up_is_not_who_asked(tmp_path: Path) -> None:
+    asked = 'Traceback (most recent call last):\n  File "/app/spin.py", line 3, in spin\n    lathe.wheels\n'
+    found = '  File "/opt/lib/python3.11/site-packages/torch/nn/modules/module.py", line 9, in __getattr__\n'
+    cures = _cures(tmp_path, f"{asked}{found}AttributeError: 'Lathe' object has no attribute 'wheels'\n")
+    assert "spin (/app/spin.py:3)" in cures[1]
+    assert "torch" not in cures[0]

@@ -396,3 +396,10 @@ def test_a_torn_stack_shows_the_line_that_tells_the_phase(tmp_path: Path) -> Non
     report = told(tmp_path, pasted_x_log=torn + oom)
     assert roots(report)[0].rule == "out-of-memory-in-weight-update"
     assert any("update_weights_from_distributed" in text for text in proof(report))
+
+
+def test_an_assertion_without_words_shows_its_condition_though_a_rule_knows_it(tmp_path: Path) -> None:
+    stack = '  File "/app/model_merger.py", line 5, in merge\n    assert isinstance(weight, DTensor)\n'
+    report = told(tmp_path, log=f"Traceback (most recent call last):\n{stack}AssertionError\n")
+    assert report.findings[0].rule != "unrecognised"
+    assert "assert isinstance(weight, DTensor)" in proof(report)[1]

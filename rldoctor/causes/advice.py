@@ -22,7 +22,7 @@ _PACKAGE: Final = re.compile(
 )
 _OWNERS: Final = (
     (r"(?:GRPO|DPO|SFT|PPO|RLOO|KTO|ORPO|CPO|OnlineDPO|Reward|GKD)(?:Trainer|Config)|trl\b", "trl"),
-    (r"Trainer\b|TrainingArguments|PreTrained|AutoModel|Tokenizer|Processor|\w+For(?:CausalLM|Conditional\w+)"
+    (r"Trainer\b|TrainingArguments|PreTrained|AutoModel|Tokenizer|Processor|\w+(?:For(?:CausalLM|Conditional\w+)|HeadModel)"
      r"|(?:Qwen|Llama|Gemma|Mistral|Glm|Deepseek)\w*|\w+Cache\b|transformers\b", "transformers"),
     (r"Accelerator|accelerate\b", "accelerate"),
     (r"LLMEngine|AsyncLLM|SamplingParams|EngineArgs|GPUModelRunner|WorkerWrapperBase|vllm\b", "vllm"),
@@ -57,6 +57,7 @@ _ABOUT_THE_REPORT = re.compile(
     r"|file an issue|refer to"
 )
 LONGEST_CURE: Final = 240
+_LOOKS_UP: Final = re.compile(r"__get(?:attr|attribute|item)__$|_?format_and_raise$|_raise\w*$|raise_\w*$")
 
 
 def advise(failure: Failure | None) -> tuple[Remedy, ...]:
@@ -146,7 +147,9 @@ def _filled(cure: str, failure: Failure) -> str:
 
 
 def _innermost(failure: Failure) -> Frame | None:
-    return failure.frames[-1] if failure.frames else None
+    """Return the innermost frame that asked for something, rather than the library's that looked it up."""
+    asked = [frame for frame in failure.frames if not (frame.is_library and _LOOKS_UP.match(frame.function))]
+    return next(reversed(asked or failure.frames), None)
 
 
 def _place(failure: Failure) -> str:
@@ -168,7 +171,7 @@ def _libraries(failure: Failure) -> tuple[str, ...]:
     callers = [
         (m[1] or m[2]).replace("/", "-")
         for frame in reversed(failure.frames)
-        if (m := _PACKAGE.search(frame.file))
+        if (m := _PACKAGE.search(frame.file)) and not _LOOKS_UP.match(frame.function)
     ]
     told = [owner for names, owner in _OWNERS if re.search(rf"(?<!\w)(?:{names})", failure.message)]
     found = [name for name in dict.fromkeys([*callers[:1], *told, *callers[1:]]) if name != "ray"]

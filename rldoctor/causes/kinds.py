@@ -47,6 +47,31 @@ class Kind(Struct, frozen=True):
 
 KINDS: Final = (
     Kind(
+        r"AttributeError",
+        r"'\w*Trainer\w*' object has no attribute",
+        (
+            "Install the version of {libraries} for which this trainer was written (its requirements, pip "
+            "install 'trl==VERSION'), or upgrade the project whose trainer it is (git pull): what a "
+            "trainer holds was renamed or moved between releases",
+            "Where one option alone makes that attribute, set it (use_vllm with vllm_mode server makes "
+            "vllm_client, colocate makes llm; a reward or reference model); write code of your own for the "
+            "installed release: {place}",
+        ),
+        VERSIONS,
+    ),
+    Kind(
+        r"AttributeError",
+        r"'\w*(?:LMHeadModel|For[A-Z]\w+|WithValueHead|Model)' object has no attribute",
+        (
+            "Take a model of the architecture and class that {place} was written for (a plain "
+            "AutoModelForCausalLM, no value head, no wrapper), or ask this one by its own names: "
+            "model.model.layers of Llama or Qwen is model.transformer.h in GPT-2 ({code})",
+            "Install releases of {libraries} that fit each other (the older one upgraded, or the one before; "
+            "code from the model's own folder is written for one release of transformers)",
+        ),
+        VERSIONS,
+    ),
+    Kind(
         r"TypeError|AttributeError|ImportError|ValueError",
         _FOR_ANOTHER_RELEASE,
         (

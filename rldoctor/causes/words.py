@@ -46,12 +46,14 @@ def quoted(line: LogLine) -> Evidence:
 
 
 def with_inner(finding: Finding, match: Match, failures: Sequence[Failure]) -> Finding:
-    """Return a root with the innermost exception behind its decisive line, where that only wraps it."""
+    """Return a root with the innermost exception behind a mere wrapper, or a wordless one's code."""
     for failure in failures if match.lines else ():
         places = [_at(link.line) for link in failure.chain]
         if _at(match.lines[0]) in places[1:] and not set(places[:1]) & {_at(line) for line in match.lines}:
             inner = quoted(failure.line)
             return replace(finding, evidence=(*finding.evidence[:1], inner, *finding.evidence[1:]))
+        if _at(match.lines[0]) == places[0] and (check := tuple(bare_check(failure))):
+            return replace(finding, evidence=(*finding.evidence[:1], *check, *finding.evidence[1:]))
     return finding
 
 
