@@ -20,6 +20,7 @@ GPU: Final = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "cudaErrorMemoryAllocation",
     "/Cuda failure '?(?:2 )?'?out of memory/",
+    "/EL0004: |\\[Error\\]: Failed to apply for memory/",
 )
 HOST: Final = (
     "/(?:was|were) killed due to the node running low on memory/",
