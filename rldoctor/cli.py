@@ -23,8 +23,6 @@ OK: Final = 0
 FOUND: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
-RARELY: Final = 100_000
-"""New objects after which garbage is looked for: most runs are short, and looking is a tenth of them."""
 
 PATH: Final = click.Path(allow_dash=True)
 
@@ -233,7 +231,6 @@ def _say(text: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; bad input is one message and code 2, never a traceback."""
-    gc.set_threshold(RARELY)
     if os.environ.get("RLDOCTOR_DEBUG") != "1":
         sys.excepthook = _unexpected
     try:

@@ -24,6 +24,8 @@ def unused(facts: Facts) -> Iterator[Event]:
     if document is None or document.kind != "shell" or facts.start.command is None:
         return
     text = b"\n".join(document.files.values())
+    if b"=(" not in text:
+        return
     filled = {name.decode(): _FLAG.findall(body) for name, body in _FILLED.findall(text)}
     handed = {name.decode() for name in _HANDED.findall(text)}
     strange = handed - {name.decode() for name in _NAMED.findall(text)}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rldoctor.facts.memory_fit import VARIED, acting, largest_that_fits, room_of, worst
 from rldoctor.facts.memory_setup import sized
-from rldoctor.facts.sizing import Ask, Name
+from rldoctor.facts.sizing import Ask, Name, room_is_known
 from rldoctor.facts.told import split
 from rldoctor.facts.walk import Facts
 from rldoctor.memory.layout import GIB, Setup
@@ -68,10 +68,7 @@ def _phase(ask: Ask) -> tuple[Setup, Phase] | None:
 
 def _setup(facts: Facts) -> Setup | None:
     """Return the setup of facts that say how large a GPU is; None before anything is worked out."""
-    room = (facts.value("cluster.gpu_memory_gib"), facts.value("cluster.worker_memory_gib"))
-    if not any(isinstance(size, int | float) for size in room):
-        return None
-    return sized(facts).setup
+    return sized(facts).setup if room_is_known(facts) else None
 
 
 def fitting(ask: Ask, floor: float = 0.0) -> Any:
@@ -125,17 +122,3 @@ def split_fits(facts: Facts, concept: str, ways: int) -> bool:
         changes["batch.max_tokens_per_gpu"] = longest if whole else -(-longest // ways)
     setup = _setup(facts.changed(changes))
     return setup is not None and setup.gpu_gib is not None and room_of(setup, ("train",)) >= 0
-
-
-def lower_micro(ask: Ask) -> Any:
-    """Return a smaller micro-batch: the largest that fits and divides a rank's samples, else half."""
-    value, samples = ask.get("batch.micro"), ask.get("batch.samples_per_rank")
-    if value is UNKNOWN:
-        return UNKNOWN
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 1:
-        return None
-    found = fitting(Ask(ask.facts, ask.role, (Name("batch.micro"),)), 1)
-    most = value // 2 if found is UNKNOWN or found is None else int(found)
-    if not isinstance(samples, int) or samples < 1:
-        return max(1, most)
-    return next(size for size in range(max(1, most), 0, -1) if samples % size == 0)

@@ -34,6 +34,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
             "missing",
             "largest_divisor",
             "multiple_of",
+            "lower_micro",
         ),
         "parallel": (
             "ep_for",
@@ -45,7 +46,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
             "whole_node_engine",
         ),
         "mismatch": ("shape_mismatch", "size_of_checkpoint"),
-        "memory_sizes": ("over_gib", "states_over_gib", "memory_line", "lower_micro"),
+        "memory_sizes": ("over_gib", "states_over_gib", "memory_line"),
         "memory_spread": (
             "tp_that_holds",
             "tp_beside_stages",
@@ -57,6 +58,8 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     }.items()
     for name in names
 }
+MEMORY: Final = ("rldoctor.facts.memory_sizes", "rldoctor.facts.memory_spread")
+ROOM: Final = ("cluster.gpu_memory_gib", "cluster.worker_memory_gib")
 LONGER: Final = 2
 LARGEST: Final = 1 << 16  # no batch or parallel size is searched above it
 
@@ -86,6 +89,8 @@ def call(
     if name not in FUNCTIONS:
         return UNKNOWN
     module, _, function = FUNCTIONS[name].partition(":")
+    if module in MEMORY and not room_is_known(facts):
+        return UNKNOWN
     compute: Callable[[Ask], Any] = getattr(importlib.import_module(module), function)
     scope = _Scope(facts, role)
     options = {key: expr.evaluate(node, scope) for key, node in keywords.items()}
@@ -93,6 +98,11 @@ def call(
     if any(value is UNKNOWN for value in (*options.values(), *values)):
         return UNKNOWN
     return compute(Ask(facts, role, values, options))
+
+
+def room_is_known(facts: Facts) -> bool:
+    """Return whether facts tell how large a GPU is: else the memory model, slow to load, knows nothing."""
+    return any(isinstance(facts.value(name), int | float) for name in ROOM)
 
 
 def halve(ask: Ask) -> Any:
@@ -158,9 +168,25 @@ def lower_tokens(ask: Ask) -> Any:
 
 def _fitting(ask: Ask, floor: float) -> Any:
     """Return what the memory model says fits below the value in force, UNKNOWN where it cannot tell."""
+    if not room_is_known(ask.facts):
+        return UNKNOWN
     from rldoctor.facts.memory_sizes import fitting
 
     return fitting(ask, floor)
+
+
+def lower_micro(ask: Ask) -> Any:
+    """Return a smaller micro-batch: the largest that fits and divides a rank's samples, else half."""
+    value, samples = ask.get("batch.micro"), ask.get("batch.samples_per_rank")
+    if value is UNKNOWN:
+        return UNKNOWN
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 1:
+        return None
+    found = _fitting(Ask(ask.facts, ask.role, (Name("batch.micro"),)), 1)
+    most = value // 2 if found is UNKNOWN or found is None else int(found)
+    if not isinstance(samples, int) or samples < 1:
+        return max(1, most)
+    return next(size for size in range(max(1, most), 0, -1) if samples % size == 0)
 
 
 def raise_tokens(ask: Ask) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -37,7 +37,7 @@ MOST_LAUNCHES: Final = 64
 NAMING: Final = frozenset(("--megatron-config-path", "--sglang-config"))
 
 
-class Named(NamedTuple):
+class Named(Struct, frozen=True):
     """A command as files beside its flags have it, with what they say of other roles."""
 
     document: Document

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 HIDDEN: Final = "[redacted]"
 _WHAT: Final = ("api", "access", "private", "secret", "auth", "ssh")
@@ -34,7 +36,7 @@ _NAMES: Final = (
 _ENDS: Final = tuple(f"{word}{space}" for word in ("token", "key") for space in " \t\n\r")
 
 
-class Kind(NamedTuple):
+class Kind(Struct, frozen=True):
     """One shape of a secret: words of which one stands in every such text, and what is kept of it.
 
     The words are looked for first: most texts hold none, and a pattern that is not needed is not compiled.

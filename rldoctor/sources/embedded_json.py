@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from rldoctor.sources.shell.text import (
     Pieces,
@@ -28,7 +30,7 @@ _BARE = re.compile(r"[^,{}\[\]\s]+")
 _MOST_DEPTH = 20
 
 
-class Member(NamedTuple):
+class Member(Struct, frozen=True):
     """One ``"key": value`` of an object, with offsets into the JSON text.
 
     ``inner`` is the value's text without the quotes of a string.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -13,15 +12,18 @@ from rldoctor.sources.shell.state import Run, State, scalar
 from rldoctor.sources.shell.text import Piece, Span, Word, encoded
 from rldoctor.types import Command, Setting
 
-_QUIET = re.compile(r"nohup|exec|env|time|sudo|command|setsid|stdbuf|nice|ionice|timeout|numactl|xvfb-run")
-_NAMED = re.compile(r"torchrun|srun|sbatch|salloc|mpirun|mpiexec|deepspeed|ssh|msrun")
+_QUIET_NAMES = """
+nohup exec env time sudo command setsid stdbuf nice ionice timeout numactl xvfb-run
+"""
+_QUIET = frozenset(_QUIET_NAMES.split())
+_NAMED = frozenset(["torchrun", "srun", "sbatch", "salloc", "mpirun", "mpiexec", "deepspeed", "ssh", "msrun"])
 _VERBS = {"accelerate": "launch", "uv": "run", "nsys": "profile"}
 _MODULES = re.compile(
     r"torch\.distributed\.(run|launch)"
     r"|accelerate\.commands\.launch|deepspeed\.launcher\.runner"
     r"|areal\.(infra\.)?launcher\.(local|ray|slurm)|debugpy"
 )
-_LIKE_TORCHRUN = re.compile(r"torch\.distributed\.(run|launch)")
+_LIKE_TORCHRUN = ("torch.distributed.run", "torch.distributed.launch")
 _PYTHON = re.compile(r"(python|pypy)(\d(\.\d+)*)?(\.sh)?")  # Isaac Sim's interpreter is a script
 # Options without a value, which would else take the program for one.
 _BARE = {
@@ -44,7 +46,7 @@ _VALUED = re.compile(
 )
 
 
-class Layer(NamedTuple):
+class Layer(Struct, frozen=True):
     """A wrapper: its name, its options, and whether it says anything worth a command of its own."""
 
     program: str
@@ -77,7 +79,7 @@ def _step(found: Peeled) -> bool:
     if found.layers and re.match(r"[A-Za-z_]\w*=", words[0].text):
         found.assignments.append(words.pop(0))
         return bool(words)
-    if _QUIET.fullmatch(first):
+    if first in _QUIET:
         return _peel_options(found, first, 1, quiet=True)
     if first == "ray":
         return [word.text for word in words[1:3]] == ["job", "submit"] and _job(found)
@@ -85,7 +87,7 @@ def _step(found: Peeled) -> bool:
         if len(words) > 1 and words[1].text == _VERBS[first]:
             return _peel_options(found, f"{first} {words[1].text}", 2)
         return False
-    if _NAMED.fullmatch(first):
+    if first in _NAMED:
         return _peel_options(found, first, 1)
     if _PYTHON.fullmatch(first):
         return _python_module(found)
@@ -128,7 +130,8 @@ def _peel_options(found: Peeled, program: str, skip: int, quiet: bool = False) -
 
 
 def _options_end(words: list[Word], program: str, at: int, quiet: bool) -> int:
-    first = _LIKE_TORCHRUN.sub("torchrun", program).split()[0]
+    named = program.split()[0]
+    first = "torchrun" if named in _LIKE_TORCHRUN else named
     bare = re.compile(_BARE.get(first, "(?!)"))
     owed = 1 if first in ("timeout", "ssh") else 0
     while at < len(words):

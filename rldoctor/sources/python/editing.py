@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 from rldoctor.sources.python.literals import Part, bounds, parts
 from rldoctor.sources.shell import users
@@ -17,7 +19,7 @@ _SAFE: Final = re.compile(r"[\w@%+=:,./\[\]-]+", re.ASCII)
 _TAIL: Final = re.compile(rb"[ \t]*,?[ \t]*(#[^\r\n]*)?")
 
 
-class Literal(NamedTuple):
+class Literal(Struct, frozen=True):
     """A string literal: where it starts, what it holds, and whether it is an element of a list."""
 
     start: int

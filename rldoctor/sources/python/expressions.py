@@ -7,6 +7,8 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from rldoctor.sources.python import literals
 from rldoctor.sources.python.values import (
     Function,
@@ -91,7 +93,7 @@ def _field(walk: Walk, text: str, site: Span) -> Pieces:
         found = pieces_of(value(walk, node))
     if any(char.isspace() for piece in found for char in piece.text):
         return found
-    return tuple(piece._replace(site=site) for piece in found)
+    return tuple(replace(piece, site=site) for piece in found)
 
 
 def _name(walk: Walk, node: ast.Name) -> Value:

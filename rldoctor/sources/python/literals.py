@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from rldoctor.sources.shell.text import Piece, Pieces, Span, encoded, unknown
 
@@ -18,7 +20,7 @@ _ESCAPE: Final = re.compile(
 Fill = Callable[[str, Span], Pieces]
 
 
-class Part(NamedTuple):
+class Part(Struct, frozen=True):
     """One literal of several that stand side by side: its prefix, and the bounds of what it holds."""
 
     prefix: str

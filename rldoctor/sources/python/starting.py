@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from rldoctor.sources.python import pure
 from rldoctor.sources.python.values import Items, Plain, Table, Text, Value, pieces_of, said
 from rldoctor.sources.shell.call import Call
@@ -84,7 +86,7 @@ def run_words(walk: Walk, given: Items) -> None:
 
 
 def _word(value: Value) -> Word:
-    pieces = tuple(piece._replace(quoted=True) for piece in pieces_of(value))
+    pieces = tuple(replace(piece, quoted=True) for piece in pieces_of(value))
     return Word(pieces, extent_of(pieces))
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.sources.shell.text import Piece, Pieces, Span, blurred, encoded, raw, unknown
 
@@ -14,13 +17,13 @@ MOST_ITEMS: Final = 10_000
 _NAME: Final = re.compile(r"[\w.]+")
 
 
-class Text(NamedTuple):
+class Text(Struct, frozen=True):
     """A string, piece by piece."""
 
     pieces: Pieces
 
 
-class Plain(NamedTuple):
+class Plain(Struct, frozen=True):
     """A number, a truth value or None, and where its literal stands."""
 
     value: int | float | bool | None
@@ -28,20 +31,20 @@ class Plain(NamedTuple):
     assumes: tuple[str, ...] = ()
 
 
-class Open(NamedTuple):
+class Open(Struct, frozen=True):
     """What nobody can tell: its expression, and what it hangs on."""
 
     text: str
     depends: tuple[str, ...] = ()
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True):
     """An object with attributes: arguments of a program, an instance of a data class."""
 
     fields: dict[str, Any]
 
 
-class Function(NamedTuple):
+class Function(Struct, frozen=True):
     """A function or class of the file."""
 
     node: ast.FunctionDef | ast.ClassDef | ast.Lambda
@@ -122,9 +125,9 @@ def joined(values: list[Value], separator: Pieces) -> Text | Open:
 def assumed(value: Value, *assumes: str) -> Value:
     """Return a value that takes something for granted."""
     if isinstance(value, Plain):
-        return value._replace(assumes=(*value.assumes, *assumes))
+        return replace(value, assumes=(*value.assumes, *assumes))
     if isinstance(value, Text):
-        return Text(tuple(each._replace(assumes=(*each.assumes, *assumes)) for each in value.pieces))
+        return Text(tuple(replace(each, assumes=(*each.assumes, *assumes)) for each in value.pieces))
     return value
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+from msgspec.structs import replace
+
 from rldoctor.sources.shell.lexer import Part
 
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?|([A-Za-z])\.\.([A-Za-z])")
@@ -25,7 +27,7 @@ def _exploded(parts: list[Part]) -> list[Part]:
     for part in parts:
         if part.kind == "literal" and not part.quoted:
             found += [
-                part._replace(text=char, start=part.start + i, end=part.start + i + 1)
+                replace(part, text=char, start=part.start + i, end=part.start + i + 1)
                 for i, char in enumerate(part.text)
             ]
         else:
@@ -38,7 +40,7 @@ def _joined(parts: list[Part]) -> list[Part]:
     for part in parts:
         last = found[-1] if found else None
         if last and _adjoins(last, part):
-            found[-1] = last._replace(text=last.text + part.text, end=part.end)
+            found[-1] = replace(last, text=last.text + part.text, end=part.end)
         else:
             found.append(part)
     return found

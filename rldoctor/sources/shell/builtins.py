@@ -29,15 +29,17 @@ from rldoctor.sources.shell.text import (
 SPACE: Pieces = (Piece(" "),)
 NEWLINE = Piece("\n")
 SILENT = Piece("", unknown=True)
-ASKING = re.compile(r"grep|command|which|type|hash|id|test|pgrep|nvidia-smi|lsof|nc|curl")
-PLUMBING = re.compile(
-    ASKING.pattern
-    + r"|sleep|mkdir|rm|rmdir|cp|mv|ln|ls|touch|chmod|chown|kill|pkill|killall|ulimit|umask|tee|awk"
-    r"|gawk|sed|head|tail|sort|uniq|wc|tr|cut|xargs|find|tar|gzip|unzip|wget|git|pip3?|apt|apt-get|yum|conda|mamba"
-    r"|module|hostname|uname|nproc|free|df|du|stat|printenv|locale|file|diff|cmp|alias|unalias|complete|disown|jobs"
-    r"|history|enable|builtin|popd|pushd|dirs|rsync|scp|ping|ip|ifconfig|lscpu|numastat|sync|clear|tput|stty"
-    r"|huggingface-cli|hf|modelscope|wandb"
+ASKING = frozenset(
+    ["grep", "command", "which", "type", "hash", "id", "test", "pgrep", "nvidia-smi", "lsof", "nc", "curl"]
 )
+_PLUMBING_NAMES = """
+sleep mkdir rm rmdir cp mv ln ls touch chmod chown kill pkill killall ulimit umask tee awk gawk sed head
+tail sort uniq wc tr cut xargs find tar gzip unzip wget git pip pip3 apt apt-get yum conda mamba module
+hostname uname nproc free df du stat printenv locale file diff cmp alias unalias complete disown jobs
+history enable builtin popd pushd dirs rsync scp ping ip ifconfig lscpu numastat sync clear tput stty
+huggingface-cli hf modelscope wandb
+"""
+PLUMBING = ASKING | frozenset(_PLUMBING_NAMES.split())
 
 
 def _plain(words: list[Word], options: str = "") -> list[Word]:

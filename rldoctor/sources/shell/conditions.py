@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -26,7 +25,7 @@ _ONE_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::?-[\w./-]*)?\}?", re.ASCII)
 _ONE_NAME = re.compile(r"\$\{?(\w+)(?::?-)?\}?", re.ASCII)
 
 
-class _Operand(NamedTuple):
+class _Operand(Struct, frozen=True):
     """A word of a test as written, and what it comes to."""
 
     raw: str

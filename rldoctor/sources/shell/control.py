@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.sources.shell import arithmetic, conditions, expansion
 from rldoctor.sources.shell.state import MOST_DEPTH, MOST_NESTING, Function, Hint, State, Variable, scalar
@@ -96,7 +99,7 @@ def case(node: Node, state: State, run: RunNode) -> list[State]:
     return _cases(items, _Subject(value, name), state, run)
 
 
-class _Subject(NamedTuple):
+class _Subject(Struct, frozen=True):
     """What a ``case`` looks at, the variable that it is, and whether an arm before may have been the one."""
 
     value: Pieces
@@ -112,7 +115,7 @@ def _cases(items: list[Node], subject: _Subject, state: State, run: RunNode) -> 
     body = _falling(items)
     if verdict and subject.open:
         return _body(body, state, run)
-    further = subject._replace(open=verdict is None)
+    further = replace(subject, open=verdict is None)
     state.because, state.hint = assumes_of(subject.value), _hint(items[0], subject, state)
     state.run.nesting += 1
     found = choose(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rldoctor.sources.shell import arithmetic, expansion
 from rldoctor.sources.shell.call import assignment
 from rldoctor.sources.shell.state import UNSET, State, Variable, scalar
@@ -71,7 +73,7 @@ def _declare(state: State, word: str, options: str, name: str, variable: Variabl
         variable = scalar((loose if value is None else computed(str(value), variable.pieces),), variable.span)
     if "A" in options:
         old = variable or Variable("map")
-        state.assign(name, old._replace(kind="map") if old.kind != "map" else old)
+        state.assign(name, replace(old, kind="map") if old.kind != "map" else old)
     elif "a" in options and variable is None:
         state.variables.setdefault(name, Variable("array"))
     elif variable is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.sources.shell import arithmetic, braces, lexer, parameters, substitution
 from rldoctor.sources.shell.lexer import Mode, Part
@@ -42,7 +43,7 @@ def _placed(state: State, part: Part, pieces: Pieces) -> Pieces:
     if any(char in piece.text for piece in pieces for char in " \t\n"):
         return pieces
     site = state.source.span(part.start, part.end)
-    return tuple(piece._replace(site=site) for piece in pieces)
+    return tuple(replace(piece, site=site) for piece in pieces)
 
 
 def assigned(state: State, start: int, end: int) -> Pieces:
@@ -57,13 +58,13 @@ def assigned(state: State, start: int, end: int) -> Pieces:
 def joined(state: State, value: Expanded, quoted: bool) -> Pieces:
     """Return an expansion as one text; the words of an array stand apart by a space or ``IFS``."""
     if not value.many:
-        return tuple(p._replace(quoted=True) for p in value.pieces) if quoted else value.pieces
+        return tuple(replace(p, quoted=True) for p in value.pieces) if quoted else value.pieces
     between = _separators(state)[:1] if value.star else " "
     found: list[Piece] = []
     for index, word in enumerate(value.words):
         found += [Piece(between)] if index and between else []
         found += word.pieces
-    return tuple(piece._replace(quoted=quoted or piece.quoted) for piece in found)
+    return tuple(replace(piece, quoted=quoted or piece.quoted) for piece in found)
 
 
 def fields(state: State, start: int, end: int) -> list[Word]:
@@ -167,7 +168,7 @@ def _split(state: State, parts: list[Part], start: int, end: int) -> list[Word]:
             for piece in word.pieces:
                 quoted = part.quoted or piece.quoted
                 if quoted or part.kind == "literal":
-                    build.add(piece._replace(quoted=quoted) if piece.quoted != quoted else piece)
+                    build.add(replace(piece, quoted=quoted) if piece.quoted != quoted else piece)
                 else:
                     build.add_split(piece, separators)
     build.close()
@@ -189,7 +190,7 @@ def _whole_array(state: State, values: list[tuple[Part, Expanded]]) -> list[Word
         return None
     part, value = values[0]
     if part.quoted:
-        return [w._replace(pieces=tuple(p._replace(quoted=True) for p in w.pieces)) for w in value.words]
+        return [replace(w, pieces=tuple(replace(p, quoted=True) for p in w.pieces)) for w in value.words]
     separators = _separators(state)
     return [field for word in value.words for field in _element_fields(state, word, separators)]
 
@@ -197,10 +198,10 @@ def _whole_array(state: State, values: list[tuple[Part, Expanded]]) -> list[Word
 def _element_fields(state: State, word: Word, separators: str) -> list[Word]:
     build = _Fields()
     for piece in word.pieces:
-        build.add_split(piece._replace(quoted=False) if piece.quoted else piece, separators)
+        build.add_split(replace(piece, quoted=False) if piece.quoted else piece, separators)
     build.close()
     return [
-        _globbed(field._replace(span=word.span or _balanced(state, extent_of(field.pieces))))
+        _globbed(replace(field, span=word.span or _balanced(state, extent_of(field.pieces))))
         for field in build.done
     ]
 
@@ -214,7 +215,7 @@ def _finished(state: State, word: Word, here: Span | None, split: bool) -> Word:
         at = first.text.index("=~") + 1
         pieces = (first.cut(0, at), *tildes(state, first.cut(at, len(first.text))), *pieces[1:])
     own = _balanced(state, extent_of(pieces)) if split else here
-    return _globbed(word._replace(pieces=pieces, span=own))
+    return _globbed(replace(word, pieces=pieces, span=own))
 
 
 def _balanced(state: State, span: Span | None) -> Span | None:
@@ -236,5 +237,5 @@ def _globbed(word: Word) -> Word:
         return word
     content = raw(word.pieces)
     if ("*" not in loose and "?" not in loose) or _LIST.fullmatch(loose):
-        return word._replace(pieces=assuming(word.pieces, (f"no file is called {content}",)))
+        return replace(word, pieces=assuming(word.pieces, (f"no file is called {content}",)))
     return Word((unknown(content, f"files like {content}"),), word.span, elastic=True)

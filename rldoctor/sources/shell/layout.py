@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from rldoctor.sources.shell.spelling import ancestor
 from rldoctor.types import Edit, Place
@@ -12,7 +14,7 @@ Holder = Literal["array", "string", "command"]
 Kind = Literal["insert", "delete", "replace"]
 
 
-class Line(NamedTuple):
+class Line(Struct, frozen=True):
     """A physical line: from ``start`` to ``end``, its line break excluded and ``next`` after it."""
 
     start: int
@@ -46,7 +48,7 @@ def continued(data: bytes, line: Line) -> int | None:
     return line.start + match.start() if match else None
 
 
-class Held(NamedTuple):
+class Held(Struct, frozen=True):
     """What a setting stands in, and its bounds."""
 
     kind: Holder

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 Mode = Literal["bare", "quoted", "heredoc"]
 Kind = Literal["literal", "parameter", "command", "backtick", "arithmetic", "process"]
@@ -25,7 +27,7 @@ _SPACE = " \t\r\n"
 _DULL = re.compile(r"[^\s\\'\"`$(){}<>;&|#]+")
 
 
-class Part(NamedTuple):
+class Part(Struct, frozen=True):
     """A stretch of a word. Offsets are the raw ones.
 
     ``text`` is a literal's meaning or an expansion's inside; ``inner`` is where that begins.

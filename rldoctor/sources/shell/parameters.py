@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.sources.shell import arithmetic
 from rldoctor.sources.shell.lexer import Mode, Part
@@ -38,7 +40,7 @@ _CASES: dict[str, Callable[[str], str]] = {
 }
 
 
-class Expanded(NamedTuple):
+class Expanded(Struct, frozen=True):
     """What an expansion gives: one text, or the ``many`` words of an array (``star``: to be joined)."""
 
     words: tuple[Word, ...]
@@ -51,7 +53,7 @@ class Expanded(NamedTuple):
         return self.words[0].pieces if self.words else (Piece(""),)
 
 
-class _Reference(NamedTuple):
+class _Reference(Struct, frozen=True):
     """A parsed ``${…}``; ``start:end`` is what follows the name and its subscript."""
 
     state: State
@@ -362,4 +364,4 @@ def _sliced(ref: _Reference, words: tuple[Word, ...]) -> tuple[Word, ...]:
             numbers[0] = max(numbers[0] - 1, 0) if numbers[0] >= 0 else numbers[0]
         bounds = _bounds(numbers, len(words))
         return (loose,) if bounds is None else words[bounds[0] : bounds[1]]
-    return tuple(word._replace(pieces=_operated(ref, word.pieces, ref.operator)) for word in words)
+    return tuple(replace(word, pieces=_operated(ref, word.pieces, ref.operator)) for word in words)

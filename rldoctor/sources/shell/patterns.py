@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from rldoctor.sources.shell.text import Pieces, is_unknown
 
 _MOST_STARS = 2
 
 
-class Pattern(NamedTuple):
+class Pattern(Struct, frozen=True):
     """A shell pattern: regular expressions for what stands between its stars."""
 
     fixed: tuple[str, ...]

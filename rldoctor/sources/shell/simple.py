@@ -91,7 +91,7 @@ def _spaced(words: list[Word]) -> Pieces:
     found: list[Word] = []
     for word in words:
         found += [Word(builtins.SPACE), word] if found else [word]
-    return tuple(piece._replace(quoted=False) for word in found for piece in word.pieces)
+    return tuple(replace(piece, quoted=False) for word in found for piece in word.pieces)
 
 
 def _eval(call: Call, state: State) -> list[State]:
@@ -115,13 +115,13 @@ def nested(text: Pieces, state: State) -> list[State]:
 def _external(call: Call, state: State) -> list[State]:
     name = decoded(raw(call.words[0].pieces))
     if not call.redirected:
-        state.emit((builtins.SILENT._replace(depends=(f"$({name} …)",)),))
+        state.emit((replace(builtins.SILENT, depends=(f"$({name} …)",)),))
     if "captured" in state.options:
         return state.ended("open")
     peeled = launch.peel(call.words)
     program = PurePosixPath(peeled.inner[0].text).name if peeled.inner else ""
-    if builtins.PLUMBING.fullmatch(program) and not peeled.layers:
-        return state.ended("open" if builtins.ASKING.fullmatch(program) else "presumed")
+    if program in builtins.PLUMBING and not peeled.layers:
+        return state.ended("open" if program in builtins.ASKING else "presumed")
     env = with_prefix(environment(state), call, peeled, state)
     commands, env = _layers(call, peeled, env, state)
     wrapped = (*state.wrapped_by, *(layer.program for layer in peeled.layers))
@@ -133,7 +133,7 @@ def _external(call: Call, state: State) -> list[State]:
         ends = _shell(call, peeled, env, wrapped, state)
         if ends is not None:
             return ends
-    if peeled.inner and not builtins.PLUMBING.fullmatch(program):
+    if peeled.inner and program not in builtins.PLUMBING:
         command = launch.command(peeled.inner, state.run, call.span, call.tail)
         if command.program == "ray start":
             state.ray_env = env
@@ -222,7 +222,7 @@ def _script_text(call: Call, peeled: Peeled) -> tuple[Pieces | None, list[Word]]
     words = peeled.inner
     for at, word in enumerate(words[1:-1], 1):
         if re.fullmatch(r"-\w*c", word.text):
-            text = tuple(piece._replace(quoted=False) for piece in words[at + 1].pieces)
+            text = tuple(replace(piece, quoted=False) for piece in words[at + 1].pieces)
             return text, words[at + 3 :]
         if not word.text.startswith("-"):
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -28,13 +28,14 @@ MOST_DEPTH = 16
 MOST_OF_ONE_FILE = 2
 MOST_PIECES = 512
 
-ALWAYS_SET = re.compile(
-    r"HOME|PATH|(OLD)?PWD|USER|LOGNAME|SHELL|HOST(NAME|TYPE)|OSTYPE|MACHTYPE|E?UID|PPID|S?RANDOM|SECONDS|LINENO"
-    r"|BASH|BASH_VERSION|BASHPID|EPOCH(SECONDS|REALTIME)|TERM|LANG"
-)
+_ALWAYS_SET_NAMES = """
+HOME PATH PWD OLDPWD USER LOGNAME SHELL HOSTNAME HOSTTYPE OSTYPE MACHTYPE UID EUID PPID RANDOM SRANDOM
+SECONDS LINENO BASH BASH_VERSION BASHPID EPOCHSECONDS EPOCHREALTIME TERM LANG
+"""
+ALWAYS_SET = frozenset(_ALWAYS_SET_NAMES.split())
 
 
-class Variable(NamedTuple):
+class Variable(Struct, frozen=True):
     """A shell variable: one word if scalar, words by position or key if not; ``span`` is ``NAME=value``."""
 
     kind: Literal["scalar", "array", "map", "unset"]
@@ -74,14 +75,14 @@ def scalar(pieces: Pieces, span: Span | None = None) -> Variable:
     return Variable("scalar", (Word(unprotected(pieces)),), span=span)
 
 
-class Function(NamedTuple):
+class Function(Struct, frozen=True):
     """A function of the script: where its body stands."""
 
     source: Source
     body: Node
 
 
-class Hint(NamedTuple):
+class Hint(Struct, frozen=True):
     """What an open test compares: a variable with values, for equality or its opposite."""
 
     name: str
@@ -199,8 +200,8 @@ class State(Struct, eq=False):
     def assign(self, name: str, variable: Variable) -> None:
         """Set a variable; too long a value is kept as unknown."""
         if any(len(word.pieces) > MOST_PIECES for word in variable.words):
-            words = tuple(word._replace(pieces=merged(word.pieces)) for word in variable.words)
-            variable = variable._replace(words=words)
+            words = tuple(replace(word, pieces=merged(word.pieces)) for word in variable.words)
+            variable = replace(variable, words=words)
         if sum(len(piece.text) for word in variable.words for piece in word.pieces) > MOST_TEXT:
             self.run.problem(f"the value of {name} grows beyond {MOST_TEXT} bytes")
             variable = scalar((Piece(f"${name}", unknown=True, depends=(name,)),))
@@ -215,4 +216,4 @@ class State(Struct, eq=False):
         variable = self.variables.get(name)
         if variable is not None:
             return variable.kind == "unset"
-        return not ALWAYS_SET.fullmatch(name) and not (self.run.submitted and name.startswith("SLURM_"))
+        return name not in ALWAYS_SET and not (self.run.submitted and name.startswith("SLURM_"))

@@ -8,6 +8,8 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rldoctor.sources.shell import arithmetic, conditions, control, declarations, expansion, recovery, simple
 from rldoctor.sources.shell.call import REDIRECTS, Call, read_call, redirect, rest_of
 from rldoctor.sources.shell.state import MOST_NESTING, State, Status
@@ -219,7 +221,7 @@ def _negated(node: Node, state: State) -> list[State]:
     for each in found:
         each.status = _OPPOSITE[each.status]
         if each.hint is not None:
-            each.hint = each.hint._replace(equal=not each.hint.equal)
+            each.hint = replace(each.hint, equal=not each.hint.equal)
     return found
 
 

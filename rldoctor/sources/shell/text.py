@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 # What stands for the brackets of `<PATH>`, which a person is to fill in, while the script is read.
 PLACEHOLDER = "\x01\x02"
 
 
-class Span(NamedTuple):
+class Span(Struct, frozen=True):
     """A range of bytes in a file."""
 
     file: str
@@ -23,7 +23,7 @@ class Span(NamedTuple):
     end: int
 
 
-class Piece(NamedTuple):
+class Piece(Struct, frozen=True):
     """A run of text with one history: one character a byte of UTF-8, so that offsets are bytes.
 
     ``span`` is where a literal was written, ``site`` where an expansion put it into another text;
@@ -46,13 +46,13 @@ class Piece(NamedTuple):
         if span is not None:
             linear = span.end - span.start == len(self.text)
             span = Span(span.file, span.start + start, span.start + end) if linear else None
-        return self._replace(text=self.text[start:end], span=span)
+        return replace(self, text=self.text[start:end], span=span)
 
 
 Pieces = tuple[Piece, ...]
 
 
-class Word(NamedTuple):
+class Word(Struct, frozen=True):
     """One word of a command or array, and where it stands.
 
     ``elastic`` marks an unknown that may be no word, one, or several once it is known.
@@ -98,13 +98,17 @@ def is_unknown(pieces: Pieces) -> bool:
     return any(piece.unknown for piece in pieces)
 
 
-def depends_of(pieces: Iterable[Piece]) -> tuple[str, ...]:
+def depends_of(pieces: Sequence[Piece]) -> tuple[str, ...]:
     """Return the names that the pieces hang on, once each."""
+    if len(pieces) == 1:
+        return pieces[0].depends
     return tuple(dict.fromkeys(name for piece in pieces for name in piece.depends))
 
 
-def assumes_of(pieces: Iterable[Piece]) -> tuple[str, ...]:
+def assumes_of(pieces: Sequence[Piece]) -> tuple[str, ...]:
     """Return what the pieces take for granted, once each."""
+    if len(pieces) == 1:
+        return pieces[0].assumes
     return tuple(dict.fromkeys(text for piece in pieces for text in piece.assumes))
 
 
@@ -127,24 +131,27 @@ def assuming(pieces: Pieces, assumes: tuple[str, ...]) -> Pieces:
     """Return the pieces with further assumptions."""
     if not assumes:
         return pieces
-    return tuple(p._replace(assumes=tuple(dict.fromkeys(p.assumes + assumes))) for p in pieces)
+    return tuple(replace(p, assumes=tuple(dict.fromkeys(p.assumes + assumes))) for p in pieces)
 
 
 def unprotected(pieces: Pieces) -> Pieces:
     """Return the pieces as a variable holds them: quoting is syntax, not value."""
     if not any(piece.quoted for piece in pieces):
         return pieces
-    return tuple(piece._replace(quoted=False) for piece in pieces)
+    return tuple(replace(piece, quoted=False) for piece in pieces)
 
 
 def held(word: Word) -> Word:
     """Return a word as a variable or an argument list holds it."""
     pieces = unprotected(word.pieces)
-    return word if pieces is word.pieces else word._replace(pieces=pieces)
+    return word if pieces is word.pieces else replace(word, pieces=pieces)
 
 
 def slice_pieces(pieces: Pieces, start: int, end: int) -> Pieces:
     """Return the pieces between two offsets of their common text."""
+    if len(pieces) == 1:
+        whole = pieces[0]
+        return (whole.cut(start, min(end, len(whole.text))),) if start < min(end, len(whole.text)) else ()
     found = []
     at = 0
     for piece in pieces:
@@ -224,7 +231,7 @@ class Source(Struct, frozen=True, dict=True):
             return (Piece(text, Span(self.file, start, end), quoted),)
         found = self.cut(start, end)
         if raw(found) == text:
-            return tuple(piece._replace(quoted=quoted) for piece in found)
+            return tuple(replace(piece, quoted=quoted) for piece in found)
         loose = any(piece.unknown for piece in found)
         return (Piece(text, self.span(start, end), quoted, loose, depends_of(found), assumes_of(found)),)
 

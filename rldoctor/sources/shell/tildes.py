@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from msgspec.structs import replace
+
 from rldoctor.sources.shell.state import State
 from rldoctor.sources.shell.text import Piece, Pieces, unknown
 
@@ -24,5 +26,5 @@ def tildes(state: State, piece: Piece) -> Pieces:
 def _home(state: State, tilde: str) -> Pieces:
     home = state.variables.get("HOME")
     if tilde == "~" and home is not None and home.kind == "scalar":
-        return tuple(piece._replace(quoted=True) for piece in home.pieces)
+        return tuple(replace(piece, quoted=True) for piece in home.pieces)
     return (unknown(tilde, "HOME" if tilde == "~" else tilde),)

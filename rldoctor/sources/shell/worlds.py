@@ -60,8 +60,8 @@ def _shade(state: State, shadows: list[State], because: tuple[str, ...], before:
     """Note the assumption on everything that would be different without it."""
     for name, variable in state.variables.items():
         if any(name not in s.variables or not variable.same(s.variables[name]) for s in shadows):
-            words = tuple(w._replace(pieces=assuming(w.pieces, because)) for w in variable.words)
-            state.variables[name] = variable._replace(words=words)
+            words = tuple(replace(w, pieces=assuming(w.pieces, because)) for w in variable.words)
+            state.variables[name] = replace(variable, words=words)
     if len(state.commands) > before:
         marked = tuple(
             replace(each, assumes=tuple(dict.fromkeys(each.assumes + because)))
