@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from megatron_setups import worlds_of
 from msgspec.structs import replace
-from point_keys import foreign, unread
+from point_keys import SIZES, foreign, unread
 from point_setups import config_of, rollout_of, setup_of, shape_of
 
 from rldoctor.memory import engine, overheads, states
@@ -195,20 +195,6 @@ def _mapped(
 
 ODD = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError, RecursionError)
 MOST = 2**50
-SIZES = (
-    "n_gpus",
-    "tp",
-    "pp",
-    "vpp",
-    "cp",
-    "ep",
-    "etp",
-    "dp",
-    "seq_len",
-    "micro_batch",
-    "local_batch",
-    "kv_tokens",
-)
 
 
 def refuse_sizes(settings: Mapping[str, Any]) -> None:

@@ -8,75 +8,29 @@ from typing import Any
 
 from rldoctor.models.megatron import FOREIGN
 
-READ = frozenset(
-    (
-        *(
-            "model",
-            "config",
-            "engine",
-            "hardware",
-            "n_gpus",
-            "tp",
-            "pp",
-            "vpp",
-            "cp",
-            "ep",
-            "etp",
-            "sp",
-            "dp",
-        ),
-        *("ulysses", "ulysses_sp", "fsdp_size", "zero_stage", "schedule", "seq_len", "micro_batch"),
-        *("local_batch", "tokens_per_microbatch", "grad_accum", "global_batch", "master_dtype"),
-        *("compute_dtype", "reduce_dtype", "grad_dtype", "optimizer", "optimizer_in_bwd", "recompute"),
-        *("activation_offload", "offload", "lora", "mode", "lm_head", "compile", "distributed_optimizer"),
-        *(
-            "megatron_args",
-            "env",
-            "dtype",
-            "kv_dtype",
-            "kv_tokens",
-            "dp_attention",
-            "quantization",
-            "attention",
-        ),
-        *("weight_dtype", "ref_model", "foreach", "dropout"),
-    )
-)
-IDLE = frozenset(
-    (
-        *(
-            "note",
-            "packed",
-            "async_tp",
-            "fsdp",
-            "stage_kind",
-            "layers",
-            "hidden",
-            "activation_peak",
-            "non_torch",
-        ),
-        *("total_gpu", "kv_available", "gpu_memory_utilization", "mem_fraction", "max_model_len", "max_seqs"),
-        *("cuda_graphs", "steps", "dataset", "version", "commit", "torch", "precision", "loss", "weights"),
-    )
-)
+_SIZES = "n_gpus tp pp vpp cp ep etp dp seq_len micro_batch local_batch kv_tokens"
+SIZES = frozenset(_SIZES.split())
+"""Settings that are numbers of something, each at least 1."""
+_READ = """
+model config engine hardware sp ulysses ulysses_sp fsdp_size zero_stage schedule tokens_per_microbatch
+grad_accum global_batch master_dtype compute_dtype reduce_dtype grad_dtype optimizer optimizer_in_bwd
+recompute activation_offload offload lora mode lm_head compile distributed_optimizer megatron_args env
+dtype kv_dtype dp_attention quantization attention weight_dtype ref_model foreach dropout
+"""
+READ = SIZES | frozenset(_READ.split())
+_IDLE = """
+note packed async_tp fsdp stage_kind layers hidden activation_peak non_torch total_gpu kv_available
+gpu_memory_utilization mem_fraction max_model_len max_seqs cuda_graphs steps dataset version commit torch
+precision loss weights
+"""
+IDLE = frozenset(_IDLE.split())
 """Settings that leave a peak alone, or say again what others say."""
-CONFIG = frozenset(
-    (
-        *("layers", "hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab", "tied", "qkv_bias", "qk_norm"),
-        *(
-            "experts",
-            "topk",
-            "moe_ffn",
-            "shared_experts",
-            "shared_ffn",
-            "dense_layers",
-            "moe_layer_freq",
-            "mla",
-        ),
-        *("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "params"),
-        *("expert_params", "shape", "mlp_bias", "out_bias", "gated_mlp", "norms_per_layer", "mtp_layers"),
-    )
-)
+_CONFIG = """
+layers hidden ffn heads kv_heads head_dim vocab tied qkv_bias qk_norm experts topk moe_ffn shared_experts
+shared_ffn dense_layers moe_layer_freq mla q_lora_rank kv_lora_rank qk_nope_head_dim qk_rope_head_dim
+v_head_dim params expert_params shape mlp_bias out_bias gated_mlp norms_per_layer mtp_layers
+"""
+CONFIG = frozenset(_CONFIG.split())
 UNCOUNTED = re.compile(
     r"vision|moe-latent|fine-grained-activation|cpu-offloading|fp4|overlap-moe-expert|dsa-|tp-comm-overlap$"
 )

@@ -12,9 +12,7 @@ from rldoctor.sources.shell.state import Run, State, scalar
 from rldoctor.sources.shell.text import Piece, Span, Word, encoded
 from rldoctor.types import Command, Setting
 
-_QUIET_NAMES = """
-nohup exec env time sudo command setsid stdbuf nice ionice timeout numactl xvfb-run
-"""
+_QUIET_NAMES = "nohup exec env time sudo command setsid stdbuf nice ionice timeout numactl xvfb-run"
 _QUIET = frozenset(_QUIET_NAMES.split())
 _NAMED = frozenset(["torchrun", "srun", "sbatch", "salloc", "mpirun", "mpiexec", "deepspeed", "ssh", "msrun"])
 _VERBS = {"accelerate": "launch", "uv": "run", "nsys": "profile"}
