@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rldoctor import facts, remedies, sources
+from rldoctor import dialects, facts, remedies, sources
 from rldoctor.facts import Facts, ToldFacts, UnknownSystemError
 from rldoctor.matching import Outcome, Silent, examine_config
 from rldoctor.matching.keys import examine_keys
 from rldoctor.rules import Index, index
-from rldoctor.types import Fact, Finding, Match, Report, RLDoctorError, Severity, Suppressed, Verdict
+from rldoctor.types import (
+    Document,
+    Fact,
+    Finding,
+    Match,
+    Report,
+    RLDoctorError,
+    Severity,
+    Suppressed,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from rldoctor.suppress.choice import Choice
@@ -97,6 +107,7 @@ def _of_file(path: str, told: ToldFacts, rules: Index, choice: Choice | None) ->
     ]
     notes = [str(problem).replace("\n  ", "; ") for problem in document.problems]
     notes += [text for _, outcome in outcomes for text in outcome.broken]
+    notes += _other_system(document, told.system)
     if told.args and document.kind == "yaml":
         notes.append(f"{path} takes no arguments: {' '.join(told.args)} counts for nothing")
     notes += [project.note()] if project is not None and project.note() else []
@@ -108,6 +119,16 @@ def _of_file(path: str, told: ToldFacts, rules: Index, choice: Choice | None) ->
         silent=tuple(dict.fromkeys(silent for _, outcome in outcomes for silent in outcome.silent)),
     )
     return _sifted(path, part, project, rules, choice)
+
+
+def _other_system(document: Document, told: str | None) -> list[str]:
+    """Return a note where the file plainly speaks another system than the one that was told."""
+    found = dialects.detect(document) if told else ()
+    spoken = {each.system for each in found if each.certainty == "certain" and not each.launcher}
+    if not spoken or told in spoken:
+        return []
+    words = " and ".join(sorted(spoken))
+    return [f"{document.path} speaks {words}; it was read as {told} because of --system"]
 
 
 def _project(path: str, rules: Index) -> Project | None:
@@ -131,7 +152,9 @@ def _sifted(path: str, part: _Part, project: Project | None, rules: Index, choic
 
     sifted = suppress.sift(path, part.findings, part.files, project, rules.ids)
     findings = suppress.chosen(sifted.findings, choice) if choice else sifted.findings
-    notes = (*part.notes, *sifted.notes)
+    left = len(sifted.findings) - len(findings)
+    out = (f"{left} finding{'s' * (left != 1)} left out by --select and --ignore",) if left else ()
+    notes = (*part.notes, *sifted.notes, *out)
     return replace(part, findings=findings, notes=notes, suppressed=sifted.suppressed)
 
 

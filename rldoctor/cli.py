@@ -27,13 +27,24 @@ INTERRUPTED: Final = 130
 PATH: Final = click.Path(allow_dash=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="rldoctor")
+EXAMPLES: Final = """\b
+Begin with one of these:
+  rldoctor check launch.sh            before a launch: what will fail, and the edits
+  rldoctor check launch.sh --fix      make the safe edits, with a backup
+  rldoctor diagnose run.log           after a failure: a log, several, or a folder
+  rldoctor estimate launch.sh --set cluster.gpu_memory_gib=80
+  rldoctor run -- bash launch.sh      launch, watch, and diagnose where it fails
+  rldoctor explain token-budget-inactive"""
+FINDS: Final = "Exit codes: 0 no error or warning, 1 some, 2 bad input or usage."
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
+@click.version_option(__version__, "-V", "--version", prog_name="rldoctor")
 def cli() -> None:
     """Checks before launch, runs and heals, and diagnoses after a failure: RL post-training of LLMs."""
 
 
-@cli.command(cls=Launch)
+@cli.command(cls=Launch, short_help="Before a launch: what is wrong with scripts and configs.", epilog=FINDS)
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE... [-- ARGUMENT...]")
 @about_the_run
 @chooses("--select", "Only these rules, phases, severities.")
@@ -48,10 +59,13 @@ def check(
 ) -> NoReturn:
     """Say what is wrong with launch scripts and configurations, and mend it.
 
-    What stands behind -- are the arguments that the script is started with.
+    FILE is a launch script, a YAML configuration, or - for standard input. What stands behind -- are the
+    arguments that the script is started with.
     """
     facts, asked = told_facts(told, system, how["host"]), _choice(how["select"], how["ignore"])
     if how["do_fix"] or (how["unsafe_fixes"] and not how["as_diff"]):
+        if "-" in files:
+            raise RLDoctorError("standard input is no file to be mended", hint="--diff shows the edits")
         checked = _fix(files, facts, how["unsafe_fixes"], asked)
     else:
         from rldoctor.check import check as run_check
@@ -61,7 +75,7 @@ def check(
         from rldoctor.fix import preview
 
         sys.stdout.write(preview(checked, unsafe=how["unsafe_fixes"]))
-    else:
+    elif form == "json" or checked.files or not checked.errors:
         _print(checked.report, form)
     if how["explain_unknown"]:
         for silent in checked.silent:
@@ -92,7 +106,7 @@ def _fix(files: Sequence[str], facts: ToldFacts, unsafe: bool, asked: Choice | N
     return fixed.checked
 
 
-@cli.command()
+@cli.command(short_help="After a failure: the root cause in logs.", epilog=FINDS)
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...|-")
 @about_the_run
 @click.option("--config", metavar="FILE", help="The configuration of the run, else the log's own is used.")
@@ -104,8 +118,15 @@ def _fix(files: Sequence[str], facts: ToldFacts, unsafe: bool, asked: Choice | N
 def diagnose(
     files: tuple[str, ...], told: tuple[str, ...], system: str | None, form: str, **how: Any
 ) -> NoReturn:
-    """Name the root cause of a failed run, with what only follows from it folded under it."""
+    """Name the root cause of a failed run, with what only follows from it folded under it.
+
+    FILE is a log, a folder of logs and dumps, .gz or .zst, or - for standard input.
+    """
     facts = told_facts(told, system)
+    if how["bundle"]:
+        from rldoctor.report.bundle import refuse_unwritable
+
+        refuse_unwritable(how["bundle"])
     if how["follow"]:
         from rldoctor.diagnose.live import follow
 
@@ -125,7 +146,10 @@ def diagnose(
     sys.exit(_code(report))
 
 
-@cli.command()
+@cli.command(
+    short_help="What each phase holds on GPU, host and disk, and what fits.",
+    epilog="Exit codes: 0 every phase fits, or nobody can say; 1 one does not; 2 bad input or usage.",
+)
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @about_the_run
 @click.option("--solve", multiple=True, metavar="CONCEPT", help="The largest value that surely fits.")
@@ -150,7 +174,12 @@ def estimate(
     sys.exit(OK if report.verdict == "nothing" else FOUND)
 
 
-@cli.command(cls=Launch)
+@cli.command(
+    cls=Launch,
+    short_help="Run a training under supervision: watch, diagnose, heal, tune.",
+    epilog="Exit codes: 0 finished, healed too; 1 stopped with a diagnosis; 2 bad input or usage; 130 Ctrl-C "
+    "(--resume goes on).",
+)
 @click.argument("config", nargs=-1, type=PATH, metavar="[CONFIG | -- COMMAND...]")
 @click.option("--autotune", is_flag=True, help="Heal failures and tune the token budget, live.")
 @click.option("--run-folder", metavar="DIR", help="Where the run writes.")
@@ -170,13 +199,23 @@ def run(config: tuple[str, ...], told: tuple[str, ...], **how: Any) -> NoReturn:
 
     folder, again = how.pop("run_folder"), how.pop("resume")
     behind = click.get_current_context().meta["behind"]
+    if behind == () and click.get_current_context().meta["dashes"]:
+        raise RLDoctorError("no command stands behind --", hint="for example rldoctor run -- bash launch.sh")
     sys.exit(supervised(config, behind, folder, again, told, Options(**how)))
 
 
-@cli.command()
+@cli.command(
+    short_help="This machine: GPUs, limits, disks, network, versions.",
+    epilog="Exit codes: 0 nothing stands in the way, 1 warnings or errors, 2 usage.",
+)
 @click.option("--checkpoints", multiple=True, metavar="DIR", help="Where checkpoints will be written.")
 @click.option(
-    "--port", "ports", multiple=True, type=click.IntRange(1, 65535), help="A port the run will take."
+    "--port",
+    "ports",
+    multiple=True,
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    help="A port the run will take.",
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def host(checkpoints: tuple[str, ...], ports: tuple[int, ...], form: str) -> NoReturn:
@@ -189,13 +228,13 @@ def host(checkpoints: tuple[str, ...], ports: tuple[int, ...], form: str) -> NoR
     sys.exit(FOUND if machine.is_loud(lines) else OK)
 
 
-@cli.command()
-@click.argument("rule", shell_complete=offers("rules"))
-def explain(rule: str) -> None:
-    """Say what a rule knows."""
+@cli.command(short_help="What a rule knows, or what a word of --set means.")
+@click.argument("word", metavar="RULE|CONCEPT|GROUP", shell_complete=offers("explained"))
+def explain(word: str) -> None:
+    """Say what a rule knows, what a concept of --set means and how systems spell it, or what a group has."""
     from rldoctor.explain import explain as run_explain
 
-    sys.stdout.write(run_explain(rule))
+    sys.stdout.write(run_explain(word))
 
 
 @cli.command()

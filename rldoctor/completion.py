@@ -14,6 +14,15 @@ def rules(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     return _those(index().ids, begun)
 
 
+def explained(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+    """Return the rules, concepts and groups of concepts that begin so."""
+    from rldoctor.rules import index
+    from rldoctor.vocabulary import load
+
+    groups = dict.fromkeys(name.partition(".")[0] for name in load().concepts)
+    return _those((*groups, *load().concepts, *index().ids), begun)
+
+
 def asked_for(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     """Return the rules, phases and severities that begin so, behind the words already given."""
     from rldoctor.rules import index

@@ -6,16 +6,48 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from rldoctor import vocabulary
+from rldoctor import dialects, vocabulary
 from rldoctor.rules import Rule, Trigger, index
+from rldoctor.vocabulary import Concept
+from rldoctor.wording import usual_row
 
 WIDTH = 100
 _HOLE = re.compile(r"\{(?:key\(([^{}()]*)\)|([^{}]*))\}")
 
 
 def explain(name: str) -> str:
-    """Return what a rule sees, why it matters and what it proposes; RLDoctorError for an unknown one."""
+    """Return what a rule knows, what a concept means, or what a group has; RLDoctorError for another word."""
+    concepts = vocabulary.load().concepts
+    if name in concepts:
+        return "\n".join(_concept(name)) + "\n"
+    group = [each for each in concepts if each.startswith(f"{name.rstrip('.')}.")]
+    if group:
+        width = max(map(len, group))
+        return "".join(f"{each:<{width}}  {concepts[each].meaning}\n" for each in group)
     return "\n".join(_lines(index().rule(name))) + "\n"
+
+
+def _concept(name: str) -> Iterator[str]:
+    """Yield what a concept means and how each system spells it."""
+    concept = vocabulary.load().concepts[name]
+    kind = " or ".join(concept.choices) if concept.choices else concept.type
+    yield f"{name}  ({kind}{', ' + concept.unit if concept.unit else ''})"
+    yield from _wrapped("", concept.meaning)
+    said = [(system, usual_row(system, name, "policy")) for system in dialects.NAMES]
+    known = [(system, row.key) for system, row in said if row is not None]
+    if known:
+        yield ""
+        yield "written as:"
+        width = max(len(system) for system, _ in known)
+        yield from (f"  {system:<{width}}  {key}" for system, key in known)
+    yield ""
+    yield f"told by:  --set {name}={_sample(concept)}"
+
+
+def _sample(concept: Concept) -> str:
+    sizes = {"tokens": "8192", "GiB": "80", "seconds": "600"}
+    kinds = {"int": "8", "float": "0.5", "bool": "true", "list": "[a, b]"}
+    return concept.choices[0] if concept.choices else sizes.get(concept.unit) or kinds.get(concept.type, "…")
 
 
 def overview() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 SHORT: Final = {"gpus": "cluster.gpus_per_node", "nodes": "cluster.nodes", "model": "model.path"}
 POSITIVE: Final = click.IntRange(min=1)
+RELEASE: Final = re.compile(r"v?\d+(\.\d+)*([.+-]?[A-Za-z]\w*)*([.+-]\w+)*")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -21,7 +23,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def _remember_versions(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
     """Keep the releases that are told for what reads the facts; without a system it is the launched one's."""
     pairs = (word.rpartition("=") for word in words)
-    ctx.meta["versions"] = {system.strip(): version.strip() for system, _, version in pairs}
+    told = {system.strip(): version.strip() for system, _, version in pairs}
+    for version in told.values():
+        if not RELEASE.fullmatch(version):
+            raise RLDoctorError(
+                f"--framework-version {version}: not a release",
+                hint="0.6.1 of what is launched, or sglang=0.5.9",
+            )
+    ctx.meta["versions"] = {system: version.removeprefix("v") for system, version in told.items()}
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
@@ -45,8 +54,8 @@ def offers(kind: str) -> Callable[[click.Context, click.Parameter, str], Any]:
 
 
 ABOUT_THE_RUN: Final = (
-    _telling("--gpus", type=POSITIVE, help="GPUs of a node that exist."),
-    _telling("--nodes", type=POSITIVE, help="Nodes that exist."),
+    _telling("--gpus", type=POSITIVE, metavar="N", help="GPUs of a node that exist."),
+    _telling("--nodes", type=POSITIVE, metavar="N", help="Nodes that exist."),
     _telling("--model", metavar="PATH|NAME", help="The model, where the files do not tell it."),
     _telling(
         "--env", multiple=True, metavar="NAME=VALUE", help="A variable that the script is started with."
@@ -56,7 +65,7 @@ ABOUT_THE_RUN: Final = (
         "told",
         multiple=True,
         metavar="CONCEPT=VALUE",
-        help="Tell a fact (cluster.gpus=8).",
+        help="Tell a fact (cluster.gpus=8); `rldoctor explain cluster` lists such words.",
         shell_complete=offers("concepts"),
     ),
     click.option(
@@ -97,7 +106,7 @@ class Launch(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep what stands behind ``--`` apart from the options."""
         at = args.index("--") if "--" in args else len(args)
-        ctx.meta["behind"] = tuple(args[at + 1 :])
+        ctx.meta["behind"], ctx.meta["dashes"] = tuple(args[at + 1 :]), at < len(args)
         return super().parse_args(ctx, args[:at])
 
 

@@ -93,5 +93,5 @@ def test_the_summary_names_the_root_and_counts_what_follows(tmp_path: Path) -> N
 
 
 def test_a_few_lines_without_a_step_are_not_called_well_without_a_word(tmp_path: Path) -> None:
-    assert report(tmp_path, "loading\nstill loading\n").summary.endswith("in which no step ends either.")
+    assert report(tmp_path, "loading\nstill loading\n").summary.endswith("is this the log of the run?")
     assert report(tmp_path, STEPS).summary == "Nothing wrong found in 5 lines."

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from rldoctor import causes, dialects, facts, remedies, sources
 from rldoctor.diagnose import losses, next_run, verdicts
-from rldoctor.diagnose.gathering import gather
+from rldoctor.diagnose.gathering import gather, refuse_scripts
 from rldoctor.diagnose.timeline import timeline
 from rldoctor.facts import Facts, ToldFacts
 from rldoctor.logs import LogReading, PrintedConfig
@@ -37,6 +37,7 @@ def diagnose(
     began, rules = time.perf_counter(), index()
     reading = _since(gather(paths, rules.patterns), since)
     world, notes = known_facts(reading, config, told)
+    refuse_scripts(paths, reading)
     seen = examine_log(reading, world, rules)
     matches = seen.matches
     findings = causes.explain(matches, reading)
@@ -165,7 +166,9 @@ def summary(findings: Sequence[Finding], reading: LogReading) -> str:
     if not roots:
         lines = reading.total_lines
         told = f"Nothing wrong found in {lines} line{'s' * (lines != 1)}"
-        return f"{told}." if reading.progress or lines > LITTLE else f"{told}, in which no step ends either."
+        if reading.progress or lines > LITTLE:
+            return f"{told}."
+        return f"{told}, but no finished step either: is this the log of the run?"
     follow = sum(finding.explained_by == roots[0].id for finding in findings)
     told = f"Most likely root cause: {roots[0].title.rstrip('.')}"
     if roots[0].rule == causes.UNRECOGNISED:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from time import time
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from rldoctor import dumps, logs
+from rldoctor.diagnose.writers import are_written
 from rldoctor.dumps import DumpReading
 from rldoctor.logs import LogReading, PrintedConfig, phases
 from rldoctor.types import Event, LogLine, RLDoctorError
 
 MOST_LINES: Final = 12
+SCRIPTS: Final = (".sh", ".bash", ".slurm", ".sbatch", ".py", ".yaml", ".yml")
+FRESH: Final = 120.0  # seconds since a log has grown in which it counts as alive
 WHOLE_VIEW: Final = ("ranks_missing", "ranks_waiting", "mismatch", "other", "other_op", "missing_last")
 FAILED: Final = ("collective_timeout", "hang", "exception", "process_death", "worker_died", "out_of_memory")
 
@@ -24,11 +28,30 @@ def refuse_empty(paths: Sequence[str]) -> None:
         raise RLDoctorError(f"{', '.join(paths)}: the log is empty", hint="Nothing can be said of it.")
 
 
+def refuse_scripts(paths: Sequence[str], reading: LogReading) -> None:
+    """Raise where what was named is launch scripts or configurations, in which nothing is a log's."""
+    named = [path for path in paths if path.lower().endswith(SCRIPTS) and Path(path).is_file()]
+    if len(named) < len(paths) or reading.events or reading.failures or reading.progress:
+        return
+    message = "this is a launch script or a configuration, and nothing in it is a log's"
+    raise RLDoctorError(message, file=named[0], hint=f"rldoctor check {' '.join(named)}")
+
+
 def gather(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
     """Read logs, and the dumps and configurations among and below the paths."""
     found, rest = dumps.split(paths)
     beside = dumps.read(found)
-    return with_dumps(_read_logs(rest, patterns, beside), beside)
+    return with_dumps(_without_life(_read_logs(rest, patterns, beside)), beside)
+
+
+def _without_life(reading: LogReading) -> LogReading:
+    """Leave out that a log ends under way where it has just grown and a process still writes to it."""
+    files = {event.lines[0].file for event in reading.events if event.kind == "standstill"}
+    fresh = {file for file in files if Path(file).is_file() and time() - Path(file).stat().st_mtime < FRESH}
+    if not fresh or not are_written(fresh):
+        return reading
+    kept = (e for e in reading.events if e.kind != "standstill" or e.lines[0].file not in fresh)
+    return replace(reading, events=tuple(kept))
 
 
 def _read_logs(paths: Sequence[str], patterns: Collection[str], beside: DumpReading) -> LogReading:

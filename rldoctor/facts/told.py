@@ -52,9 +52,17 @@ def typed(told: Mapping[str, str]) -> dict[Key, Any]:
     for name, text in told.items():
         key = split(name)
         if key is None:
-            raise RLDoctorError(unknown_word("concept", name, load().concepts), hint="--set concept=value")
+            raise RLDoctorError(unknown_word("concept", name, load().concepts), hint=_groups(name))
         values[key] = _value(load().concepts[key[1]], str(text))
     return values
+
+
+def _groups(name: str) -> str:
+    """Return where the right word may be found."""
+    groups = dict.fromkeys(each.partition(".")[0] for each in load().concepts)
+    if name.partition(".")[0] in groups:
+        return f"`rldoctor explain {name.partition('.')[0]}` lists its concepts"
+    return f"for example --set cluster.gpus=8; `rldoctor explain GROUP` lists those of {', '.join(groups)}"
 
 
 def _value(concept: Concept, text: str) -> Any:

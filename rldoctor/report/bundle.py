@@ -19,6 +19,12 @@ LARGEST_CONFIG: Final = 1 << 20
 TOLD: Final = ("written", "log", "set")
 
 
+def refuse_unwritable(path: str) -> None:
+    """Raise before a long diagnosis where the bundle could not be written after it."""
+    if not Path(path).absolute().parent.is_dir():
+        raise RLDoctorError("cannot write the bundle: there is no such folder", file=path)
+
+
 def write(report: Report, path: str, config: str | None = None) -> None:
     """Write the bundle, as a zip where the name ends so, else as Markdown; nothing in it is a secret."""
     parts = {name: redact(text) for name, text in _parts(report, config).items()}

@@ -76,10 +76,11 @@ def _compiler_style(finding: Finding, sources: Mapping[str, list[str]]) -> Itera
     column = _column(placed, source)
     place = f"{placed.file}:{placed.line}:{column}" if placed else finding.subject
     yield Line(f"{place}: {finding.severity}: {finding.title} [{finding.rule}]", style(finding))
+    marked = placed is not None and source is not None
     if placed is not None and source is not None:
         yield from _marked(placed.line or 0, source, column, placed)
-    file = placed.file if placed is not None else None
-    yield from _further([piece for piece in finding.evidence if piece is not placed], file)
+    file = placed.file if placed is not None else finding.subject
+    yield from _further([piece for piece in finding.evidence if piece is not placed or not marked], file)
     yield from why(finding)
     yield from remedies(finding.remedies, file)
 

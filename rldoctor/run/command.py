@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def _session(
         if words or sets:
             raise RLDoctorError("either a configuration or a command behind --, not both")
         session = plan.open_foreign(foreign, folder, options)
-        session.screen.say(f"command: {' '.join(foreign)}; run folder: {_near(session.folder)}")
+        session.screen.say(f"command: {shlex.join(foreign)}; run folder: {_near(session.folder)}")
         return session
     if len(words) > 1:
         raise RLDoctorError("one configuration at a time", hint="a command to supervise stands behind --")

@@ -24,6 +24,7 @@ LAPTOP: Final = "laptop.yaml"
 LOCK: Final = "supervisor.lock"
 PATHS: Final = ("model.path", "data.path", "checkpoint.folder")
 RUNS: Final = "runs"
+SCRIPTS: Final = (".sh", ".bash", ".slurm", ".sbatch")
 
 
 class Source(Struct, frozen=True):
@@ -38,6 +39,12 @@ def choose(config: str | None) -> Source:
     if config is not None:
         if not Path(config).is_file():
             raise RLDoctorError("no such file", file=config)
+        if Path(config).suffix in SCRIPTS:
+            raise RLDoctorError(
+                "a script is no configuration of trainer_core",
+                file=config,
+                hint=f"to supervise it: rldoctor run -- bash {config}",
+            )
         return Source(Path(config), config)
     here = Path(HERE)
     if here.is_file() and is_trainer(sources.read(HERE)):
@@ -121,7 +128,7 @@ def open_foreign(command: Sequence[str], folder: str | None, options: Options) -
 def script_of(command: Sequence[str]) -> Path | None:
     """Return the shell script that a command runs, if it runs one."""
     for word in command[:2]:
-        if word.endswith((".sh", ".bash", ".slurm", ".sbatch")) and Path(word).is_file():
+        if word.endswith(SCRIPTS) and Path(word).is_file():
             return Path(word)
     return None
 

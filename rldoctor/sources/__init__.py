@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from rldoctor.sources.opening import load, text_bytes
+from rldoctor.sources.opening import load, refuse_log, standard_input, text_bytes
 from rldoctor.sources.told import Told, told_of
 from rldoctor.types import Command, Document, Edit, Form, Place, RLDoctorError, Setting
 
@@ -16,6 +16,7 @@ __all__ += ["insert_all", "told_of"]
 
 Kind = Literal["yaml", "shell", "command", "python"]
 
+STDIN = "-"
 _YAML_LINE = re.compile(rb"(?m)^(?!\s*(#|$))(---|- |[\"']?[\w./ -]+[\"']?\s*:(\s|$)|defaults:|%YAML)")
 _SHELL_LINE = re.compile(
     rb"(?m)^(#!.*(sh|bash)\b|\s*(export|source|set|if|for|python3?|torchrun|ray|bash)\s|\w+=)"
@@ -23,8 +24,14 @@ _SHELL_LINE = re.compile(
 
 
 def read(path: str, told: Told | None = None) -> Document:
-    """Return what a launch script, a pasted command or a YAML file says; sourced files are read too."""
+    """Return what a launch script, a pasted command or a YAML file says; sourced files are read too.
+
+    ``-`` is standard input, which is no file that could be edited.
+    """
+    if path == STDIN:
+        return read_text(standard_input(), path, told=told)
     data = text_bytes(load(Path(path)), path)
+    refuse_log(path, data)
     _refuse_overrides(Path(path))
     kind = _kind_of(path, data)
     if kind == "yaml":

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import stat
+import sys
 from pathlib import Path
 
 from rldoctor.types import RLDoctorError
 
 MOST_SCRIPT_BYTES = 10 * 1024 * 1024
+MOST_NAMED = 3
+LOG_SUFFIXES = (".log", ".out", ".err", ".stdout", ".stderr")
+LOG_LINE = (
+    rb"(?m)^(Traceback \(most recent call last\)|\[(rank|Rank )\d+\]|step:\d+ - "
+    rb"|.{0,80}\b(INFO|WARNING|ERROR)\b)"
+)
 
 
 def load(path: Path) -> bytes:
@@ -15,9 +23,7 @@ def load(path: Path) -> bytes:
     name = str(path)
     try:
         if path.is_dir():
-            raise RLDoctorError(
-                "this is a folder", file=name, hint="name a launch script or a YAML file in it"
-            )
+            raise RLDoctorError("this is a folder", file=name, hint=_in_folder(path))
         found = path.stat()
         if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
             raise RLDoctorError("this is a device", file=name, hint="name a launch script or a YAML file")
@@ -35,6 +41,29 @@ def load(path: Path) -> bytes:
         raise RLDoctorError("there is no such file", file=name) from None
     except OSError as error:
         raise RLDoctorError(f"the file cannot be read: {error.strerror}", file=name) from error
+
+
+def _in_folder(folder: Path) -> str:
+    """Return what to name in a folder, with the scripts and configurations that stand in it."""
+    found = sorted(str(path) for path in folder.iterdir() if path.suffix in (".sh", ".yaml", ".yml"))
+    if not found:
+        return "name a launch script or a YAML file in it"
+    more = f" … ({len(found)} in all)" if len(found) > MOST_NAMED else ""
+    return f"name what to look at: {' '.join(found[:MOST_NAMED])}{more}"
+
+
+def standard_input() -> bytes:
+    """Return what stands on standard input, bounded like a file."""
+    data = sys.stdin.buffer.read(MOST_SCRIPT_BYTES + 1)
+    if len(data) > MOST_SCRIPT_BYTES:
+        raise RLDoctorError("standard input has more than the 10 MiB that a script or config may have")
+    return data
+
+
+def refuse_log(name: str, data: bytes) -> None:
+    """Refuse a log, whose commands are history: what is changed in it changes nothing."""
+    if name.lower().endswith(LOG_SUFFIXES) and re.search(LOG_LINE, data):
+        raise RLDoctorError("this is a log, not a launch script", file=name, hint=f"rldoctor diagnose {name}")
 
 
 def text_bytes(data: bytes, name: str) -> bytes:
