@@ -187,7 +187,12 @@ def estimate(
 @click.option("--set", "told", multiple=True, metavar="KEY=VALUE", help="Change a setting for this run.")
 @click.option("--write", is_flag=True, help="Carry what was changed into CONFIG at the end, with a backup.")
 @click.option("--allow-unsafe", is_flag=True, help="Cures that may change results or costs, too.")
-@click.option("--hang-after", type=float, metavar="SECONDS", help="Silence between steps that is a hang.")
+@click.option(
+    "--hang-after",
+    type=float,
+    metavar="SECONDS",
+    help="Silence that is a hang; of a COMMAND, in what it prints.",
+)
 @click.option("--quiet", is_flag=True, help="Tell the end alone.")
 def run(config: tuple[str, ...], told: tuple[str, ...], **how: Any) -> NoReturn:
     """Run a training under supervision; with --autotune heal what fails and tune what pays.

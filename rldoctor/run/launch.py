@@ -60,7 +60,7 @@ def attempt(session: Session, hear: Sequence[Any], pulse: Any) -> Attempt:
     child = processes.start(words, session.folder, log)
     try:
         _note_launch(session, number, child, words, began)
-        watch = _watch(session, child, tail, hear, pulse)
+        watch = _watch(session, child, tail, hear, pulse, None if session.config is not None else log)
         end = watch.until_the_end()
     finally:
         processes.end_all(session.folder, child)
@@ -103,7 +103,14 @@ def _note_launch(
     )
 
 
-def _watch(session: Session, child: processes.Child, tail: Tail, hear: Sequence[Any], pulse: Any) -> Watch:
+def _watch(
+    session: Session,
+    child: processes.Child,
+    tail: Tail,
+    hear: Sequence[Any],
+    pulse: Any,
+    output: Path | None,
+) -> Watch:
     def hear_all(event: LiveEvent) -> None:
         for ear in hear:
             ear(event)
@@ -117,7 +124,7 @@ def _watch(session: Session, child: processes.Child, tail: Tail, hear: Sequence[
         hear_all,
         pulse,
         tail,
-        has_events=session.config is not None,
+        output=output,
     )
 
 

@@ -40,7 +40,7 @@ def supervise(session: Session) -> int:
         end, logs, ended_by = _attempt(session)
         if end.asked or end.was_stopped:
             return _interrupted(session, end)
-        if end.is_done or (session.config is None and end.code == 0):
+        if end.is_done or (session.config is None and end.code == 0 and end.hung is None):
             _verify(session, end.step)
             return story.finish(session, end)
         if _is_refused(session, end):

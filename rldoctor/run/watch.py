@@ -117,6 +117,10 @@ class Heart(Struct):
         if event["kind"] == "phase_started":
             self.phase = str(event.get("phase"))
 
+    def moved(self) -> None:
+        """Take in a sign of life that is no event."""
+        self.beat = time.monotonic()
+
     def silent(self) -> float:
         """Return the seconds since the last sign of life."""
         return time.monotonic() - self.beat
@@ -139,13 +143,15 @@ class Watch(Struct):
     hear: Callable[[LiveEvent], None]
     pulse: Callable[[], None]
     tail: Tail
-    has_events: bool = True
+    output: Path | None = None
+    """Of a foreign command, which writes no events: what it prints is its only sign of life."""
     _last: LiveEvent = field(default_factory=dict)
     _done: LiveEvent = field(default_factory=dict)
     _rewards: deque[float] = field(default_factory=lambda: deque(maxlen=REWARDS))
     _phase: str = "start"
     _step: int = 0
     _pulsed: float = 0.0
+    _printed: int = 0
 
     def until_the_end(self) -> End:
         """Return how the attempt ended; a hang is ended here, its stacks taken first."""
@@ -159,12 +165,23 @@ class Watch(Struct):
             if self._has_failed() and self.heart.silent() > LAST_WORDS_SECONDS:
                 processes.end_all(self.folder, self.child)
                 return self._end(self.child.wait())
-            if self.has_events and self.heart.silent() > self.heart.limit():
+            if self._hangs():
                 return self._hang()
             self._beat()
             time.sleep(POLL_SECONDS)
 
+    def _hangs(self) -> bool:
+        """Say whether it was silent for too long; a foreign command's patience only a person can tell."""
+        if self.output is None:
+            return self.heart.silent() > self.heart.limit()
+        told = self.heart.told
+        return told is not None and self._printed > 0 and self.heart.silent() > told
+
     def _listen(self) -> None:
+        printed = self.output.stat().st_size if self.output is not None and self.output.exists() else 0
+        if printed != self._printed:
+            self._printed = printed
+            self.heart.moved()
         for event in self.tail.new():
             self.heart.heard(event)
             self._last = event
@@ -198,7 +215,7 @@ class Watch(Struct):
 
     def _stop(self) -> End:
         """Ask the driver to save and end, wait for it, but no longer once asked twice."""
-        if self.has_events:
+        if self.output is None:
             processes.signal_driver(self.folder, self.child, signal.SIGTERM)
         else:
             processes.signal_group(self.child, signal.SIGTERM)
@@ -216,7 +233,8 @@ class Watch(Struct):
     def _hang(self) -> End:
         """Take stacks and recordings, then end the whole tree."""
         silent = self.heart.silent()
-        self._dump()
+        if self.output is None:  # the signal for dumps would end a program that does not know it
+            self._dump()
         self._listen()
         if self.heart.silent() < silent:
             return self.until_the_end()  # it moved meanwhile: only slow

@@ -92,3 +92,15 @@ def test_run_a_command_that_fails_without_a_reason_is_not_called_well(driven: Dr
     assert code == 1, out
     assert "ended with exit code 3 and gave no reason" in out
     assert "Nothing wrong" not in out
+
+
+def test_run_a_silent_foreign_command_is_ended_as_a_hang(driven: Driven) -> None:
+    script = "trap 'exit 0' TERM; for n in 1 2 3; do echo step $n; sleep 0.6; done; sleep 600 & wait"
+    words = ("--run-folder", str(driven.folder), "--hang-after", "1.5", "--", "bash", "-c", script)
+    code, out = driven.result(driven.start(*words))
+    assert code == 1, out
+    assert "step 3" in out  # printing is a sign of life
+    assert "[run-hangs]" in out
+    (ended,) = driven.journal("ended")
+    assert ended["hung"] >= 1.5
+    assert driven.left() == []
