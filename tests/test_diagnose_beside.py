@@ -139,6 +139,14 @@ def test_a_full_disk_wants_room_not_another_machine(tmp_path: Path) -> None:
     assert verdict(report).startswith("make room on the disk of ")
 
 
+def test_the_verdict_says_a_remedy_in_short(tmp_path: Path) -> None:
+    killed = "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.\n"
+    report = run(tmp_path, STEPS + killed)
+    said, remedy = verdict(report), root(report).remedies[0]
+    assert len(remedy.title) > 100 and "(" in remedy.title
+    assert "(" not in said and "…" not in said and said.endswith("again the same way")
+
+
 def test_a_healthy_log_gets_no_verdict_line_and_no_timeline(tmp_path: Path) -> None:
     report = run(tmp_path, STEPS)
     assert (report.verdict, report.notes, report.timeline) == ("nothing", (), ())

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 ATTEMPT: Final = re.compile(r"/attempt_(\d{1,4})/")
 AGAIN: Final = "a restart as it is will fail again the same way"
 LONGEST: Final = 160
+GIST: Final = re.compile(r".{16,}?(?= \(| - |; )")
+"""A remedy's first words, up to where it goes into details."""
 FRAME: Final = re.compile(r"[\w.<>]+ \(([^()]+:\d+)\)$")
 
 
@@ -48,7 +50,7 @@ def _change(remedies: Sequence[Remedy]) -> str:
             return _cut(f"{edit.file}:{edit.line}: {new or 'remove ' + edit.old.strip()}")
         if remedy.command and remedy.safety != "manual":
             return _cut("; ".join(remedy.command.split("\n")))
-    return _cut(remedies[0].title) if remedies else "see why"
+    return _gist(remedies[0].title) if remedies else "see why"
 
 
 def _restart(root: Finding, match: Match | None) -> str:
@@ -95,7 +97,13 @@ def _first(root: Finding) -> str:
 
 def _unsure(root: Finding) -> str:
     titles = [remedy.title for remedy in root.remedies[:1]]
-    return _cut(titles[0]) if titles else "the evidence does not tell a cause"
+    return _gist(titles[0]) if titles else "the evidence does not tell a cause"
+
+
+def _gist(title: str) -> str:
+    """Return what a remedy is in short: the whole of it stands above."""
+    found = GIST.match(title)
+    return _cut(found[0] if found else title)
 
 
 def _short(text: str) -> str:
