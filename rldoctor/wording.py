@@ -17,6 +17,9 @@ LONGEST_KEY: Final = 40
 MOST_SPELLINGS: Final = 3
 UNITS: Final = ("seconds", "tokens", "bytes", "MiB", "GiB")
 _HOLE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_NOWHERE = re.compile(
+    r" (?:in|of|on|at) (?:phase|group|rank|node|step) \?|\b(?:group|rank|number|phase) \?(?:, |(?=\)))"
+)
 _KEY = re.compile(r"\s*key\(\s*([\w.]+)\s*\)\s*")
 
 
@@ -35,7 +38,14 @@ def fill(template: str, scope: Speaker, facts: Facts) -> str:
             return found[0][0]
         return _say_expression(found[1], scope, facts)
 
-    return " ".join(_HOLE.sub(hole, template).split())
+    return _known_parts(" ".join(_HOLE.sub(hole, template).split()))
+
+
+def _known_parts(text: str) -> str:
+    """Return a text without the parts that only say that somebody's place is not known."""
+    if "?" not in text:
+        return text
+    return _NOWHERE.sub("", text).replace(" ()", "")
 
 
 def fill_lines(template: str, scope: Speaker, facts: Facts) -> str:

@@ -113,3 +113,23 @@ def test_a_command_keeps_its_lines() -> None:
 )
 def test_values_are_said_as_a_person_reads_them(value: Any, text: str) -> None:
     assert wording.say(value) == text
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("Nothing moved for {1 + 1} s in phase {train.ep * 2}", "Nothing moved for 2 s"),
+        ("not finished (group {train.ep * 2}, number 3)", "not finished (number 3)"),
+        ("not finished (group {train.ep * 2})", "not finished"),
+        ("which group? in phase train", "which group? in phase train"),
+        ("{train.ep * 2} is not even", "? is not even"),
+    ],
+)
+def test_a_place_that_nobody_knows_is_left_out(template: str, text: str) -> None:
+    place = Place("train.sh", 1, 1, 0, 1)
+    settings = (
+        Setting("actor_rollout_ref.actor.strategy", "megatron", "override", place),
+        Setting(EP, "$EP", "override", place, state="unknown", depends=("EP",)),
+    )
+    unknown = walk(Document("t.sh", "shell", ((Command("", settings),),)), ToldFacts(system="verl"))[0]
+    assert fill(template, unknown) == text

@@ -54,7 +54,9 @@ def _of_fact(facts: Facts, name: str, fact: Fact) -> Evidence:
     key = fact.origin.key or (row.key if row is not None else None)
     place = fact.origin.place
     yaml = facts.document is not None and facts.document.kind == "yaml"
-    if fact.origin.kind == "derived" or key is None:
+    if name.startswith("env.") and fact.value is None:
+        text = f"{key} (unset)"
+    elif fact.origin.kind == "derived" or key is None:
         text = f"{wording.meaning(name)}: {wording.spell(facts, name)}" + _how(facts, name, fact)
     else:
         text = wording.pair(key, wording.raw(facts, name, fact), yaml=yaml) + _how(facts, name, fact)

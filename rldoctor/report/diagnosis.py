@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from rldoctor.report.pieces import Line, brief, clip, remedies, style, where, why, wrapped
+from rldoctor.report.pieces import Line, brief, clip, remedies, shown, style, where, why, wrapped
 from rldoctor.types import Evidence, Finding, Report
 
 SHOWN_LINES: Final = 4
@@ -86,7 +86,7 @@ def _whole(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
 
 
 def _proof(pieces: Sequence[Evidence]) -> Iterator[Line]:
-    yield from (Line(f"    {where(piece)}{clip(piece.text)}", "dim") for piece in pieces)
+    yield from (Line(f"    {where(piece)}{shown(piece)}", "dim") for piece in pieces)
 
 
 def _telling(pieces: Sequence[Evidence]) -> Sequence[Evidence]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
@@ -12,6 +13,7 @@ from rldoctor.types import Edit, Evidence, Finding, Remedy
 WIDTH: Final = 100
 SHOWN_ROWS: Final = 3
 MOST_OF_A_WORD: Final = 40
+_EVENT: Final = re.compile(r'^\{"v": ?\d+, ?"t": ?[\d.]+, ?"kind": ?"(\w+)"(?:, ?)?(.*)\}$')
 
 Style = Literal["plain", "error", "warning", "hint", "dim", "old", "new", "strong"]
 
@@ -95,6 +97,11 @@ def where(piece: Evidence) -> str:
     """Return the place of a piece of evidence, as compilers write it."""
     place = f"{piece.file}:{piece.line}" if piece.file and piece.line else piece.file
     return f"{place}: " if place else ""
+
+
+def shown(piece: Evidence) -> str:
+    """Return a piece of evidence as a person reads it: an event of a run's own file in words."""
+    return clip(_EVENT.sub(lambda found: f"{found[1]}: {found[2]}".replace('"', ""), piece.text))
 
 
 def clip(text: str) -> str:

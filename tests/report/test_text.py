@@ -170,3 +170,9 @@ def test_texts_are_broken_at_words_to_the_width_of_the_terminal(width: int) -> N
     assert max(map(len, shown[3:])) <= width
     assert any(len(text) > width - 10 for text in shown[3:])
     assert all(text.startswith("       ") for text in shown[3 : shown.index("  1. No graphs (safe)")][1:])
+
+
+def test_an_event_of_a_run_is_told_in_words() -> None:
+    event = '{"v": 1, "t": 1795297329.133608, "kind": "process_death", "signal": "SIGKILL", "step": 3}'
+    root = replace(finding("run.log"), part="root", evidence=(Evidence(event, "events.jsonl", 7),))
+    assert "    events.jsonl:7: process_death: signal: SIGKILL, step: 3\n" in diagnosed(root)
