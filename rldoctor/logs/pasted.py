@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
 from typing import Final
 
 from msgspec import Struct, field
@@ -15,6 +17,7 @@ from rldoctor.types import LogLine, Sample
 
 END: Final = 400  # lines at the end of a log
 MOST_LOGS: Final = 16
+OFTEN: Final = 3  # times that the same few names with numbers are no accident
 GAP: Final = 3  # lines between two pieces of one step
 TELLING: Final = frozenset(
     {"loss", "policy_loss", "value_loss", "grad_norm", "critic_grad_norm", "kl", "ref_kl", "clip_fraction"}
@@ -38,8 +41,8 @@ class _Block(Struct):
     @property
     def counts(self) -> bool:
         """Return whether this is a step of a training rather than a few numbers of something else."""
-        telling = TELLING & self.found.keys()
-        return len(telling) > 1 or bool(telling and self.step is not None)
+        telling = [value for metric, (value, _) in self.found.items() if metric in TELLING]
+        return len(telling) > 1 or any(self.step is not None or isnan(value) for value in telling)
 
 
 class _Table(Struct, frozen=True):
@@ -56,7 +59,7 @@ def with_pasted(steps: Steps, text: Text) -> Steps:
     samples, counts, shown = list(steps.samples), list(steps.counts), list[LogLine]()
     for log, name in enumerate(log.name for log in text.logs[:MOST_LOGS]):
         end = text.scan.lines[log]
-        for block in _blocks(text.between(log, end - END + 1, end), taken):
+        for block in _told(list(_blocks(text.between(log, end - END + 1, end), taken))):
             step = block.step
             if step is None:
                 step = last[name] = last.get(name, 0) + 1
@@ -66,6 +69,15 @@ def with_pasted(steps: Steps, text: Text) -> Steps:
             if block.named:
                 counts.append(((name, "", "pasted", "None"), Sample("step", step, float(step), told[0].line)))
     return Steps(tuple(samples), tuple(counts), steps.systems, tuple(dict.fromkeys(shown)))
+
+
+def _told(blocks: Sequence[_Block]) -> Iterator[_Block]:
+    """Yield what is a step by itself, or by what is repeated in the same words."""
+    alike = Counter(frozenset(block.found) for block in blocks)
+    for block in blocks:
+        repeated = alike[frozenset(block.found)] >= OFTEN and not TELLING.isdisjoint(block.found)
+        if block.counts or block.whole or repeated:
+            yield block
 
 
 def _blocks(lines: Iterator[LogLine], taken: Mapping[Place, int | None]) -> Iterator[_Block]:
@@ -130,7 +142,7 @@ def _with_pairs(block: _Block, line: LogLine) -> tuple[_Block, _Block | None]:
 
 
 def _done(block: _Block) -> Iterator[_Block]:
-    if block.found and (block.counts or block.whole):
+    if block.found:
         yield block
 
 

@@ -25,8 +25,11 @@ PAIR: Final = re.compile(
     rf"['\"*`]{{0,3}} {{0,3}}[:=] {{0,24}}['\"*`]{{0,3}}{WRAP}(?P<value>{NUMBER})(?![\w:/-])(?P<unit> ?%)?"
 )
 BESIDE: Final = re.compile(
-    r"(?i)(?:wandb: )?\s*(?:[-*•] )?(?P<key>[A-Za-z][\w/@.()-]{0,80}) {1,80}"
+    r"(?i)(?:wandb: )?\s*(?:[-*•|│] )?(?P<key>[A-Za-z][\w/@.()-]{0,80}) {1,80}"
     rf"(?P<value>{NUMBER})(?P<unit>%)?\s*"
+)
+COUNTED: Final = re.compile(
+    r"(?i)\b(?:iteration|iter|step|epoch|episode|update)s? ?[#:\[=]? ?(\d{1,9}) ?/ ?\d{1,9}\b"
 )
 BAR_STEP: Final = re.compile(r"\b(\d{1,9})/\d{1,9} \[\d")
 UNITS: Final[Mapping[str, float]] = {"%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9}
@@ -130,5 +133,5 @@ def counter(found: Sequence[tuple[str, float]], text: str) -> tuple[int | None, 
         for key, value in found:
             if plain(key) in kind and value == int(value) if value == value and abs(value) < 1e12 else False:
                 return int(value), kind is STEP
-    bar = BAR_STEP.search(text) if found else None
-    return (int(bar[1]), False) if bar else (None, False)
+    counted = COUNTED.search(text) or (BAR_STEP.search(text) if found else None)
+    return (int(counted[1]), False) if counted else (None, False)

@@ -13,7 +13,15 @@ from rldoctor.types import LogLine
 
 BACK: Final = 400  # lines from the end that are looked at
 MOST_LOGS: Final = 16
-AT_START: Final = ("nccl", "meeting", "engine", "graphs", "download", "ray")  # not once a step has ended
+AT_START: Final = (
+    "nccl",
+    "meeting",
+    "engine",
+    "graphs",
+    "download",
+    "ray",
+    "extensions",
+)  # not once a step has ended
 ROWS: Final = (
     ("graphs", "rollout.graph_capture", r"Capturing (?:CUDA|ACL|NPU|XPU)? ?graphs?\b.{0,80}?: +\d{1,2}%\|"),
     (
@@ -44,7 +52,7 @@ ROWS: Final = (
     (
         "meeting",
         "start",
-        r"distributed backend: nccl|> initializing (?:model|tensor model) parallel with size",
+        r"Time to load \w+ op: |distributed backend: nccl|> initializing (?:tensor )?model parallel with",
     ),
     (
         "engine",
@@ -67,6 +75,8 @@ ROWS: Final = (
         "start",
         r"torch\.compile takes|Compiling a graph for|GPU KV cache size|Maximum concurrency for",
     ),
+    ("extensions", "start", r"as PyTorch extensions root|Loading extension module|Building extension module"),
+    ("extensions", "start", r"Emitting ninja build file|Detected CUDA files, patching ldflags"),
     ("download", "start", r"(?:Fetching \d+ files|Downloading (?:shards|.{0,60})): +\d{1,2}%\|"),
     (
         "data",
@@ -98,7 +108,9 @@ HEARTBEAT: Final = re.compile(
     r"|#running-req: \d+|Resource usage|No available shared memory broadcast block"
     r"|have not registered within the timeout|Still waiting|still waiting"
 )
-NOTHING: Final = re.compile(r"[\s`.…~=*>_-]*|\^C.*")
+NOTHING: Final = re.compile(
+    r"[\s`.…~=*>_-]*|\^C.*|.*(?:flashinfer\.jit|Loading JIT ops|Warning: |warnings\.warn\().*"
+)
 ELAPSED: Final = re.compile(r"\b0/\d{1,9} \[(?:(\d{1,3}):)?(\d{1,2}):(\d\d)<\?")
 STACK: Final = re.compile(
     r'\s*File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7}) in (?P<name>[\w<>.]{1,200})\s*$'
@@ -135,8 +147,8 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
         if seconds is None or seconds < LONG:
             return
         what, phase = "silence", None
-    fields = {"last_event": "begun", "what": what, "phase": phase, "seconds": seconds}
-    yield sighting("hang", last, fields, (what, last.file))
+    fields = {"what": what, "phase": phase, "seconds": seconds}
+    yield sighting("standstill", last, fields, (what, last.file))
 
 
 def _seconds(last: LogLine, alive: Sequence[LogLine]) -> float | None:

@@ -1,0 +1,128 @@
+# ruff: noqa: E501  lines of logs are long
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from rldoctor.logs import LogReading, tables
+
+Read = Callable[..., LogReading]
+
+
+def values(reading: LogReading, metric: str) -> list[float | None]:
+    return [sample.value for sample in reading.samples if sample.metric == metric]
+
+
+MARKDOWN = """\
+Step | Training Loss | reward | reward_std | completions / clipped_ratio | kl
+-- | -- | -- | -- | -- | --
+1 | 0.000000 | 0.50 | 0.25 | 0.125 | 0.001
+2 | 0.000100 | 0.75 | 0.50 | 25% | No Log
+3 | 0.000100 | 0.25 | 0.50 | 0.125 | nan
+"""
+PIPED = MARKDOWN.replace("\n", " |\n").replace("\nS", "\n| S")
+TABS = "Step\tTraining Loss\treward\n1\t0.5\t0.25\n2\t0.4\t0.5\n3\tnan\t0.75\n"
+CSV = "step,loss,reward,kl\n1,0.5,0.25,0.01\n2,0.4,0.5,0.02\n3,0.3,0.75,0.03\n"
+SPACED = "Step Training Loss reward completions / mean_length\n10 0.5 0.25 100.0\n20 0.4 0.5 101.0\n30 0.3 0.75 99.0\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "rewards"),
+    [
+        (MARKDOWN, [0.5, 0.75, 0.25]),
+        (PIPED, [0.5, 0.75, 0.25]),
+        (TABS, [0.25, 0.5, 0.75]),
+        (CSV, [0.25, 0.5, 0.75]),
+        (SPACED, [0.25, 0.5, 0.75]),
+    ],
+)
+def test_tables_of_steps(reading: Read, text: str, rewards: list[float]) -> None:
+    result = reading(text)
+    assert values(result, "reward_mean") == rewards
+    assert len(result.steps) == 3
+
+
+def test_shares_and_gaps_in_a_table(reading: Read) -> None:
+    result = reading(MARKDOWN)
+    assert values(result, "response_clip_ratio") == [0.125, 0.25, 0.125]
+    first, last = values(result, "ref_kl")
+    assert first == 0.001 and last is not None and math.isnan(last)
+
+
+def test_a_summary_is_a_step_but_no_progress(reading: Read) -> None:
+    result = reading(
+        "wandb: Run summary:\nwandb:  actor/pg_loss 0\nwandb:  critic/advantages/max 0\nwandb:  critic/rewards/mean 1,024.5\n"
+    )
+    assert values(result, "advantage_max") == [0.0]
+    assert values(result, "reward_mean") == [1024.5]
+    assert result.steps == () and result.progress
+
+
+def test_a_dictionary_cut_into_lines_is_one_step(reading: Read) -> None:
+    result = reading(
+        "{'loss': 0.0, 'grad_norm': 0.5, 'completions/mean_length': 77.5,\n"
+        "'rewards/format/mean': 3.0, 'rewards/format/std': 0.0,\n"
+        "'reward': 4.0, 'reward_std': 0.0, 'frac_reward_zero_std': 1.0}\n"
+    )
+    assert len(result.steps) == 1
+    assert {s.step for s in result.samples} == {1}
+    assert values(result, "reward_zero_std") == [1.0]
+
+
+def test_pretty_printed_history(reading: Read) -> None:
+    rows = "".join(
+        f'  {{\n   "epoch": 0.{n},\n   "grad_norm": 0.5,\n   "loss": {value},\n   "step": {n}\n  }},\n'
+        for n, value in enumerate(["0.5", "NaN", "NaN"], 1)
+    )
+    result = reading(f'{{\n "log_history": [\n{rows}')
+    told = values(result, "loss")
+    assert told[0] == 0.5 and all(value is not None and math.isnan(value) for value in told[1:])
+    assert [sample.step for sample in result.steps] == [1, 2, 3]
+
+
+def test_a_block_under_the_number_of_an_iteration(reading: Read) -> None:
+    result = reading(
+        "Learning iteration 8391/10000\n\n   Value function loss: inf\n    Surrogate loss: 0.25\n  Mean total reward: 25.66\n"
+    )
+    assert values(result, "value_loss") == [math.inf]
+    assert {s.step for s in result.samples} == {8391}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| Model | loss | reward | kl |\n|---|---|---|---|\n| base | 0.5 | 0.2 | 0 |\n| ours | 0.4 | 0.7 | 0 |\n",
+        "actor:\n  optim:\n    lr: 1e-6\n    weight_decay: 0.1\n  entropy_coeff: 0.0\n  kl_loss_coef: 0.001\n  grad_clip: 1.0\n",
+        "| N/A   45C    P0    70W / 300W |   1024MiB / 81920MiB |      0%      Default |\n",
+        "INFO 11-12 22:04:23 metrics.py:406] Avg prompt throughput: 0.0 tokens/s, Avg generation throughput: 103.0 tokens/s\n",
+        "{'eval_loss': 0.0, 'eval_reward': 0.0, 'eval_kl': 0.0, 'eval_runtime': 62.4}\n",
+        "Name  Self CPU %  Self CPU  CPU total  # of Calls\naten::mm  12.0%  1.2s  1.2s  40\n",
+        "======== Autoscaler status: 2026-05-01 ========\nUsage:\n 0.0/32.0 CPU\n 0.0/8.0 GPU\n",
+    ],
+)
+def test_what_only_looks_like_steps(reading: Read, text: str) -> None:
+    result = reading(text)
+    assert result.samples == () and result.steps == ()
+
+
+def test_only_the_end_of_a_long_log_is_looked_at(reading: Read) -> None:
+    noise = "".join(f"INFO worker: request {n} done\n" for n in range(2000))
+    assert values(reading(noise + TABS), "reward_mean") == [0.25, 0.5, 0.75]
+    assert values(reading(TABS + noise), "reward_mean") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("completions / mean_length", "response_length"),
+        ("Training Loss", "loss"),
+        ("train/kl", "ref_kl"),
+        ("in this step the grad norm", "grad_norm"),
+        ("temperature", None),
+    ],
+)
+def test_spellings_of_a_metric(name: str, metric: str | None) -> None:
+    known = tables.metric_of(name)
+    assert (known[0] if known else None) == metric

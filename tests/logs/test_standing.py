@@ -1,0 +1,95 @@
+# ruff: noqa: E501  lines of logs are long
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rldoctor.logs import LogReading
+from rldoctor.types import Event
+
+Read = Callable[..., LogReading]
+HEALTH = '2026-03-01 {0}:00 INFO:     10.0.0.2:41646 - "GET /health HTTP/1.1" 200 OK\n'
+STEP = "2026-03-01 10:00:0{0} train INFO: step {0} loss 0.5 grad_norm 0.5\n"
+
+
+def standing(result: LogReading) -> list[Event]:
+    return [event for event in result.events if event.kind == "standstill"]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("INFO 08-31 09:50:46 pynccl.py:63] vLLM is using nccl==2.20.5", "nccl"),
+        ("Capturing CUDA graph shapes:   3%|▎         | 1/35 [00:00<00:20,  1.64it/s]", "graphs"),
+        ("Using /root/.cache/torch_extensions/py311_cu126 as PyTorch extensions root...", "extensions"),
+        ("Running tokenizer on dataset (num_proc=16):   0%|      | 0/77976 [00:00<?, ? examples/s]", "data"),
+        ("(Actor pid=4) [2026-03-24 06:36:50] timer.py:24 - Timer actor_train start", "step"),
+    ],
+)
+def test_the_last_line_tells_what_is_under_way(reading: Read, line: str, what: str) -> None:
+    (event,) = standing(reading(f"INFO starting\n{line}\n\n```\n"))
+    assert event.fields["what"] == what
+    assert event.lines[0].text in line
+    assert "seconds" not in event.fields
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Capturing CUDA graph shapes: 100%|##########| 35/35 [00:21<00:00,  1.64it/s]",
+        "INFO:     Application startup complete.",
+        "gpu1:192:192 [0] NCCL INFO comm 0x55cd rank 1 nranks 2 cudaDev 1 - Init COMPLETE",
+        "Training Progress:  45%|####5     | 56/125 [04:45<05:00, 4.3s/it]",
+    ],
+)
+def test_what_has_ended_or_moves_stands_not(reading: Read, line: str) -> None:
+    assert standing(reading(f"INFO starting\n{line}\n")) == []
+
+
+def test_signs_of_life_tell_for_how_long(reading: Read) -> None:
+    text = "2026-03-01 10:00:00 gpu1:192:192 [0] NCCL INFO Using network Socket\n"
+    (event,) = standing(reading(text + HEALTH.format("10:01") + HEALTH.format("11:00")))
+    assert event.fields["seconds"] == 3600.0
+    assert "Using network" in event.lines[0].text
+
+
+def test_silence_counts_after_whatever_was_said(reading: Read) -> None:
+    (event,) = standing(reading("2026-03-01 10:00:00 INFO batch is ready\n" + HEALTH.format("10:30")))
+    assert event.fields["what"] == "silence"
+    assert standing(reading("2026-03-01 10:00:00 INFO batch is ready\n" + HEALTH.format("10:01"))) == []
+
+
+def test_a_bars_own_clock(reading: Read) -> None:
+    (event,) = standing(reading("Training Progress:   0%|          | 0/125 [1:04:45<?, ?it/s]\n"))
+    assert event.fields["seconds"] == 3885.0
+
+
+def test_set_up_after_steps_is_none(reading: Read) -> None:
+    steps = "".join(STEP.format(n) for n in range(1, 6))
+    assert standing(reading(steps + "gpu1:192:192 [0] NCCL INFO Using network Socket\n")) == []
+
+
+def test_a_failure_is_what_ended_it(reading: Read) -> None:
+    text = 'Traceback (most recent call last):\n  File "/app/t.py", line 4, in go\n    x\nValueError: bad\nvLLM is using nccl==2.20.5\n'
+    assert standing(reading(text)) == []
+
+
+def test_a_pasted_stack_without_its_head(reading: Read) -> None:
+    result = reading(
+        "it is stuck here:\n"
+        '  File "/venv/torch/distributed/distributed_c10d.py", line 2050 in all_reduce\n'
+        '  File "/app/vllm/communication_op.py", line 24 in tensor_model_parallel_all_reduce\n'
+        '  File "/app/vllm/linear.py", line 548 in forward\n'
+    )
+    (event,) = [event for event in result.events if event.kind == "hang"]
+    assert event.fields["frame"].startswith("all_reduce")
+    assert "line 2050" in event.lines[0].text
+
+
+def test_the_stack_of_a_crash_is_no_hang(reading: Read) -> None:
+    result = reading(
+        "Fatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent call first):\n"
+        '  File "/a.py", line 1 in f\n  File "/b.py", line 2 in g\n  File "/c.py", line 3 in h\n'
+    )
+    assert not [event for event in result.events if event.kind == "hang"]
