@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 ATTEMPT: Final = re.compile(r"/attempt_(\d{1,4})/")
 AGAIN: Final = "a restart as it is will fail again the same way"
 LONGEST: Final = 160
+SHORTEST: Final = 40
 GIST: Final = re.compile(r".{16,}?(?= \(| - |; )")
 """A remedy's first words, up to where it goes into details."""
+CLAUSE: Final = re.compile(r"[.;:,] | - | \(")
 FRAME: Final = re.compile(r"[\w.<>]+ \(([^()]+:\d+)\)$")
 
 
@@ -111,4 +113,12 @@ def _short(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    """Return a text that is not too long, ended where a clause or at least a word ends."""
+    if len(text) <= LONGEST:
+        return text
+    kept = text[:LONGEST]
+    if kept.count("(") > kept.count(")") and kept.rindex("(") > SHORTEST:
+        return kept[: kept.rindex("(")].rstrip() + " …"
+    ends = [found.start() for found in CLAUSE.finditer(kept) if found.start() > SHORTEST]
+    at = ends[-1] if ends else kept.rfind(" ")
+    return (kept[:at] if at > SHORTEST else kept).rstrip(" ,;:-") + " …"
