@@ -42,6 +42,7 @@ def _raised(error: str, file: str = "/opt/venv/lib/python3.11/site-packages/lath
             "Compare the two lengths",
         ),
         ("KeyError: 'bolts'", "'bolts' should come from"),
+        ("""KeyError: 'key "bolts" not found in TensorDict with keys [\\'nuts\\']'""", "'bolts' should come"),
         ("AssertionError: spindle must be odd", "demands: spindle must be odd"),
         (
             "requests.exceptions.HTTPError: 400 Client Error: Bad Request for url: http://x/turn",

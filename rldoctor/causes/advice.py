@@ -57,7 +57,10 @@ _ABOUT_THE_REPORT = re.compile(
     r"|file an issue|refer to"
 )
 LONGEST_CURE: Final = 240
-_LOOKS_UP: Final = re.compile(r"__get(?:attr|attribute|item)__$|_?format_and_raise$|_raise\w*$|raise_\w*$")
+_KEY: Final = re.compile(r"^['\"]*key [\\'\"]*([\w./-]+)[\\'\"]* not found in TensorDict")
+_LOOKS_UP: Final = re.compile(
+    r"(?:.*\.)?(?:__get(?:attr|attribute|item)__|_?format_and_raise|_?raise\w*)$|(?:_get_|_default_get)\w*$"
+)
 
 
 def advise(failure: Failure | None) -> tuple[Remedy, ...]:
@@ -163,7 +166,8 @@ def _code(failure: Failure) -> str:
 
 
 def _quoted(message: str) -> str:
-    return " ".join(message.split())[:LONGEST_QUOTE]
+    key = _KEY.search(message[:LONGEST_MESSAGE])
+    return f"'{key[1]}'" if key else " ".join(message.split())[:LONGEST_QUOTE]
 
 
 def _libraries(failure: Failure) -> tuple[str, ...]:

@@ -53,6 +53,10 @@ SERVICE: Final = re.compile(
 )
 PID_TAG: Final = re.compile(r"\((?P<actor>[A-Z]\w{0,60}(?: \w{1,20})?) pid=(?P<pid>\d{1,10})\) ?")
 NCCL: Final = re.compile(r"(?:[^ ]{1,200} )?([A-Za-z][\w.-]{0,100}):(\d{1,10}):\d{1,10} \[\d{1,4}\] ")
+CELL: Final = re.compile(
+    r"(?:-- )?(?: {0,6}\|){1,3} {1,2}(?=\d\d:\d\d:\d\d|20\d\d-\d\d-|\([\w ]{0,80}pid=|\[rank)"
+)  # a row that was pasted from a table of lines
+NEXT_CELL: Final = re.compile(r" ?\| (?=\S| {2})")
 GATHERED: Final = re.compile(r"[A-Za-z][\w./-]{2,120} >> (?=\S| {2}|$)")  # whose output a collector shows
 CRI: Final = re.compile(r"(?:stdout|stderr) [FP] ")  # how Kubernetes keeps the output of containers
 JSON_TEXT: Final = ("log", "message", "msg", "textPayload")
@@ -163,6 +167,8 @@ def _identity(text: str, at: int, number: int) -> tuple[int | None, Identity]:
     if start == "[":
         found = RANK.match(text, at)
         return (found.end(), Identity(rank=int(found["rank"]))) if found else _service(text, number)
+    if start in (" ", "|", "-") and (cell := _cell(text, at, number)) is not None:
+        return cell, NOBODY
     if start in (">", "`"):
         found = QUOTE.match(text, at)
         return (found.end() if found else None), NOBODY
@@ -170,6 +176,14 @@ def _identity(text: str, at: int, number: int) -> tuple[int | None, Identity]:
         found = SRUN.match(text)
         return (found.end(), Identity(rank=int(found["rank"]))) if found else (None, NOBODY)
     return _service(text, number)
+
+
+def _cell(text: str, at: int, number: int) -> int | None:
+    """Return where the border of a table's cell ends, in a row that begins with one."""
+    found = CELL.match(text, at)
+    if found is None and number and CELL.match(text):
+        found = NEXT_CELL.match(text, at)
+    return found.end() if found else None
 
 
 def _in_parentheses(text: str, at: int) -> tuple[int | None, Identity]:

@@ -61,6 +61,9 @@ SHAPES = [
         "[Rank 2] step=10, skipped=0",
         Identity(rank=2),
     ),
+    ("  | 21:33:46.932 | (Runner pid=7) boom", "boom", Identity(pid=7, actor="Runner")),
+    ("| | (Runner pid=7) boom", "boom", Identity(pid=7, actor="Runner")),
+    ("| 12 | 0.31 | boom |", "| 12 | 0.31 | boom |", Identity()),
 ]
 
 
