@@ -15,6 +15,7 @@ from rldoctor.types import ROLES, UNKNOWN, Fact, RLDoctorError, Role
 
 LONGEST_KEY: Final = 40
 MOST_SPELLINGS: Final = 3
+BOUNDS: Final = {"floor": "at least", "ceiling": "at most"}
 UNITS: Final = ("seconds", "tokens", "bytes", "MiB", "GiB")
 _HOLE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _NOWHERE = re.compile(
@@ -165,11 +166,12 @@ def formula(node: expr.Node, facts: Facts, own: Callable[[str], str]) -> str:
         case ["op", symbol, left, right]:
             return f"({part(left)} {symbol} {part(right)})"
         case ["call", name, args, keywords]:
-            options = [f"{word} {part(value)}" for word, value in keywords.items()]
+            options = [f"{BOUNDS.get(word, word)} {part(value)}" for word, value in keywords.items()]
             function = vocabulary.load().functions.get(name)
             if function is None:
                 return f"{name}({', '.join([*map(part, args), *options])})"
-            return function.meaning + (f" ({', '.join(options)})" if options else "")
+            said = function.meaning.partition(", None")[0]  # that a cure is spent shows by its absence
+            return said + (f" ({', '.join(options)})" if options else "")
         case ["if", _, then, other]:
             return f"{part(then)} or {part(other)}"
         case ["list", items]:

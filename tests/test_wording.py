@@ -99,7 +99,9 @@ def test_long_dotted_keys_are_shortened_to_their_telling_ends(key: str, short: s
 
 def test_a_formula_is_told_with_the_users_keys() -> None:
     node = expr.compile("halve(batch.micro)")
-    assert wording.formula(node, verl(), lambda name: name) == "half of the value, None below floor"
+    assert wording.formula(node, verl(), lambda name: name) == "half of the value"
+    bounded = expr.compile("double(batch.micro, ceiling=64)")
+    assert wording.formula(bounded, verl(), lambda name: name) == "twice the value (at most 64)"
     assert "expert_model_parallel_size * 2" in wording.formula(expr.compile("train.ep * 2"), verl(), str)
 
 

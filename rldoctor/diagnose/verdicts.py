@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ATTEMPT: Final = re.compile(r"/attempt_(\d{1,4})/")
 AGAIN: Final = "a restart as it is will fail again the same way"
+UNRECOGNISED: Final = "unrecognised"
+STARTS: Final = ("start ", "restart ", "resume ", "go on ")
 LONGEST: Final = 160
 SHORTEST: Final = 40
 GIST: Final = re.compile(r".{16,}?(?= \(| - |; )")
@@ -36,8 +38,8 @@ def sentence(findings: Sequence[Finding], matches: Mapping[str, Match], reading:
         "config": f"change the config: {_change(root.remedies)}; {AGAIN}",
         "restart": _restart(root, match),
         "hardware": _hardware(root, match),
-        "code": f"fix the code: {_frame(root)}; {AGAIN}",
-        "data": f"fix the data: {_first(root)}; a restart fails again at the same record",
+        "code": f"{_code(root)}; {AGAIN}",
+        "data": f"fix the data: {_todo(root.remedies) or _first(root)}; {AGAIN}",
         "nothing": "nothing is wrong",
         "unsure": f"not sure: {_unsure(root)}",
     }
@@ -52,13 +54,18 @@ def _change(remedies: Sequence[Remedy]) -> str:
             return _cut(f"{edit.file}:{edit.line}: {new or 'remove ' + edit.old.strip()}")
         if remedy.command and remedy.safety != "manual":
             return _cut("; ".join(remedy.command.split("\n")))
-    return _gist(remedies[0].title) if remedies else "see why"
+    return _todo(remedies) or "see why"
 
 
 def _restart(root: Finding, match: Match | None) -> str:
     attempts = {found[1] for line in (match.lines if match else ()) if (found := ATTEMPT.search(line.file))}
     if len(attempts) > 1:
         return f"do not restart as it is: it failed the same way in {len(attempts)} attempts"
+    todo = _todo(root.remedies)
+    if todo and todo.startswith(STARTS):
+        return f"restart: {todo}"
+    if todo:
+        return f"restart, but first: {todo}"
     return f"restart as it is: transient ({_cut(_short(root.explanation))})"
 
 
@@ -97,9 +104,23 @@ def _first(root: Finding) -> str:
     return _cut(where + piece.text)
 
 
+def _code(root: Finding) -> str:
+    """Return what to mend: of a known failure the first cure, of another the frame to look at."""
+    todo = _todo(root.remedies) if root.rule != UNRECOGNISED else ""
+    return f"fix the code or what is installed: {todo}" if todo else f"fix the code: {_frame(root)}"
+
+
 def _unsure(root: Finding) -> str:
-    titles = [remedy.title for remedy in root.remedies[:1]]
-    return _gist(titles[0]) if titles else "the evidence does not tell a cause"
+    return _todo(root.remedies) or "the evidence does not tell a cause"
+
+
+def _todo(remedies: Sequence[Remedy]) -> str:
+    """Return the first cure in short, as the rest of a sentence."""
+    if not remedies:
+        return ""
+    gist = _gist(remedies[0].title)
+    first = gist.partition(" ")[0]
+    return gist[0].lower() + gist[1:] if first[1:].islower() else gist
 
 
 def _gist(title: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -19,6 +20,7 @@ SHOWN_NOTES: Final = 3
 VERDICT: Final = "verdict: "
 SURVIVED: Final = "The run went on after it."
 DIFFERS: Final = "differs-from-good-run"  # what was asked for is shown whole
+NUMBER: Final = re.compile(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f.,:]*\b")
 MORE: Final = "--verbose shows all"
 
 
@@ -45,12 +47,13 @@ def diagnosis(report: Report, verbose: bool) -> Iterator[Line]:
         yield Line("")
         yield Line(f"{finding.title}:", "hint")
         yield from _proof(finding.evidence)
-    yield from _all_hints(hints) if verbose else _few_hints(hints)
+    yield from _all_hints(hints) if verbose else _few_hints(hints, roots)
     if verbose:
         yield from _timeline(report.timeline)
     yield from _notes(notes if verbose else notes[:SHOWN_NOTES])
     if not verbose and len(notes) > SHOWN_NOTES:
-        yield Line(f"… {len(notes) - SHOWN_NOTES} more notes; {MORE}", "dim")
+        left = len(notes) - SHOWN_NOTES
+        yield Line(f"… {left} more note{'s' * (left > 1)}; {MORE}", "dim")
     for note in report.notes:
         if note.startswith(VERDICT):
             yield from wrapped(VERDICT, note.removeprefix(VERDICT), "strong")
@@ -72,7 +75,8 @@ def _brief(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
     for number, remedy in enumerate(root.remedies[1:SHOWN_REMEDIES], start=2):
         yield from brief(f"  {number}. ", remedy)
     if len(root.remedies) > SHOWN_REMEDIES:
-        yield Line(f"  … {len(root.remedies) - SHOWN_REMEDIES} more cures; {MORE}", "dim")
+        left = len(root.remedies) - SHOWN_REMEDIES
+        yield Line(f"  … {left} more cure{'s' * (left > 1)}; {MORE}", "dim")
     yield from _explained(consequences[:SHOWN_CONSEQUENCES])
     if len(consequences) > SHOWN_CONSEQUENCES:
         yield Line(f"  explains {len(consequences) - SHOWN_CONSEQUENCES} more; {MORE}", "dim")
@@ -95,10 +99,13 @@ def _telling(pieces: Sequence[Evidence]) -> Sequence[Evidence]:
 
 
 def _once(pieces: Sequence[Evidence]) -> list[Evidence]:
-    """Return lines with the same words of one file as one, with the places of the others behind it."""
+    """Return lines with the same words of one file as one, with the places of the others behind it.
+
+    Numbers count for nothing: ranks, addresses and times differ where many say the same.
+    """
     alike: dict[tuple[str, str | None], list[Evidence]] = {}
     for piece in pieces:
-        alike.setdefault((piece.text, piece.file), []).append(piece)
+        alike.setdefault((NUMBER.sub("#", piece.text), piece.file), []).append(piece)
     return [_with_places(same) for same in alike.values()]
 
 
@@ -114,17 +121,26 @@ def _explained(consequences: Sequence[Finding]) -> Iterator[Line]:
         yield from wrapped("  explains ", f"{finding.explanation}: {finding.title} [{finding.rule}]", "dim")
 
 
-def _few_hints(hints: Sequence[Finding]) -> Iterator[Line]:
+def _few_hints(hints: Sequence[Finding], roots: Sequence[Finding]) -> Iterator[Line]:
+    """Yield the first hints; another reading of a line that a root stands on is left to --verbose."""
+    decided = {_place(root) for root in roots}
+    shown = [finding for finding in hints if _place(finding) is None or _place(finding) not in decided]
+    shown = shown[:SHOWN_HINTS]
     if hints:
         yield Line("")
         yield Line("hints:")
-    for finding in hints[:SHOWN_HINTS]:
+    for finding in shown:
         survived = finding.explanation.startswith(SURVIVED)
         yield from _short("  - survived: " if survived else "  - ", finding)
         for remedy in finding.remedies[:1] if not survived else ():
             yield from brief("      ", remedy)
-    if len(hints) > SHOWN_HINTS:
-        yield Line(f"  … {len(hints) - SHOWN_HINTS} more; {MORE}", "dim")
+    if len(hints) > len(shown):
+        yield Line(f"  … {len(hints) - len(shown)} more; {MORE}", "dim")
+
+
+def _place(finding: Finding) -> tuple[str, int] | None:
+    piece = finding.evidence[0] if finding.evidence else None
+    return (piece.file, piece.line) if piece is not None and piece.file and piece.line else None
 
 
 def _all_hints(hints: Sequence[Finding]) -> Iterator[Line]:

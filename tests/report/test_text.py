@@ -176,3 +176,23 @@ def test_an_event_of_a_run_is_told_in_words() -> None:
     event = '{"v": 1, "t": 1795297329.133608, "kind": "process_death", "signal": "SIGKILL", "step": 3}'
     root = replace(finding("run.log"), part="root", evidence=(Evidence(event, "events.jsonl", 7),))
     assert "    events.jsonl:7: process_death: signal: SIGKILL, step: 3\n" in diagnosed(root)
+
+
+def test_lines_that_differ_in_numbers_alone_are_shown_once() -> None:
+    texts = ("[Rank 0] timed out after 600010 ms at 0x7f3a", "[Rank 11] timed out after 600012 ms at 0xbeef1")
+    pieces = tuple(Evidence(text, "run.log", number) for number, text in enumerate(texts, start=5))
+    shown = diagnosed(replace(finding("run.log"), part="root", evidence=(*pieces, Evidence("peer lost"))))
+    assert f"    run.log:5: {texts[0]} (also 6)\n" in shown
+    assert texts[1] not in shown
+    assert "peer lost" in shown
+
+
+def test_another_reading_of_the_roots_own_line_is_left_to_verbose() -> None:
+    root = replace(finding("run.log"), part="root")
+    same = replace(finding("run.log"), id="b", rule="another-reading", part="hint")
+    elsewhere = (Evidence("x", "run.log", 90),)
+    far = replace(same, id="c", rule="somewhere-else", evidence=elsewhere)
+    shown = diagnosed(root, same, far)
+    assert "[another-reading]" not in shown
+    assert "[somewhere-else]" in shown
+    assert "  … 1 more; --verbose shows all\n" in shown
