@@ -60,3 +60,10 @@ def test_code_and_data_say_what_to_mend_and_not_only_the_line_that_failed() -> N
 
 def test_a_name_keeps_its_capitals() -> None:
     assert said("unsure", "NCCL_DEBUG=INFO shows more") == "not sure: NCCL_DEBUG=INFO shows more"
+
+
+def test_what_no_setting_cures_is_a_change_of_the_setup() -> None:
+    assert said("config", "A larger /dev/shm (docker)") == "change the setup: a larger /dev/shm" + AGAIN
+    remedies = (Remedy("Think", "manual"), Remedy("Less", "unsafe", command="a=1\nb=2"))
+    known = replace(ROOT, verdict="config", remedies=remedies)
+    assert verdicts.sentence([known], {}, NOTHING) == "change the config: a=1; b=2" + AGAIN

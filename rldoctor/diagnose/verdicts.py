@@ -35,7 +35,7 @@ def sentence(findings: Sequence[Finding], matches: Mapping[str, Match], reading:
         return ""
     match = matches.get(root.id)
     told = {
-        "config": f"change the config: {_change(root.remedies)}; {AGAIN}",
+        "config": f"{_change(root.remedies)}; {AGAIN}",
         "restart": _restart(root, match),
         "hardware": _hardware(root, match),
         "code": f"{_code(root)}; {AGAIN}",
@@ -48,13 +48,14 @@ def sentence(findings: Sequence[Finding], matches: Mapping[str, Match], reading:
 
 def _change(remedies: Sequence[Remedy]) -> str:
     """Return the first change that a remedy offers, with its line where there is a file to edit."""
+    config = "change the config: "
     for remedy in remedies:
         for edit in remedy.edits[:1]:
             new = " ".join(edit.new.split()).strip(" \\")
-            return _cut(f"{edit.file}:{edit.line}: {new or 'remove ' + edit.old.strip()}")
+            return config + _cut(f"{edit.file}:{edit.line}: {new or 'remove ' + edit.old.strip()}")
         if remedy.command and remedy.safety != "manual":
-            return _cut("; ".join(remedy.command.split("\n")))
-    return _todo(remedies) or "see why"
+            return config + _cut("; ".join(remedy.command.split("\n")))
+    return f"change the setup: {_todo(remedies) or 'see why'}"
 
 
 def _restart(root: Finding, match: Match | None) -> str:
@@ -120,7 +121,7 @@ def _todo(remedies: Sequence[Remedy]) -> str:
         return ""
     gist = _gist(remedies[0].title)
     first = gist.partition(" ")[0]
-    return gist[0].lower() + gist[1:] if first[1:].islower() else gist
+    return gist[0].lower() + gist[1:] if len(first) == 1 or first[1:].islower() else gist
 
 
 def _gist(title: str) -> str:
