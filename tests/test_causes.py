@@ -206,3 +206,13 @@ def test_a_guess_does_not_hide_what_really_happened() -> None:
     guess = match("guess", at(60), family="process_death", confidence="possible")
     killed = Event("process_death", {"signal": "SIGKILL"}, lines=(at(60, "exitcode: -9"),))
     assert list(judge([guess], [], [killed])) == ["unrecognised"]
+
+
+def test_a_refused_connection_that_grew_into_what_a_rule_knows_is_no_root_of_its_own() -> None:
+    refused = Link("ConnectionRefusedError", "[Errno 111] Connection refused", at(3), ())
+    known = Link("ConnectionError", "Failed to connect to Ray at address: http://x", at(9), ())
+    grown = Failure((refused, known), at(3).who, at(1))
+    assert list(judge([match("ray-head-unreachable", at(9), family="connection_lost")], [grown])) == [
+        "ray-head-unreachable"
+    ]
+    assert "unrecognised" in judge([match("symptom", at(9), symptom=True)], [grown])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
@@ -85,7 +85,8 @@ class Candidate(Struct, frozen=True):
 def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
     """Return the first failure that no rule claims and the run did not survive, None if there is none."""
     claimed = [line for match in matches for line in match.lines]
-    found = [*_exceptions(reading, claimed), *_events(reading, claimed)]
+    causes = {(line.file, line.number) for match in matches if not match.symptom for line in match.lines}
+    found = [*_exceptions(reading, claimed, causes), *_events(reading, claimed)]
     files = {name: number for number, name in enumerate(reading.subjects)}
     if not found:
         end = None if any(_is_told(match) for match in matches) else words.loud_end(reading)
@@ -143,17 +144,26 @@ def _position(candidate: Candidate, files: dict[str, int], by_clock: bool) -> tu
     return when, files.get(first.file, len(files)), first.number
 
 
-def _exceptions(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Candidate]:
+def _exceptions(
+    reading: LogReading, claimed: Sequence[LogLine], causes: Collection[tuple[str, int]]
+) -> Iterator[Candidate]:
     survived = {kind for failure in reading.failures if failure.recovered for kind in _kinds(failure)}
     for failure in reading.failures:
         if failure.recovered or failure.ignored or survived & _kinds(failure):
             continue
         if any(_within(line, failure) or _continues(line, failure) for line in claimed):
             continue
+        if _rank(failure) == FOLLOWS and _grew_into(failure, causes):
+            continue
         lines = tuple(dict.fromkeys((failure.line, failure.start)))
         message = _first_line(failure.message)
         title = f"{failure.exception}: {message}" if message else failure.exception
         yield Candidate(_rank(failure), title, lines, (failure.who,), failure.phase, failure.time, failure)
+
+
+def _grew_into(failure: Failure, causes: Collection[tuple[str, int]]) -> bool:
+    """Say whether a rule knows what an exception grew into, which says whose connection it was."""
+    return any((link.line.file, link.line.number) in causes for link in failure.chain)
 
 
 def _kinds(failure: Failure) -> set[tuple[str, str]]:
