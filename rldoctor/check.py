@@ -15,6 +15,7 @@ from rldoctor import dialects, facts, remedies, sources
 from rldoctor.facts import Facts, ToldFacts, UnknownSystemError
 from rldoctor.matching import Outcome, Silent, examine_config
 from rldoctor.matching.keys import examine_keys
+from rldoctor.matching.releases import settled
 from rldoctor.rules import Index, index
 from rldoctor.types import (
     Document,
@@ -115,10 +116,18 @@ def _of_file(path: str, told: ToldFacts, rules: Index, choice: Choice | None) ->
         findings=_of_worlds(found),
         worlds=worlds,
         notes=tuple(dict.fromkeys(notes)),
-        files=document.files,
+        files=_read_files(document, worlds),
         silent=tuple(dict.fromkeys(silent for _, outcome in outcomes for silent in outcome.silent)),
     )
     return _sifted(path, part, project, rules, choice)
+
+
+def _read_files(document: Document, worlds: Sequence[Facts]) -> dict[str, bytes]:
+    """Return the bytes of every file that settings came from: what they name may be edited, too."""
+    files = dict(document.files)
+    for world in worlds:
+        files.update(world.document.files if world.document is not None else {})
+    return files
 
 
 def _other_system(document: Document, told: str | None) -> list[str]:
@@ -160,8 +169,12 @@ def _sifted(path: str, part: _Part, project: Project | None, rules: Index, choic
 
 def _examined(world: Facts, rules: Index) -> Outcome:
     """Return what the facts give, and what the system would not understand of the settings."""
-    facts, keys = examine_config(world, rules), examine_keys(world, rules)
-    return Outcome((*facts.matches, *keys.matches), facts.silent, (*facts.broken, *keys.broken))
+
+    def examined(facts: Facts) -> Outcome:
+        told, keys = examine_config(facts, rules), examine_keys(facts, rules)
+        return Outcome((*told.matches, *keys.matches), told.silent, (*told.broken, *keys.broken))
+
+    return settled(world, examined(world), examined)
 
 
 def _finding(match: Match, world: Facts, rules: Index) -> Finding:

@@ -133,3 +133,33 @@ def test_run_with_nothing_behind_two_dashes_runs_nothing(tmp_path: Path) -> None
     done = rldoctor("run", "--", folder=tmp_path)
     assert (done.returncode, "no command stands behind --" in done.stderr) == (2, True)
     assert not (tmp_path / "runs").exists()
+
+
+HYDRA = """\
+defaults:
+  - ppo_trainer
+  - rollout@actor_rollout_ref.rollout: mine
+  - _self_
+algorithm:
+  adv_estimator: grpo
+actor_rollout_ref: {model: {path: Qwen/Qwen3-8B}, actor: {ppo_mini_batch_size: 64}}
+"""
+
+
+def test_a_configuration_with_groups_is_mended_in_its_own_file_which_stands_above_them(tmp_path: Path) -> None:
+    (tmp_path / "config" / "rollout").mkdir(parents=True)
+    put(tmp_path, "config/run.yaml", HYDRA)
+    put(tmp_path, "config/rollout/mine.yaml", "n: 1\n")
+    done = rldoctor("check", "config/run.yaml", "--fix", "--unsafe-fixes", folder=tmp_path)
+    assert (done.returncode, done.stderr.count("changed")) == (0, 1), done.stdout + done.stderr
+    assert (tmp_path / "config/rollout/mine.yaml").read_text() == "n: 1\n"
+    assert "n: 8" in (tmp_path / "config/run.yaml").read_text()
+
+
+def test_a_configuration_that_composes_itself_is_one_file_however_it_is_spelled(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    text = HYDRA.replace("  - rollout@actor_rollout_ref.rollout: mine\n", "")
+    put(tmp_path, "config/run.yaml", text.replace("{model:", "{rollout: {n: 1}, model:"))
+    shown = rldoctor("check", "config/run.yaml", "--diff", "--unsafe-fixes", folder=tmp_path)
+    assert shown.stderr == ""
+    assert shown.stdout.count("+actor_rollout_ref: {rollout: {n: 8}, model:") == 1

@@ -58,7 +58,8 @@ def _others(document: Document, command: Command) -> Below:
 
 def _composed(document: Document, name: str, command: Command) -> Below:
     """Return what a Hydra configuration gives with the groups that the command chooses."""
-    path = _path(document, name)
+    own = Path(name) if name == document.path and Path(name).is_file() else None
+    path = own or _path(document, name)  # what is checked keeps its spelling: it is one file, not two
     if path is None:
         return _absent(document, name)
     from rldoctor.sources import hydra
