@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from rldoctor.logs import tables
 from rldoctor.logs.shapes import Shape, number
 from rldoctor.types import LogLine, Sample
 
@@ -79,7 +80,7 @@ def _read(
 def _samples(shape: Shape, line: LogLine, step: int | None, start: int) -> Iterator[Sample]:
     seen: set[str] = set()
     for key, text in shape.pairs.findall(line.text, start)[:MOST_PAIRS]:
-        known = shape.keys.get(key.strip())
+        known = shape.keys.get(key.strip()) or (None if shape.system else tables.metric_of(key))
         if known is None or known[0] in seen:
             continue
         value = number(text.strip("'\","))

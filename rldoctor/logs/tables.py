@@ -11,7 +11,7 @@ from typing import Final
 from rldoctor import vocabulary
 from rldoctor.logs import shapes
 
-BARS: Final = re.compile(r"[|│┃║]")
+BARS: Final = re.compile(r"[|│┃║]|â”‚|â”ƒ")  # the last two: UTF-8 read as a code page
 RULE: Final = re.compile(r"[\s|│┃║+=:─━┄╌┼╋├┤┝┥┣┫┡┩┠┨╞╡┬┴┳┻╇╈┏┓┗┛┌┐└┘╭╮╰╯-]+")
 STEP: Final = frozenset(
     {"step", "steps", "global_step", "train_step", "iteration", "iter", "update", "_step"}
@@ -80,7 +80,7 @@ def cells(text: str) -> list[str]:
     """Return the cells of a table's row: between bars, tabs, commas, wide gaps, else words."""
     bare = text.strip()
     if BARS.search(bare):
-        found = BARS.split(BARS.sub("|", bare).strip("|").replace("|", "│"), maxsplit=MOST_CELLS)
+        found = BARS.sub("|", bare).strip("|").split("|", MOST_CELLS)
     elif "\t" in bare:
         found = bare.split("\t", MOST_CELLS)
     elif bare.count(",") > 1 and not re.search(r"[:='\"{}\[\]]", bare):

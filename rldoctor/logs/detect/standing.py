@@ -77,6 +77,8 @@ ROWS: Final = (
     ),
     ("extensions", "start", r"as PyTorch extensions root|Loading extension module|Building extension module"),
     ("extensions", "start", r"Emitting ninja build file|Detected CUDA files, patching ldflags"),
+    ("engine", "rollout", r"No available shared memory broadcast block|run together took [\d.]+ s in total"),
+    ("ray", "start", r"Creating a new placement group|Waiting for (?:creating a )?placement group"),
     ("download", "start", r"(?:Fetching \d+ files|Downloading (?:shards|.{0,60})): +\d{1,2}%\|"),
     (
         "data",
@@ -105,7 +107,7 @@ ROWS: Final = (
 BEGUN: Final = tuple((what, phase, re.compile(pattern)) for what, phase, pattern in ROWS)
 HEARTBEAT: Final = re.compile(
     r"\"GET /(?:health|metrics|get_model_info|server_info|v1/models)|Running: \d+ reqs?, (?:Swapped|Waiting)"
-    r"|#running-req: \d+|Resource usage|No available shared memory broadcast block"
+    r"|#running-req: \d+|Resource usage"
     r"|have not registered within the timeout|Still waiting|still waiting"
 )
 NOTHING: Final = re.compile(
