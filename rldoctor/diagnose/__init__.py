@@ -54,7 +54,7 @@ def diagnose(
         *_lost(findings, reading),
         *seen.broken,
         *((f"nothing that is compared is different in {against}",) if against and not difference else ()),
-        *reading.notes,
+        *(note for note in reading.notes if note not in _said_by(notes)),
     )
     return Report(
         command="diagnose",
@@ -68,6 +68,13 @@ def diagnose(
         timeline=timeline(reading) if findings else (),
         versions={**reading.versions, **told.versions},
     )
+
+
+def _said_by(notes: Sequence[str]) -> set[str]:
+    """Return what the note on the configuration says already."""
+    begin = "the configuration is "
+    beside = (note.removeprefix(begin).partition(" (") for note in notes if note.startswith(begin))
+    return {f"{path} was taken into account ({form}" for path, _, form in beside}
 
 
 def _lost(findings: Sequence[Finding], reading: LogReading) -> tuple[str, ...]:
@@ -107,6 +114,8 @@ def known_facts(reading: LogReading, config: str | None, told: ToldFacts) -> tup
     printed = nearest_config(reading)
     worlds = facts.walk(printed.document, told) if printed is not None else ()
     if printed is not None and worlds:
+        if printed.line.text == printed.document.path:  # it lies beside the log
+            return worlds[0], (f"the configuration is {printed.document.path} ({printed.form})",)
         place = f"{printed.line.file}:{printed.line.number}"
         return worlds[0], (f"the configuration is the one that the log prints at {place} ({printed.form})",)
     spoken = (system for system in reading.systems if system in dialects.NAMES)

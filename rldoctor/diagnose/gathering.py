@@ -9,13 +9,15 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from rldoctor import dumps, logs
+from rldoctor import dialects, dumps, logs
 from rldoctor.diagnose.writers import are_written
 from rldoctor.dumps import DumpReading
 from rldoctor.logs import LogReading, PrintedConfig, phases
-from rldoctor.types import Event, LogLine, RLDoctorError
+from rldoctor.types import Document, Event, LogLine, RLDoctorError
 
 MOST_LINES: Final = 12
+SHARED: Final = frozenset({"vllm", "sglang", "megatron", "ray", "torchrun", "trl"})
+"""Systems that others stand on: a log that tells of one may be anybody's."""
 SCRIPTS: Final = (".sh", ".bash", ".slurm", ".sbatch", ".py", ".yaml", ".yml")
 FRESH: Final = 120.0  # seconds since a log has grown in which it counts as alive
 WHOLE_VIEW: Final = ("ranks_missing", "ranks_waiting", "mismatch", "other", "other_op", "missing_last")
@@ -79,11 +81,14 @@ def with_dumps(reading: LogReading, beside: DumpReading) -> LogReading:
         else:
             notes.append("; ".join(line.text for line in event.lines[:3]))
     known = {config.document.path for config in reading.configs}
+    strange = {doc.path: other for doc, _ in beside.configs if (other := _other_system(doc, reading))}
     configs = (
         PrintedConfig(document, LogLine(document.path, 1, document.path), form)
         for document, form in beside.configs
-        if document.path not in known
+        if document.path not in known and document.path not in strange
     )
+    notes = [note for note in notes if not any(note.startswith(f"{path} was taken") for path in strange)]
+    notes += [f"{path} was left out: it is for {other}" for path, other in strange.items()]
     return replace(
         reading,
         subjects=(*reading.subjects, *(name for name in beside.subjects if name not in reading.subjects)),
@@ -91,6 +96,15 @@ def with_dumps(reading: LogReading, beside: DumpReading) -> LogReading:
         configs=(*reading.configs, *configs),
         notes=(*reading.notes, *notes),
     )
+
+
+def _other_system(document: Document, reading: LogReading) -> str:
+    """Return whose configuration lies beside a log that plainly tells of another trainer, else nothing."""
+    wanted = {each.system for each in dialects.detect(document)}
+    told = set(reading.systems) - SHARED
+    if not told or wanted & told or not wanted - SHARED:
+        return ""
+    return f"{' or '.join(sorted(wanted))}, the log tells of {' and '.join(sorted(told))}"
 
 
 def _placed(event: Event) -> Event:
