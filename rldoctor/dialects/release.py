@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rldoctor.dialects import catalogue, fitting, grammar, versions
 from rldoctor.dialects.catalogue import Catalogue
@@ -39,11 +40,15 @@ _OWN: Final = {
 
 
 class InUse(Struct, frozen=True):
-    """A release, how anybody knows, and whether it is more than a guess from the keys."""
+    """A release, how anybody knows, and whether it is more than a guess from the keys.
+
+    ``others`` are further releases that know as many of the keys, newest first.
+    """
 
     version: str | None
     assumes: tuple[str, ...] = ()
     sure: bool = False
+    others: tuple[str, ...] = ()
 
 
 def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: str | None) -> InUse:
@@ -58,10 +63,28 @@ def in_use(dialect: Dialect, command: Command, below: Sequence[Setting], path: s
             return InUse(later, (f"{system} {later} ({found[1]} says {found[0]}, which lacks its keys)",))
         return InUse(found[0], (f"{system} {found[0]} ({found[1]})",), True)
     table, likely = _by_rows(dialect, command, below), by_keys(system, command, below)
-    agreed = set(catalogue.load(system).nearby(table.version)) & set(likely.best) if table.version else set()
+    near = set(catalogue.load(system).nearby(table.version)) if table.version else set()
+    agreed = near & set(likely.best)
     if not likely.best or likely.best[0] in agreed or (agreed and not likely.unknown):
-        return table  # it knows releases in between, and what a key means
-    return InUse(likely.best[0], (versions.says(dialect, likely.best[0]),))
+        others = tuple(each for each in likely.best if each not in near) if likely.best else table.others
+        return replace(table, others=others)  # it knows releases in between, and what a key means
+    return InUse(likely.best[0], _why(dialect, likely.best[0], command, below), others=likely.best[1:])
+
+
+def _why(dialect: Dialect, release: str, command: Command, below: Sequence[Setting]) -> tuple[str, ...]:
+    """Return the assumption that a release is in use, with a key that rules the newest one out."""
+    newest = next(_newest_first(catalogue.load(dialect.system)))
+    here = grammar.of(dialect.system, newest, command, below) if newest != release else None
+    settings = (*here.base, *here.settings) if here is not None else ()
+    lacks = (each.key for each in settings if here is not None and _is_strange_to(here, each))
+    key = next(lacks, None)
+    said = versions.says(dialect, release)
+    return (said if key is None else f"{said[:-1]}: {newest} has no {key})",)
+
+
+def _is_strange_to(here: grammar.Grammar, setting: Setting) -> bool:
+    """Say whether a release cannot understand a setting."""
+    return setting.form != "append" and not here.is_exempt(setting.key) and here.find(setting.key) is None
 
 
 def _overtaken(system: str, found: tuple[str, str], command: Command, below: Sequence[Setting]) -> str | None:
@@ -96,8 +119,10 @@ class Likely(Struct, frozen=True):
 
 
 def _by_rows(dialect: Dialect, command: Command, below: Sequence[Setting]) -> InUse:
-    release = versions.newest(dialect, {setting.key for setting in (*below, *command.settings)})
-    return InUse(release, (versions.says(dialect, release),) if release else ())
+    keys = {setting.key for setting in (*below, *command.settings)}
+    release = versions.newest(dialect, keys)
+    others = versions.fitting(dialect, keys)[1:]
+    return InUse(release, (versions.says(dialect, release),) if release else (), others=others)
 
 
 def by_keys(system: str, command: Command, below: Sequence[Setting] = ()) -> Likely:
@@ -106,7 +131,22 @@ def by_keys(system: str, command: Command, below: Sequence[Setting] = ()) -> Lik
     counted = [(_unknown(known, system, each, command, below), each) for each in _newest_first(known)]
     fewest = min((count for count, _ in counted if count is not None), default=0)
     best = tuple(each for count, each in counted if count == fewest)
+    without = tuple(each for count, each in counted if count is None) if fewest else ()
+    beyond = _beyond(system, best[0], without, command, below) if without else ()
+    if beyond:
+        return Likely(beyond, 0)
     return Likely(_by_values(system, best, command, below), fewest)
+
+
+def _beyond(
+    system: str, best: str, without: Sequence[str], command: Command, below: Sequence[Setting]
+) -> tuple[str, ...]:
+    """Return the releases with a key that the best lacks, and without the program: it has moved out."""
+    known, here = catalogue.load(system), grammar.of(system, best, command, below)
+    settings = (*here.base, *here.settings) if here is not None else ()
+    strange = [each.key for each in settings if here is not None and _is_strange_to(here, each)]
+    later = [each for each in without if known.releases.index(each) > known.releases.index(best)]
+    return tuple(each for each in later if any(each in known.releases_of(key) for key in strange))
 
 
 def _by_values(

@@ -11,14 +11,18 @@ from rldoctor.dialects.rows import Dialect, Row
 
 def newest(dialect: Dialect, keys: Collection[str]) -> str | None:
     """Return the newest release in which every key seen still works; None without releases."""
+    return next(iter(fitting(dialect, keys)), dialect.releases[-1] if dialect.releases else None)
+
+
+def fitting(dialect: Dialect, keys: Collection[str]) -> tuple[str, ...]:
+    """Return the releases in which every key seen works, newest first."""
     spoken: dict[str, list[Row]] = {}
     for row in dialect.rows:
         for key in row.keys:
             if key in keys:
                 spoken.setdefault(key, []).append(row)
     bounded = [rows for rows in spoken.values() if all(row.since or row.until for row in rows)]
-    fitting = (release for release in reversed(dialect.releases) if _all_fit(bounded, release))
-    return next(fitting, dialect.releases[-1] if dialect.releases else None)
+    return tuple(release for release in reversed(dialect.releases) if _all_fit(bounded, release))
 
 
 def says(dialect: Dialect, release: str) -> str:

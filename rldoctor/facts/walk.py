@@ -135,6 +135,11 @@ class Facts(Struct, frozen=True):
         start = replace(self.start, changes={**self.start.changes, **changes})
         return _facts(self.system, self.systems, self.document, self.world, start)
 
+    def under(self, release: str) -> Facts:
+        """Return the facts as another release of the system would have them."""
+        start = replace(self.start, release=InUse(release, (f"{self.system} {release}",)))
+        return _facts(self.system, self.systems, self.document, self.world, start)
+
     def all(self) -> tuple[Fact, ...]:
         """Return every fact that has a value or hangs on something, in the vocabulary's order."""
         if self.table is None:
