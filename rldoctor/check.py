@@ -15,7 +15,6 @@ from rldoctor import dialects, facts, remedies, sources
 from rldoctor.facts import Facts, ToldFacts, UnknownSystemError
 from rldoctor.matching import Outcome, Silent, examine_config
 from rldoctor.matching.keys import examine_keys
-from rldoctor.matching.releases import settled
 from rldoctor.rules import Index, index
 from rldoctor.types import (
     Document,
@@ -174,7 +173,12 @@ def _examined(world: Facts, rules: Index) -> Outcome:
         told, keys = examine_config(facts, rules), examine_keys(facts, rules)
         return Outcome((*told.matches, *keys.matches), told.silent, (*told.broken, *keys.broken))
 
-    return settled(world, examined(world), examined)
+    outcome = examined(world)
+    if not any(match.finding.severity == "error" for match in outcome.matches):
+        return outcome
+    from rldoctor.matching import releases
+
+    return releases.settled(world, outcome, examined)
 
 
 def _finding(match: Match, world: Facts, rules: Index) -> Finding:
