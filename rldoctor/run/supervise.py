@@ -169,6 +169,9 @@ def _cured(session: Session) -> bool:
         cure, why = None, _offer(cure)
     elif cure is not None and not cure.steps_back:
         cure = heal.cautious(cure, story.least_budget(session), story.micro_batch_tokens(session))
+    if cure is not None:
+        told = found.title if found else report.summary
+        session.screen.say(f"failed{story.moment(session, end)}: {told} [{cure.finding.rule}]")
     if cure is None or not _carry_out(session, cure, end):
         draw(report)
         story.stop(session, end, report, why)
@@ -205,8 +208,6 @@ def _note_failure(session: Session, end: End, report: Report, found: Finding | N
         lost_steps=max(0, end.finished - saved) or None,
         micro_batch_tokens=story.micro_batch_tokens(session) if out_of_memory else None,
     )
-    title = found.title if found else report.summary
-    session.screen.say(f"failed{story.moment(session, end)}: {title} [{rule}]")
 
 
 def _carry_out(session: Session, cure: heal.Cure, end: End) -> bool:
