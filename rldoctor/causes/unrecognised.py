@@ -29,6 +29,7 @@ REST: Final = (
     "on the other stream (stderr), or in the process's own file"
 )
 SHOWN_FRAMES: Final = 5
+_BARE: Final = re.compile(r":$|^\d{1,3}%\|")  # headings and progress bars say nothing of a failure
 LONGEST_TITLE: Final = 300
 LONGEST_TEXT: Final = 1000
 
@@ -265,7 +266,7 @@ def _further(failure: Failure) -> Iterator[Evidence]:
     begun = bool(lines) and lines[0].strip() in failure.line.text
     inside = takewhile(lambda text: not text.lstrip().startswith("```"), lines[begun : begun + 4])
     texts = [text.strip() for text in inside]
-    told = [text[:LONGEST_TEXT] for text in texts if text.strip(" =-*") and not text.endswith(":")]
+    told = [text[:LONGEST_TEXT] for text in texts if text.strip(' =-*"') and not _BARE.search(text)]
     yield from (Evidence(text=text) for text in told[:2])
 
 
