@@ -93,3 +93,44 @@ def test_the_stack_of_a_crash_is_no_hang(reading: Read) -> None:
         '  File "/a.py", line 1 in f\n  File "/b.py", line 2 in g\n  File "/c.py", line 3 in h\n'
     )
     assert not [event for event in result.events if event.kind == "hang"]
+
+
+SPY = """\
+so we dumped the stacks:
+Thread {0} (idle): "MainThread"
+    backward (torch/autograd/__init__.py:266)
+    <module> (train.py:587)
+Thread 928 (idle): "Thread-1"
+    wait (threading.py:324)
+    run (tqdm/_monitor.py:60)
+Thread 4079 ({1})
+    {2} (torch/distributed/distributed_c10d.py:{3})
+    all_gather_into_tensor (deepspeed/comm/torch.py:219)
+"""
+
+
+def hang(result: LogReading) -> Event:
+    (event,) = [event for event in result.events if event.kind == "hang"]
+    return event
+
+
+def test_a_dump_amid_other_words_tells_the_thread_at_work(reading: Read) -> None:
+    event = hang(reading(SPY.format(42, "active", "all_gather_into_tensor", 2709)))
+    assert event.fields["frame"] == "all_gather_into_tensor (torch/distributed/distributed_c10d.py:2709)"
+    assert "all_gather_into_tensor (torch" in event.lines[0].text
+
+
+def test_without_one_at_work_the_main_thread_is_told(reading: Read) -> None:
+    event = hang(reading(SPY.format(42, "idle", "broadcast", 2709)))
+    assert event.fields["frame"] == "backward (torch/autograd/__init__.py:266)"
+
+
+def test_of_several_processes_the_odd_one_is_told(reading: Read) -> None:
+    same = "".join(SPY.format(pid, "active", "all_reduce", 1) for pid in (1, 2, 3))
+    event = hang(reading(same + SPY.format(4, "active", "save", 9)))
+    assert event.fields["frame"].startswith("save (")
+
+
+def test_waiting_threads_alone_are_no_hang(reading: Read) -> None:
+    text = 'Thread 928 (idle): "Thread-1"\n    wait (threading.py:324)\n    run (tqdm/_monitor.py:60)\n'
+    assert not [event for event in reading(text).events if event.kind == "hang"]

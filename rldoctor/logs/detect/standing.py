@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from rldoctor.logs.detect import pasted_stacks
 from rldoctor.logs.detect.sightings import Sighting, sighting
-from rldoctor.logs.failures import Frame
 from rldoctor.logs.seen import Seen
 from rldoctor.types import LogLine
 
@@ -43,6 +43,7 @@ ROWS: Final = (
     ("nccl", "start", r"world_size=\d+ rank=\d+ local_rank=\d+ distributed_init_method="),
     ("nccl", "start", r"(?:reading|generating) GPU P2P access cache|\[Gloo\] Rank \d+ is connected to"),
     ("nccl", "start", r"rank \d+ in world size \d+ is assigned as DP rank|Init dist group|HCCL_CONNECT"),
+    ("nccl", "start", r"\bINFO (?:NET(?:/IB|/Socket)? ?:|Using (?:internal Network|NCCL )|comm 0x)"),
     ("meeting", "start", r"Initializing TorchBackend in DeepSpeed|Added key: store_based_barrier_key:"),
     (
         "meeting",
@@ -114,11 +115,6 @@ NOTHING: Final = re.compile(
     r"[\s`.…~=*>_-]*|\^C.*|.*(?:flashinfer\.jit|Loading JIT ops|Warning: |warnings\.warn\().*"
 )
 ELAPSED: Final = re.compile(r"\b0/\d{1,9} \[(?:(\d{1,3}):)?(\d{1,2}):(\d\d)<\?")
-STACK: Final = re.compile(
-    r'\s*File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7}) in (?P<name>[\w<>.]{1,200})\s*$'
-)
-OTHERS: Final = re.compile(r"Fatal Python error|Timeout \(\d")  # stacks that other detectors read
-LEAST_FRAMES: Final = 3
 LONG: Final = 300.0  # seconds of heartbeats alone after which whatever was said before stands still
 
 
@@ -129,8 +125,7 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     for log in range(min(len(seen.text.logs), MOST_LOGS)):
         end = seen.text.scan.lines[log]
         lines = [line for line in seen.text.between(log, end - BACK + 1, end)]
-        if not seen.failures:
-            yield from _stacks(lines, seen)
+        yield from pasted_stacks.detect(lines, seen)
         yield from _end(lines, seen.text.logs[log].name in seen.main)
 
 
@@ -161,26 +156,3 @@ def _seconds(last: LogLine, alive: Sequence[LogLine]) -> float | None:
         return float(hours * 3600 + minutes * 60 + seconds)
     times = [line.time for line in alive if line.time is not None and line.number > last.number]
     return max(times) - last.time if times and last.time is not None else None
-
-
-def _stacks(lines: Sequence[LogLine], seen: Seen) -> Iterator[Sighting]:
-    """Yield the first stack that someone pasted of a process that stands still, innermost frame first."""
-    run: list[tuple[LogLine, Frame]] = []
-    for line in lines:
-        found = STACK.match(line.text)
-        if found is not None:
-            run.append((line, Frame(found["file"], int(found["line"]), found["name"])))
-        elif len(run) >= LEAST_FRAMES:
-            break
-        else:
-            run = []
-    if len(run) < LEAST_FRAMES or any(OTHERS.search(line.text) for line in lines):
-        return
-    frames = tuple(frame for _, frame in reversed(run))
-    fields = {
-        "last_event": "stacks",
-        "frames": [str(frame) for frame in frames],
-        "frame": str(frames[-1]),
-        "phase": seen.phase(run[0][0], frames),
-    }
-    yield sighting("hang", run[0][0], fields, (str(frames[-1]),))
