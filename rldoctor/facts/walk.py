@@ -14,6 +14,7 @@ from rldoctor.dialects.release import InUse, in_use
 from rldoctor.facts import modelled
 from rldoctor.facts.basefile import below, reader_of
 from rldoctor.facts.derive import derive
+from rldoctor.facts.line_ends import line_ends
 from rldoctor.facts.present import asked_by_launcher, counted, launched, present
 from rldoctor.facts.table import NO_ARGUMENTS, Table, hear
 from rldoctor.facts.told import Key, ToldFacts, split, typed
@@ -191,7 +192,8 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
             files = _named(base.document, command, system)
             start = Start(told, files.command, base.settings, launchers, base.complete, base.assumes)
             release = _release(start, files.document, dialects.load(system))
-            start = replace(start, release=release, of_files=(*files.facts, *_based_on(base.base)))
+            of_files = (*files.facts, *_based_on(base.base), *line_ends(document))
+            start = replace(start, release=release, of_files=of_files)
             every = tuple(dict.fromkeys((system, *systems)))
             walked.append(_facts(system, every, files.document, world, start))
     return tuple(walked)
