@@ -28,6 +28,10 @@ def refused(facts: Facts) -> Iterator[Event]:
     table = facts.table
     if table is None or table.version is None or facts.start.command is None:
         return
+    if table.system == "areal":
+        from rldoctor.facts.allocations import misallocated
+
+        yield from misallocated(facts)
     found = limits.load(table.system)
     if not found:
         return

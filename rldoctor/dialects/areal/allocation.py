@@ -2,7 +2,7 @@
 
 Letters: d data, t (earlier m) tensor, p pipeline, c context (Ulysses with FSDP and Archon), e expert.
 Grammar: areal/api/alloc_mode.py at 4aef98d; a dot for the colon until 0.4.0, training sizes without a
-backend until 1.0.2, ``+eval`` and ``+cpu`` until 0.5.2.
+backend until 1.0.2, ``+eval`` and ``+cpu`` until 0.5.3.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from rldoctor.types import RLDoctorError
 
 ENGINES: Final = ("sglang", "vllm")
 LONGEST: Final = 500
-_SIZE = re.compile(r"([a-z])([1-9]\d*)")
-_DIMS = r"(?:[pdtcem][1-9]\d*\s*)+"
+_SIZE = re.compile(r"([a-z])\s*([1-9]\d*)")
+_DIMS = r"(?:[pdtcem]\s*[1-9]\d*\s*)+"
 _COMPONENT = re.compile(
     r"\s*(?:(?P<backend>sglang|vllm|fsdp|megatron|archon)?\s*(?:\[(?P<name>[A-Za-z_]\w*)\])?\s*[:.]\s*)?"
     rf"(?:\(?\s*attn\s*:\s*(?P<attn>{_DIMS})\|\s*ffn\s*:\s*(?P<ffn>{_DIMS})\)?|(?P<dims>{_DIMS})|(?P<extra>eval|cpu))\s*"
@@ -95,6 +95,16 @@ def gpus(components: tuple[Component, ...]) -> int:
     return sum(part.world for part in components if not part.shares)
 
 
+def are_together(components: tuple[Component, ...]) -> bool:
+    """Say whether something that trains shares its GPUs with an engine that samples."""
+    engines = False
+    for part in components:
+        engines = (engines and part.shares) or part.engine is not None
+        if engines and part.engine is None:
+            return True
+    return False
+
+
 def resize(text: str, part: Component, letter: str, size: int, *, expert: bool = False) -> str:
     """Return the text with another size of one letter, ``d`` divided so that as many GPUs are asked for."""
     inside = expert and part.ffn is not None
@@ -121,7 +131,7 @@ def _rewritten(letters: str, dims: Mapping[str, int]) -> str:
 
 
 def _written(letters: str) -> set[str]:
-    return {found[0] for found in _SIZE.finditer(letters)}
+    return {f"{found[1]}{found[2]}" for found in _SIZE.finditer(letters)}
 
 
 def _component(match: re.Match[str], shares: bool) -> Component:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from rldoctor.dialects.areal.allocation import gpus, parse
+from rldoctor.dialects.areal.allocation import Component, are_together, gpus, parse
+from rldoctor.dialects.areal.parts import part_of
 from rldoctor.dialects.formulas import FactTable, derived, product, quotient
 from rldoctor.types import UNKNOWN, Fact, Role
 
@@ -16,6 +17,7 @@ TRACKERS: Final = ("wandb", "swanlab", "trackio")
 
 def compute(facts: FactTable) -> Iterable[Fact]:
     """Yield GPUs of all engines, batch arithmetic, lengths and what the code sets by itself."""
+    yield from _older(facts)
     yield from _roles(facts)
     yield from _placement(facts)
     yield from _engines(facts)
@@ -31,10 +33,44 @@ def _roles(facts: FactTable) -> Iterator[Fact]:
     """Before 1.0.3 one string gave the sizes of all that trains; engines without one follow the actor."""
     roles: tuple[Role, ...] = ("ref", "critic")
     for role in roles:
-        if facts.get("train.backend", role) is None:
+        if (own := _named(facts, role)) is not None:
+            yield from _sizes(own, "train", role)
+        elif facts.get("train.backend", role) is None:
             for name in ("backend", "gpus", "tp", "pp", "cp", "ulysses_sp", "ep", "etp"):
                 concept = f"train.{name}"
                 yield derived(concept, facts.get(concept), (("policy", concept),), role)
+
+
+def _older(facts: FactTable) -> Iterator[Fact]:
+    """The one string of older releases, which newer launchers still read: infra/launcher/local.py:295."""
+    text = facts.raw("allocation_mode")
+    if (
+        facts.get("train.gpus") is not None
+        or facts.get("rollout.gpus") is not None
+        or not isinstance(text, str)
+    ):
+        return
+    for group in ("train", "rollout"):
+        wanted = (each for each in parse(text) or () if (each.engine is None) is (group == "train"))
+        part = next(wanted, None)
+        if part is not None:
+            yield from _sizes(part, group)
+
+
+def _sizes(part: Component, group: str, role: Role = "policy") -> Iterator[Fact]:
+    """Yield the sizes of a component as facts of what trains, or of what samples."""
+    split = "cp" if part.trainer == "megatron" else "ulysses_sp"
+    fields = {"gpus": "world", "tp": "tp", "pp": "pp"}
+    fields |= {"backend": "backend", split: "cp", "ep": "ep"} if group == "train" else {"engine": "engine"}
+    for name, field in fields.items():
+        yield derived(f"{group}.{name}", part_of(part, field), text="allocation_mode", role=role)
+
+
+def _named(facts: FactTable, name: str) -> Component | None:
+    """Return the component that bears a role's name in the one string of older releases."""
+    text = facts.raw("allocation_mode")
+    components = parse(text) if isinstance(text, str) and facts.raw(f"{name}.backend") is None else None
+    return next((part for part in components or () if part.name == name), None)
 
 
 def _placement(facts: FactTable) -> Iterator[Fact]:
@@ -46,7 +82,7 @@ def _placement(facts: FactTable) -> Iterator[Fact]:
     if facts.raw("actor.backend") is None or (facts.raw("rollout.backend") is None and text):
         components = parse(text) if isinstance(text, str) else None
         if components is not None:
-            yield derived("cluster.colocate", any(part.shares for part in components), text="allocation_mode")
+            yield derived("cluster.colocate", are_together(components), text="allocation_mode")
             yield derived("cluster.asked_gpus", gpus(components), text="allocation_mode")
             return
     strategy = tuple(facts.raw(f"actor.scheduling_strategy.{word}") for word in ("type", "target"))

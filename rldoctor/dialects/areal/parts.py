@@ -23,7 +23,7 @@ def read(name: str, text: str) -> Any:
         return UNKNOWN
     group, _, field = name.rpartition(".")
     component = _chosen(components, group)
-    return None if component is None else _field(component, field)
+    return None if component is None else part_of(component, field)
 
 
 def write(name: str, text: str, value: Any) -> str:
@@ -45,7 +45,8 @@ def _chosen(components: tuple[Component, ...], group: str) -> Component | None:
     return next(iter((*named, *wanted)), None)
 
 
-def _field(component: Component, field: str) -> Any:
+def part_of(component: Component, field: str) -> Any:
+    """Return a size of a component, its engine, its training backend or its GPUs."""
     if field in EXPERTS:
         return component.expert(EXPERTS[field])
     if field == "tp":
