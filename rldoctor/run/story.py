@@ -103,8 +103,8 @@ def _tell(session: Session) -> None:
         for line in lines:
             session.screen.tell(f"  {line}")
     failures = session.history.failures
-    if failures:
-        lost = session.history.lost_steps
+    lost = session.history.lost_steps
+    if failures > 1 or lost:
         session.screen.tell(f"failures: {failures}; finished steps that had to be done again: {lost}")
     session.screen.tell(f"run folder: {session.folder}")
 
