@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from rldoctor import __version__
-from rldoctor.options import Launch, about_the_run, chooses, offers, told_facts
+from rldoctor.options import Launch, about_the_run, chooses, offers, prints, told_facts
 from rldoctor.types import Report, RLDoctorError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ FOUND: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 
+FOUND_FORMS: Final = ("text", "json", "sarif", "github")
 PATH: Final = click.Path(allow_dash=True)
 
 
@@ -47,6 +48,7 @@ def cli() -> None:
 @cli.command(cls=Launch, short_help="Before a launch: what is wrong with scripts and configs.", epilog=FINDS)
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE... [-- ARGUMENT...]")
 @about_the_run
+@prints(*FOUND_FORMS)
 @chooses("--select", "Only these rules, phases, severities.")
 @chooses("--ignore", "All but these rules, phases, severities.")
 @click.option("--host", metavar="FILE|this", help="The machine: `rldoctor host --format json`, or this one.")
@@ -75,7 +77,7 @@ def check(
         from rldoctor.fix import preview
 
         sys.stdout.write(preview(checked, unsafe=how["unsafe_fixes"]))
-    elif form == "json" or checked.files or not checked.errors:
+    elif form != "text" or checked.files or not checked.errors:
         _print(checked.report, form)
     if how["explain_unknown"]:
         for silent in checked.silent:
@@ -109,6 +111,7 @@ def _fix(files: Sequence[str], facts: ToldFacts, unsafe: bool, asked: Choice | N
 @cli.command(short_help="After a failure: the root cause in logs.", epilog=FINDS)
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...|-")
 @about_the_run
+@prints(*FOUND_FORMS)
 @click.option("--config", metavar="FILE", help="The configuration of the run, else the log's own is used.")
 @click.option("--verbose", "-v", is_flag=True, help="All findings, cures and notes, and the timeline.")
 @click.option("--against", metavar="GOOD", help="The log of a run that went well: what is different.")
@@ -152,6 +155,7 @@ def diagnose(
 )
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @about_the_run
+@prints("text", "json")
 @click.option("--solve", multiple=True, metavar="CONCEPT", help="The largest value that surely fits.")
 @click.option("--what-if", multiple=True, metavar="CONCEPT=VALUE", help="The same with another value.")
 @click.option("--rank", type=click.Choice(["fullest", "all"]), default="fullest", show_default=True)
@@ -222,7 +226,7 @@ def run(config: tuple[str, ...], told: tuple[str, ...], **how: Any) -> NoReturn:
     metavar="N",
     help="A port the run will take.",
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@prints("text", "json")
 def host(checkpoints: tuple[str, ...], ports: tuple[int, ...], form: str) -> NoReturn:
     """Say what of this machine stands in the way of a run: GPUs, limits, disks, network, versions."""
     from rldoctor import host as machine
@@ -255,6 +259,14 @@ def _print(report: Report, form: str, verbose: bool = False) -> None:
         from rldoctor.report import as_json
 
         sys.stdout.write(as_json(report) + "\n")
+    elif form == "sarif":
+        from rldoctor.report.annotated import as_sarif
+
+        sys.stdout.write(as_sarif(report) + "\n")
+    elif form == "github":
+        from rldoctor.report.annotated import as_annotations
+
+        sys.stdout.write(as_annotations(report))
     else:
         from rldoctor.report.terminal import draw
 

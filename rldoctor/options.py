@@ -82,7 +82,6 @@ ABOUT_THE_RUN: Final = (
         callback=_remember_versions,
         help="The release in use (0.6.1, sglang=0.5.9).",
     ),
-    click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True),
 )
 
 
@@ -91,6 +90,11 @@ def about_the_run(command: Command) -> Command:
     for option in reversed(ABOUT_THE_RUN):
         command = option(command)
     return command
+
+
+def prints(*forms: str) -> Callable[[Command], Command]:
+    """Return the option of what a command prints; the first form is the default."""
+    return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True)
 
 
 def chooses(name: str, meaning: str) -> Callable[[Command], Command]:
