@@ -183,7 +183,15 @@ def _examined(world: Facts, rules: Index) -> Outcome:
 
 def _finding(match: Match, world: Facts, rules: Index) -> Finding:
     ladder = remedies.ladder(rules.rule(match.finding.rule), match, world, rules)
-    return replace(match.finding, remedies=ladder)
+    finding, why = replace(match.finding, remedies=ladder), world.unproven
+    if why is None or finding.severity != "error" or _is_of_the_text(match):
+        return finding
+    return replace(finding, severity="warning", confidence="possible", assumes=(*finding.assumes, why))
+
+
+def _is_of_the_text(match: Match) -> bool:
+    """Say whether a finding is about what is written, and no check of the launched program's."""
+    return "event.written" in match.bindings and match.finding.rule != "refused-setting"
 
 
 def _of_worlds(found: Sequence[tuple[Facts, Sequence[Finding]]]) -> tuple[Finding, ...]:

@@ -108,6 +108,8 @@ class Grammar(Struct, frozen=True):
         """Yield every key that may be said."""
         for part in self.parts:
             yield from part.keys()
+        if not self.parts:  # a configuration that stands by itself
+            yield from sorted(self.further)
 
     def _found(self, key: str) -> Known | None:
         return next((found for part in self.parts if (found := part.find(key)) is not None), None)
@@ -150,6 +152,12 @@ def _entry(known: Catalogue, release: str, program: str) -> str | None:
     return None
 
 
+def is_entry(system: str, program: str) -> bool:
+    """Say whether a program is one of a system's own, in some release."""
+    known = catalogue.load(system)
+    return any(_entry(known, release, program) is not None for release in known.releases)
+
+
 def _last(settings: Iterable[Setting], key: str) -> Setting | None:
     return next((setting for setting in reversed(list(settings)) if setting.key == key), None)
 
@@ -164,12 +172,18 @@ def _verl(release: str, command: Command, below: Sequence[Setting]) -> Grammar |
         return None
     entry = _entry(known, release, command.program)
     root = _verl_root(known, release, entry, command, below) if entry is not None else None
-    if root is None:
-        return None
     own = tuple(setting for setting in command.settings if setting.form in ("override", "append"))
     if _last(own, "hydra.searchpath") is not None:  # another package's configurations
         return None
     further = with_above(setting.key for setting in below) | _groups(below)
+    if root is None:
+        whole = below and not any(setting.key == "defaults" for setting in below)
+        name = module(command.program)
+        return (
+            Grammar("verl", name, (), "hydra", "refused", own, exempt=_HYDRA, further=further)
+            if whole
+            else None
+        )
     roots, name = _variant(known, release, root, own)
     part = Part(known, release, roots)
     return Grammar("verl", name, (part,), "hydra", "refused", own, exempt=_HYDRA, further=further)

@@ -21,6 +21,7 @@ ROW_KEYS: Final = (
     "key",
     "choices",
     "means",
+    "open",
     "when",
     "says",
     "where",
@@ -54,7 +55,8 @@ class Limit(Struct, frozen=True):
 
     ``reads`` are the names of the condition, flags with their dashes, ``shows`` those whose value is told;
     ``choices`` are the words that one key takes, where ``refuses`` holds if there is one, ``means`` what
-    another system's words stand for. ``example`` breaks the limit, ``fine`` does not.
+    another system's words stand for; a registry is ``open`` to words of one's own. ``example`` breaks the
+    limit, ``fine`` does not.
     """
 
     reads: tuple[str, ...]
@@ -62,6 +64,7 @@ class Limit(Struct, frozen=True):
     refuses: expr.Node | None = None
     choices: tuple[str, ...] = ()
     means: Mapping[str, str] = {}
+    open: bool = False
     says: str = ""
     where: str = ""
     severity: str = "error"
@@ -137,6 +140,7 @@ def _limit(row: Mapping[str, Any], system: str, own: bool) -> Limit:
         refuses=condition,
         choices=tuple(str(word) for word in row.get("choices", ())),
         means={str(word): str(ours) for word, ours in row.get("means", {}).items()},
+        open=bool(row.get("open")),
         cures=tuple(cures),
         example=row["example"],
         fine=row.get("fine", {}),

@@ -16,6 +16,8 @@ UPWARDS: Final = 4
 MOST_FILES: Final = 30
 MOST_BYTES: Final = 1_000_000
 _LOADED: Final = re.compile(r"load_expr_config\([^,()]*,\s*(\w+)\s*\)")
+_HYDRA: Final = re.compile(r"@hydra\.main\(([^()]*)\)")
+_ARGUMENT: Final = re.compile(r"config_(path|name)\s*=\s*[\"']([\w./:-]+)[\"']")
 _SCRIPT: Final = re.compile(r"[\w./-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -27,6 +29,13 @@ def flags(program: str, path: str) -> frozenset[str]:
     return frozenset(flag for file in (entry, *_imports(entry)) for flag in _flags(file))
 
 
+def says(program: str, path: str, word: str) -> bool:
+    """Say whether a word stands in quotes in the entry script or in a module of its tree that it imports."""
+    entry = _entry(program, path)
+    files = (entry, *_imports(entry)) if entry is not None else ()
+    return any(f"{quote}{word}{quote}" in text for text in map(_text, files) for quote in "'\"")
+
+
 def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
     """Return the fields of classes that extend one of the roots, in the entry script or beside the file."""
     entry = _entry(program, path) if program else None
@@ -36,6 +45,36 @@ def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
     loaded = {name for file in read for name in _LOADED.findall(_text(file))}
     own = [name for name in known if name in loaded or _extends(name, known, roots)]
     return frozenset(key for name in own for key in declared.Flattening(known).of(name))
+
+
+def config(program: str, path: str, name: str | None = None) -> Path | None:
+    """Return the configuration that a program of the user's own tree hands to Hydra, or one beside it."""
+    entry = _entry(program, path)
+    found = _HYDRA.search(_text(entry)) if entry is not None else None
+    if entry is None or found is None:
+        return None
+    told = dict(_ARGUMENT.findall(found[1]))
+    stem = (name or told.get("name", "")).removesuffix(".yaml")
+    folder, package = told.get("path", ""), told.get("path", "").removeprefix("pkg://")
+    places = [entry.parent / folder]
+    if package != folder:
+        inner = package.replace(".", "/")
+        places = [above / inner for above in list(entry.resolve().parents)[: UPWARDS * 2]]
+    files = (place / f"{stem}.yaml" for place in places if stem and not stem.startswith(("/", ".")))
+    return next((file for file in files if _is_readable(file)), None)
+
+
+def overrides(program: str, path: str) -> frozenset[str]:
+    """Return the keys of the configuration that a program of the user's own tree starts from."""
+    file = config(program, path)
+    if file is None:
+        return frozenset()
+    from rldoctor.sources import hydra
+
+    try:
+        return frozenset(setting.key for setting in hydra.composed(file, {}).settings)
+    except RLDoctorError:  # a file that cannot be read says nothing
+        return frozenset()
 
 
 def is_here(program: str, path: str) -> bool:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from rldoctor.dialects import catalogue, fitting, grammar, versions
 from rldoctor.dialects.catalogue import Catalogue
 from rldoctor.dialects.rows import Dialect
+from rldoctor.dialects.versions import version_key
 from rldoctor.types import Command, Setting
 
 UPWARDS: Final = 4
@@ -85,6 +86,14 @@ def _why(dialect: Dialect, release: str, command: Command, below: Sequence[Setti
 def _is_strange_to(here: grammar.Grammar, setting: Setting) -> bool:
     """Say whether a release cannot understand a setting."""
     return setting.form != "append" and not here.is_exempt(setting.key) and here.find(setting.key) is None
+
+
+def is_before(system: str, version: str | None) -> bool:
+    """Say whether a version is older than every release whose keys and checks are known here."""
+    if version is None or not catalogue.has(system):
+        return False
+    oldest = version_key(catalogue.load(system).releases[0])
+    return version_key(version)[0][:2] < oldest[0][:2]
 
 
 def _overtaken(system: str, found: tuple[str, str], command: Command, below: Sequence[Setting]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rldoctor.dialects import catalogue, fitting, grammar, release, suggest
+from rldoctor.dialects import catalogue, fitting, grammar, nearby, release, suggest
 from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.grammar import Grammar
 from rldoctor.types import UNKNOWN, Command, Document, Event, LogLine, Setting
@@ -46,6 +46,8 @@ def strange(launch: Launch) -> tuple[Event, ...]:
     if not catalogue.has(launch.system):
         return ()
     releases = catalogue.load(launch.system).nearby(launch.version)
+    if release.is_before(launch.system, launch.version) and not launch.below:
+        return ()
     found = _in_releases(launch, releases)
     return (*found, *_leftovers(launch, found), *_misnamed(launch, releases))
 
@@ -145,7 +147,7 @@ class _Reading:
             self.told.add(key)
         if key in self._nearby or any(key.startswith(f"{each}.") for each in self._nearby):
             return
-        row = suggest.renamed(key, self.catalogue.renames)
+        row = suggest.renamed(key, self.catalogue.renames) if self.grammar.parts else None
         offered = [name for name in (row.new if row is not None else ()) if self._known(name)]
         new = next((name for name in offered if name not in self.given), next(iter(offered), None))
         since, until = self._lifetime(key)
@@ -188,11 +190,20 @@ class _Reading:
         if self.grammar.open_top and kind == "unknown_key" and self._known(section) is None:
             slip = top and near is not None and near.typo and not self._has_section(near.key)
             return "refused" if slip else "unclear"
+        if self.grammar.manner == "hydra" and kind == "unknown_key" and self._is_fork:
+            return "refused" if near is not None and near.typo else "unclear"
         nobodys = self.grammar.manner == "argparse" and not self.launch.command.program
         slip = near is not None and (near.typo or (nobodys and self._strangers <= FEW))
         if self.grammar.fate == "unclear" and not slip:
             return None
         return "refused" if nobodys else self.grammar.fate
+
+    @cached_property
+    def _is_fork(self) -> bool:
+        """Whether more keys are of no release than anybody mistypes: somebody's own trainer has them."""
+        told = (setting.key for setting in self.grammar.settings if setting.form == "override")
+        every = {key for key in told if self._known(key) is None and not self.grammar.is_exempt(key)}
+        return bool(self.grammar.parts) and sum(key not in self.catalogue for key in every) > FEW
 
     @cached_property
     def _strangers(self) -> int:
@@ -217,7 +228,8 @@ class _Reading:
 
     def _elsewhere(self, key: str) -> str | None:
         """Return another configuration of the release that has a key."""
-        names = self.catalogue.roots_of(key, self.release) if key in self.catalogue else ()
+        here = bool(self.grammar.parts) and key in self.catalogue
+        names = self.catalogue.roots_of(key, self.release) if here else ()
         return names[0].rpartition("/")[2].replace("+", " with ") if names else None
 
     def _nearest(self, key: str) -> suggest.Suggestion | None:
@@ -230,13 +242,13 @@ class _Reading:
     @cached_property
     def _nearby(self) -> frozenset[str]:
         """The keys that the user's own source adds; read when something is unknown."""
-        from rldoctor.dialects import nearby
-
         document, program = self.launch.document, self.launch.command.program
         if document is None or document.kind == "log":
             return frozenset()
         if self.grammar.manner == "argparse":
             return nearby.flags(program, document.path)
+        if self.grammar.manner == "hydra":
+            return nearby.overrides(program, document.path)
         roots = self.catalogue.roots
         return nearby.fields(program, document.path, roots) if self.grammar.open_top else frozenset()
 
@@ -267,7 +279,7 @@ class _Reading:
     def _misvalued(self, setting: Setting, known: Known) -> Iterator[Event]:
         """Yield a value of another release, of another type, or that is none of the choices."""
         manner = self.grammar.manner
-        row = self.catalogue.refuses(setting.key, setting.value, self.release)
+        row = self._refusal(setting)
         wanted = fitting.expected(known, setting.value, manner)
         if row is not None:
             yield self._event(
@@ -283,7 +295,7 @@ class _Reading:
             fate = {"hydra": "unclear", "argparse": "refused"}.get(manner, self.grammar.fate)
             meant = fitting.meant(known, setting.value)
             yield self._event("wrong_type", setting, expected=wanted, nearest=meant, consequence=fate)
-        elif not fitting.choice(known, setting.value, manner):
+        elif not fitting.choice(known, setting.value, manner) and not self._is_added(setting):
             words = [str(word) for word in known.choices if word is not None]
             yield self._event(
                 "unknown_choice",
@@ -293,6 +305,19 @@ class _Reading:
                 usual=known.default if known.default in words else None,
                 consequence="refused" if manner == "argparse" else "unclear",
             )
+
+    def _is_added(self, setting: Setting) -> bool:
+        """Say whether the user's own source adds a word to those that a flag takes."""
+        document = self.launch.document
+        if document is None or document.kind == "log" or self.grammar.manner != "argparse":
+            return False
+        return nearby.says(self.launch.command.program, document.path, _word(setting))
+
+    def _refusal(self, setting: Setting) -> catalogue.Rename | None:
+        """Return what every release that it may be for refuses of a value."""
+        releases = [each.parts[0].release for each in self.every if each.parts] or [self.release]
+        rows = [self.catalogue.refuses(setting.key, setting.value, each or self.release) for each in releases]
+        return rows[-1] if all(rows) else None
 
     def _twice(self, settings: Iterable[Setting]) -> Iterator[Event]:
         """Yield flags and overrides that a command gives twice: only the last counts."""
@@ -377,7 +402,8 @@ class _Reading:
     def _fields(self, key: str, value: Any) -> dict[str, Any]:
         """Return the fields that every kind has."""
         said = None if value is None or value is UNKNOWN else str(value)
-        about = {"system": self.launch.system, "release": self.release, "root": self.grammar.name}
+        version = self.release if self.grammar.parts else self.launch.version
+        about = {"system": self.launch.system, "release": version, "root": self.grammar.name}
         return {"key": key, "written": key, "value": said, **about, "certain": True}
 
     def _text(self, setting: Setting) -> str:

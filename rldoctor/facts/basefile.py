@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rldoctor import dialects
-from rldoctor.dialects import Dialect
+from rldoctor.dialects import Dialect, grammar, nearby, release
 from rldoctor.facts.modelled import found, roots
 from rldoctor.types import Command, Document, Form, Place, RLDoctorError, Setting
 
@@ -42,11 +42,26 @@ def below(document: Document, command: Command, dialect: Dialect) -> Below:
         return _others(document, command)
     name = settings.get(str(hydra.get("name")))
     if name is None or _stem(name) in hydra["known"]:
-        return Below(document)
+        return _own_tree(document, command, dialect, _stem(name) if name is not None else None)
     folder = settings.get(str(hydra.get("path")))
     root = str(folder.value).strip("'\"") if folder is not None else ""
     root = root if Path(root).is_dir() else _resolved(root)
     return _composed(document, f"{root}/{_stem(name)}.yaml" if root else f"{_stem(name)}.yaml", command)
+
+
+def _own_tree(document: Document, command: Command, dialect: Dialect, name: str | None) -> Below:
+    """Return what a program of the user's own tree starts from, where no release known here describes it."""
+    system, program = dialect.system, command.program
+    if document.kind not in ("shell", "command") or not dialect.hydra or not program:
+        return Below(document)
+    foreign = not grammar.is_entry(system, program)
+    asked = release.beside(system, str(Path(document.path).parent))
+    if not foreign and not release.is_before(system, asked[0] if asked is not None else None):
+        return Below(document)
+    path = nearby.config(program, document.path, name)
+    if path is not None:
+        return _composed(document, str(path), command)
+    return Below(document, assumes=(f"{program} starts from {system}'s own settings",) if foreign else ())
 
 
 def _others(document: Document, command: Command) -> Below:

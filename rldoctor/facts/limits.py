@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from rldoctor import dialects, expr
-from rldoctor.dialects import catalogue, grammar, limits, suggest
+from rldoctor.dialects import catalogue, grammar, limits, release, suggest
 from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.limits import Limit
 from rldoctor.dialects.values import FALSE, NOTHING, TRUE, unquoted
@@ -33,7 +33,7 @@ def refused(facts: Facts) -> Iterator[Event]:
 
         yield from misallocated(facts)
     found = limits.load(table.system)
-    if not found:
+    if not found or release.is_before(table.system, table.version):
         return
     keys = Keys(facts, table)
     for limit in limits.reading(found, keys.settings):
@@ -167,8 +167,14 @@ def _chosen(limit: Limit, keys: Keys) -> Iterator[Event]:
         usual = known.default if known is not None and known.default in limit.choices else None
         about = {"nearest": None if isinstance(value, list) else said, "choices": list(limit.choices)}
         about["usual"] = usual
-        fields = {**_fields(setting.key, value, keys), "consequence": "refused", **about}
+        slip = nearest is not None and (strange in limit.means or _is_slip(strange, nearest))
+        fate = "unclear" if limit.open and (keys.facts.unproven or not slip) else "refused"
+        fields = {**_fields(setting.key, value, keys), "consequence": fate, **about}
         yield Event("unknown_choice", fields, lines=_lines([setting]))
+
+
+def _is_slip(word: str, other: str) -> bool:
+    return suggest.distance(word, other) <= suggest.TYPO
 
 
 def _words(value: Any) -> list[str]:

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rldoctor import dialects, vocabulary
-from rldoctor.dialects import Detection, Dialect, Row
+from rldoctor.dialects import Detection, Dialect, Row, grammar, release
 from rldoctor.dialects.release import InUse, in_use
 from rldoctor.facts import modelled
 from rldoctor.facts.basefile import below, reader_of
@@ -73,6 +73,18 @@ class Facts(Struct, frozen=True):
     world: tuple[Command, ...]
     start: Start
     table: Table | None = None
+
+    @property
+    def unproven(self) -> str | None:
+        """Return what is taken for granted where nobody looked at the checks of what is launched."""
+        if self.table is None or self.start.command is None or not self.table.dialect.hydra:
+            return None
+        system, program = self.table.system, self.start.command.program
+        if program and not grammar.is_entry(system, program):
+            return f"{program} refuses what {system}'s own trainer refuses"
+        if release.is_before(system, self.table.version):
+            return f"{system} {self.table.version} refuses what later releases refuse"
+        return None
 
     def fact(self, concept: str, role: Role = "policy") -> Fact:
         """Return the fact of a concept; its value is None or UNKNOWN where there is none."""
@@ -191,9 +203,9 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
             base = below(document, command, dialects.load(system))
             files = _named(base.document, command, system)
             start = Start(told, files.command, base.settings, launchers, base.complete, base.assumes)
-            release = _release(start, files.document, dialects.load(system))
+            used = _release(start, files.document, dialects.load(system))
             of_files = (*files.facts, *_based_on(base.base), *line_ends(document))
-            start = replace(start, release=release, of_files=of_files)
+            start = replace(start, release=used, of_files=of_files)
             every = tuple(dict.fromkeys((system, *systems)))
             walked.append(_facts(system, every, files.document, world, start))
     return tuple(walked)

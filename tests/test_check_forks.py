@@ -1,0 +1,167 @@
+"""Trainers that people made of a system: what their own tree says counts, not what a release of it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rldoctor.check import check
+from rldoctor.facts import ToldFacts
+from rldoctor.types import Finding
+
+MAIN = """\
+import hydra
+
+
+@hydra.main(config_path={path!r}, config_name="ppo_trainer", version_base=None)
+def main(config):
+    run(config)
+"""
+CONFIG = """\
+data:
+  train_files: ~/train.parquet
+  train_batch_size: 256
+  max_turns_of_search: 2
+actor_rollout_ref:
+  model: {path: ~/model}
+  actor:
+    strategy: fsdp
+    ppo_mini_batch_size: 64
+    ppo_micro_batch_size_per_gpu: 8
+    use_dynamic_bsz: false
+    fsdp_config: {grad_offload: false}
+  rollout: {name: vllm, n: 1, log_prob_micro_batch_size_per_gpu: 8}
+trainer: {nnodes: 1, n_gpus_per_node: 8}
+"""
+LAUNCH = """\
+python3 -m {program} \\
+    data.train_batch_size={batch} \\
+    actor_rollout_ref.actor.ppo_mini_batch_size=64 \\
+    {words} \\
+    trainer.nnodes=1
+"""
+
+
+def fork(
+    root: Path,
+    words: str,
+    version: str = "0.5.0",
+    package: str = "verl/trainer",
+    batch: int = 256,
+    path: str = "config",
+) -> list[Finding]:
+    """Check a script in a tree that has a trainer of its own."""
+    folder = root / package
+    (folder / "config").mkdir(parents=True)
+    (folder / "main_ppo.py").write_text(MAIN.format(path=path))
+    (folder / "config" / "ppo_trainer.yaml").write_text(CONFIG)
+    (root / "verl" / "version").mkdir(parents=True, exist_ok=True)
+    (root / "verl" / "version" / "version").write_text(version)
+    (root / "scripts").mkdir()
+    script = root / "scripts" / "run.sh"
+    script.write_text(
+        LAUNCH.format(program=f"{package.replace('/', '.')}.main_ppo", words=words, batch=batch)
+    )
+    return list(check([str(script)], ToldFacts()).report.findings)
+
+
+def about_keys(findings: list[Finding]) -> list[tuple[str, str]]:
+    keys = ("unknown-key", "removed-key", "renamed-key")
+    return [(found.severity, found.title) for found in findings if found.rule in keys]
+
+
+def test_a_key_of_the_trees_own_configuration_is_known(tmp_path: Path) -> None:
+    assert about_keys(fork(tmp_path, "data.max_turns_of_search=4")) == []
+
+
+def test_a_slip_in_a_fork_is_still_an_error(tmp_path: Path) -> None:
+    ((severity, title),) = about_keys(fork(tmp_path, "actor_rollout_ref.actor.use_kl_lost=True"))
+    assert severity == "error" and "use_kl_loss?" in title
+
+
+@pytest.mark.parametrize("version", ["0.1", "0.2.0.dev"])
+def test_before_all_known_releases_the_trees_own_configuration_says_what_there_is(
+    tmp_path: Path, version: str
+) -> None:
+    known = "actor_rollout_ref.actor.fsdp_config.grad_offload=True data.max_turns_of_search=4"
+    assert about_keys(fork(tmp_path / "a", known, version)) == []
+    ((severity, title),) = about_keys(fork(tmp_path / "b", "data.max_turns_of_serch=4", version))
+    assert severity == "error" and version in title and "data.max_turns_of_search?" in title
+
+
+def test_what_later_releases_refuse_is_possible_before_them(tmp_path: Path) -> None:
+    found = {each.rule: each for each in fork(tmp_path, "data.max_turns_of_search=4", "0.1", batch=16)}
+    large = found["mini-batch-larger-than-the-batch"]
+    assert (large.severity, large.confidence) == ("warning", "possible")
+    assert "verl 0.1 refuses what later releases refuse" in large.assumes
+
+
+def test_the_same_is_certain_where_the_release_is_known(tmp_path: Path) -> None:
+    found = {each.rule: each for each in fork(tmp_path, "data.shuffle=True", "0.5.0", batch=16)}
+    assert found["mini-batch-larger-than-the-batch"].severity == "error"
+
+
+def test_a_trainer_of_ones_own_starts_from_its_own_configuration(tmp_path: Path) -> None:
+    found = fork(tmp_path, "data.max_turns_of_search=4", package="lab/rl", path="pkg://lab.rl.config")
+    assert about_keys(found) == []
+    assert not [each for each in found if each.rule.startswith("no-micro-batch")]
+
+
+def test_of_a_trainer_that_is_not_here_nothing_is_certain(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(LAUNCH.format(program="lab.rl.main_ppo", words="trainer.n_gpus_per_node=8", batch=256))
+    found = check([str(script)], ToldFacts()).report.findings
+    assert [each.rule for each in found if each.rule == "no-micro-batch"]
+    assert {each.severity for each in found} <= {"warning", "hint"}
+    assert all(each.confidence == "possible" for each in found if each.rule == "no-micro-batch")
+
+
+def test_many_keys_that_no_release_has_are_a_forks_own(tmp_path: Path) -> None:
+    words = " ".join(f"retriever.{name}=1" for name in ("url", "topk", "kind"))
+    script = tmp_path / "run.sh"
+    text = LAUNCH.format(program="verl.trainer.main_ppo", words=words, batch=256)
+    script.write_text(text)
+    few = text.replace(" retriever.topk=1 retriever.kind=1", "")
+    assert {found[0] for found in about_keys(list(check([str(script)], ToldFacts()).report.findings))} == {
+        "hint"
+    }
+    script.write_text(few)
+    assert {found[0] for found in about_keys(list(check([str(script)], ToldFacts()).report.findings))} == {
+        "error"
+    }
+
+
+@pytest.mark.parametrize(("word", "severity"), [("dappo", "error"), ("house_rules", "warning")])
+def test_a_registry_takes_words_of_ones_own(tmp_path: Path, word: str, severity: str) -> None:
+    script = tmp_path / "run.sh"
+    words = f"reward_model.reward_manager={word}"
+    script.write_text(LAUNCH.format(program="verl.trainer.main_ppo", words=words, batch=256))
+    found = check([str(script)], ToldFacts(versions={"verl": "0.5"})).report.findings
+    assert [each.severity for each in found if each.rule == "unknown-choice"] == [severity]
+
+
+def test_a_value_that_one_of_two_possible_releases_takes_is_not_refused(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    words = "actor_rollout_ref.rollout.mode=sync"
+    script.write_text(LAUNCH.format(program="verl.trainer.main_ppo", words=words, batch=256))
+
+    def choices(version: str) -> list[str]:
+        found = check([str(script)], ToldFacts(versions={"verl": version})).report.findings
+        return [each.rule for each in found if each.rule == "unknown-choice"]
+
+    assert (choices("0.7.0.dev"), choices("0.7")) == ([], ["unknown-choice"])
+
+
+@pytest.mark.parametrize(("word", "severities"), [("trloo", []), ("trlo", ["error"])])
+def test_a_forks_own_source_adds_words_to_a_flag(tmp_path: Path, word: str, severities: list[str]) -> None:
+    source = 'parser.add_argument("--advantage-estimator", choices=["grpo", "trloo"])\n'
+    (tmp_path / "slime" / "utils").mkdir(parents=True)
+    (tmp_path / "slime" / "utils" / "arguments.py").write_text(source)
+    (tmp_path / "train.py").write_text("from slime.utils.arguments import parse_args\n")
+    script = tmp_path / "run.sh"
+    script.write_text(
+        f"python3 train.py --hf-checkpoint /m/q --rollout-batch-size 8 --advantage-estimator {word}\n"
+    )
+    found = check([str(script)], ToldFacts()).report.findings
+    assert [each.severity for each in found if each.rule == "unknown-choice"] == severities
