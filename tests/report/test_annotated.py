@@ -10,7 +10,8 @@ from rldoctor.types import Evidence, Finding, Remedy, Report, Suppressed
 
 FINDING = Finding(
     id="a", rule="graphs-time-out", subject="a b/train.sh", title="rollout.tp=4: 100% slow",
-    severity="warning", confidence="certain", explanation="Graph capture,\nslow.", phase="rollout", fingerprint="f00",
+    severity="warning", confidence="certain", explanation="Graph capture,\nslow.", phase="rollout",
+    fingerprint="f00",
     evidence=(Evidence("a default"), Evidence("rollout.tp=4", "a b/train.sh", 3, "rollout.tp")),
     remedies=(Remedy("No graphs", "safe"),),
 )  # fmt: skip
