@@ -15,7 +15,8 @@ from rldoctor.logs.rereading import Text
 from rldoctor.logs.tables import Known
 from rldoctor.types import LogLine, Sample
 
-END: Final = 400  # lines at the end of a log
+WHOLE: Final = 400  # lines of a text that is looked at whole
+END: Final = 120  # lines at the end of a longer log
 MOST_LOGS: Final = 16
 OFTEN: Final = 3  # times that the same few names with numbers are no accident
 GAP: Final = 3  # lines between two pieces of one step
@@ -58,8 +59,7 @@ def with_pasted(steps: Steps, text: Text) -> Steps:
     last = {sample.line.file: sample.step or 0 for _, sample in steps.counts}
     samples, counts, shown = list(steps.samples), list(steps.counts), list[LogLine]()
     for log, name in enumerate(log.name for log in text.logs[:MOST_LOGS]):
-        end = text.scan.lines[log]
-        for block in _told(list(_blocks(text.between(log, end - END + 1, end), taken))):
+        for block in _told(list(_blocks(end_of(text, log), taken))):
             step = block.step
             if step is None:
                 step = last[name] = last.get(name, 0) + 1
@@ -69,6 +69,12 @@ def with_pasted(steps: Steps, text: Text) -> Steps:
             if block.named:
                 counts.append(((name, "", "pasted", "None"), Sample("step", step, float(step), told[0].line)))
     return Steps(tuple(samples), tuple(counts), steps.systems, tuple(dict.fromkeys(shown)))
+
+
+def end_of(text: Text, log: int) -> Iterator[LogLine]:
+    """Return all lines of a short log, the last ones of a long one."""
+    last = text.scan.lines[log]
+    return text.between(log, 1 if last <= WHOLE else last - END + 1, last)
 
 
 def _told(blocks: Sequence[_Block]) -> Iterator[_Block]:
@@ -90,6 +96,8 @@ def _blocks(lines: Iterator[LogLine], taken: Mapping[Place, int | None]) -> Iter
             block, table = _Block(taken[_place(line)], False, {}, line if torn else None, torn), None
             continue
         if tables.is_rule(line.text):
+            continue
+        if table is None and not tables.may_tell(line.text):
             continue
         row = tables.cells(line.text)
         if table is not None and len(row) == table.width:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -13,6 +13,10 @@ from rldoctor.logs import shapes
 
 BARS: Final = re.compile(r"[|│┃║]|â”‚|â”ƒ")  # the last two: UTF-8 read as a code page
 RULE: Final = re.compile(r"[\s|│┃║+=:─━┄╌┼╋├┤┝┥┣┫┡┩┠┨╞╡┬┴┳┻╇╈┏┓┗┛┌┐└┘╭╮╰╯-]+")
+WORDS: Final = re.compile(
+    r"(?i)loss|rew|grad|norm|kl\b|kl_|entrop|adv|clip|leng?t?h?\b|scor|retu|ratio|frac|step|iterat|iter\b"
+    r"|epoch|episode|update|\blr\b|learning|diff|trunc|value"
+)
 STEP: Final = frozenset(
     {"step", "steps", "global_step", "train_step", "iteration", "iter", "update", "_step"}
 )
@@ -52,12 +56,14 @@ def names() -> Mapping[str, Known]:
     return known
 
 
+@lru_cache(maxsize=4096)
 def plain(name: str) -> str:
     """Return a name as all spellings of it have in common."""
     bare = re.sub(r"\s*/\s*", "/", name.strip(" '\"*`:").lower())
     return re.sub(r"[ -]+", "_", bare)
 
 
+@lru_cache(maxsize=4096)
 def metric_of(name: str) -> Known | None:
     """Return the metric that a name means; of words before it any number may be left out."""
     known, bare = names(), plain(name)
@@ -90,6 +96,11 @@ def cells(text: str) -> list[str]:
     else:
         found = re.sub(r"(?i)\b(training|validation) loss\b", "\\1_loss", bare).replace(" / ", "/").split()
     return [cell.strip() for cell in found[:MOST_CELLS]]
+
+
+def may_tell(text: str) -> bool:
+    """Say whether a line has a word that some name of a metric or a counter has; most lines have none."""
+    return WORDS.search(text, 0, LONGEST) is not None
 
 
 def is_rule(text: str) -> bool:

@@ -8,10 +8,10 @@ from typing import Final
 
 from rldoctor.logs.detect import pasted_stacks
 from rldoctor.logs.detect.sightings import Sighting, sighting
+from rldoctor.logs.pasted import end_of
 from rldoctor.logs.seen import Seen
 from rldoctor.types import LogLine
 
-BACK: Final = 400  # lines from the end that are looked at
 MOST_LOGS: Final = 16
 AT_START: Final = (
     "nccl",
@@ -43,7 +43,7 @@ ROWS: Final = (
     ("nccl", "start", r"world_size=\d+ rank=\d+ local_rank=\d+ distributed_init_method="),
     ("nccl", "start", r"(?:reading|generating) GPU P2P access cache|\[Gloo\] Rank \d+ is connected to"),
     ("nccl", "start", r"rank \d+ in world size \d+ is assigned as DP rank|Init dist group|HCCL_CONNECT"),
-    ("nccl", "start", r"\bINFO (?:NET(?:/IB|/Socket)? ?:|Using (?:internal Network|NCCL )|comm 0x)"),
+    ("nccl", "start", r"(?<!NCCL )\bINFO (?:NET(?:/IB|/Socket)? ?:|Using (?:internal Network|NCCL )|comm 0x)"),
     ("meeting", "start", r"Initializing TorchBackend in DeepSpeed|Added key: store_based_barrier_key:"),
     (
         "meeting",
@@ -123,8 +123,7 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     if any(not (failure.ignored or failure.recovered) for failure in seen.failures):
         return
     for log in range(min(len(seen.text.logs), MOST_LOGS)):
-        end = seen.text.scan.lines[log]
-        lines = [line for line in seen.text.between(log, end - BACK + 1, end)]
+        lines = list(end_of(seen.text, log))
         yield from pasted_stacks.detect(lines, seen)
         yield from _end(lines, seen.text.logs[log].name in seen.main)
 
