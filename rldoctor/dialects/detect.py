@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from rldoctor.types import Command, Document
+from rldoctor.types import Command, Document, Setting
 
 Certainty = Literal["certain", "possible"]
 _ARGUMENT: Final = re.compile(r"--?[a-zA-Z][\w-]*(=.*)?|[+~]{0,2}[A-Za-z_][\w@/]*(\.[\w@/-]+)+=.*", re.DOTALL)
@@ -43,10 +43,10 @@ def detect_among(document: Document, marks: Sequence[Mark]) -> tuple[Detection, 
     for number, commands in enumerate(document.worlds):
         spoken: dict[tuple[str, Certainty, bool], list[Command]] = {}
         wrappers = {name for command in commands for name in command.wrapped_by}
-        for before, command in pairwise((None, *commands)):
-            if command is None or (before is not None and is_argument(command.program)):
+        for before, command, after in zip((None, *commands), commands, (*commands[1:], None), strict=False):
+            if before is not None and is_argument(command.program):
                 continue  # words that the command before them has lost
-            for mark, certainty in _speakers(command, marks):
+            for mark, certainty in _speakers(_whole(command, after), marks):
                 if command.program in wrappers and not mark.launcher:
                     continue  # what it wraps is what runs
                 spoken.setdefault((mark.system, certainty, mark.launcher), []).append(command)
@@ -56,6 +56,15 @@ def detect_among(document: Document, marks: Sequence[Mark]) -> tuple[Detection, 
         ]
         found += sorted(detections, key=lambda each: (each.launcher, each.certainty))
     return tuple(found)
+
+
+def _whole(command: Command, after: Command | None) -> Command:
+    """Return a command with the words that it has lost to the next line, which give it away too."""
+    if after is None or command.settings or not is_argument(after.program):
+        return command
+    return replace(
+        command, settings=(Setting(after.program.partition("=")[0], None, "flag"), *after.settings)
+    )
 
 
 def is_argument(program: str) -> bool:

@@ -9,26 +9,48 @@ from typing import Final
 
 from rldoctor.dialects.detect import is_argument
 from rldoctor.facts.walk import Facts
-from rldoctor.types import Command, Event, LogLine
+from rldoctor.types import Command, Document, Event, LogLine, RLDoctorError
 
 MOST: Final = 6
+STARTERS: Final = ("torchrun", "ray job submit")
 
 
 def cut_off(facts: Facts) -> Iterator[Event]:
-    """Yield what looks like an argument and is run as a command right after the launch."""
+    """Yield what looks like an argument and is run as a command right after the launch.
+
+    A starter that starts nothing, right before the launch, has lost that.
+    """
     document, launch = facts.document, facts.start.command
     if document is None or document.kind != "shell" or launch is None:
         return
     for before, after in pairwise(facts.world):
-        if before is launch and is_argument(after.program):
+        lost = before is launch and is_argument(after.program)
+        if lost or (after is launch and _starts_nothing(before, after)):
             yield from _event(facts, before, after)
+
+
+def first_cut(document: Document) -> RLDoctorError | None:
+    """Return what is wrong where a line begins with an argument, for a launch that nobody can tell."""
+    for before, after in (pair for world in document.worlds for pair in pairwise(world)):
+        if after.place is not None and before.place is not None and is_argument(after.program):
+            line, why = _end(document, before)
+            said = (
+                f"the command ends in line {line} ({why}): {after.program.partition('=')[0]} never reaches it"
+            )
+            return RLDoctorError(said, file=after.place.file, line=after.place.line)
+    return None
+
+
+def _starts_nothing(before: Command, after: Command) -> bool:
+    """Say whether a starter has nothing to start; what it starts itself knows it."""
+    alone = not before.positional and before.program not in after.wrapped_by
+    return alone and before.program in STARTERS and not any("help" in each.key for each in before.settings)
 
 
 def _event(facts: Facts, before: Command, after: Command) -> Iterator[Event]:
     if before.place is None or after.place is None or before.place.file != after.place.file:
         return
-    data = facts.document.files.get(before.place.file, b"") if facts.document is not None else b""
-    last = data.count(b"\n", 0, max(before.place.end - 1, 0)) + 1
+    last, why = _end(facts.document, before)
     lost = [after.program.partition("=")[0], *(setting.key for setting in after.settings)]
     yield Event(
         "arguments_cut_off",
@@ -38,12 +60,20 @@ def _event(facts: Facts, before: Command, after: Command) -> Iterator[Event]:
             "value": None,
             "system": facts.system,
             "line": last,
-            "why": _why(data, last),
+            "why": why,
             "lost": ", ".join(lost[:MOST]) + (f" and {len(lost) - MOST} more" if len(lost) > MOST else ""),
             "certain": True,
         },
         lines=(LogLine(after.place.file, after.place.line, ""),),
     )
+
+
+def _end(document: Document | None, command: Command) -> tuple[int, str]:
+    """Return the last line of a command, and what ends it there."""
+    place = command.place
+    data = document.files.get(place.file, b"") if document is not None and place is not None else b""
+    last = data.count(b"\n", 0, max(place.end - 1, 0) if place is not None else 0) + 1
+    return last, _why(data, last)
 
 
 def _why(data: bytes, line: int) -> str:

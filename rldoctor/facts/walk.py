@@ -229,11 +229,14 @@ def walk_known(document: Document, told: ToldFacts) -> tuple[Facts, ...]:
     found = walk(document, told)
     if found:
         return found
+    from rldoctor.facts.cut import first_cut
+
     candidates = tuple(dict.fromkeys(each.system for each in dialects.detect(document) if not each.launcher))
     hint = f"it may be {' or '.join(candidates)}" if candidates else f"known: {', '.join(dialects.NAMES)}"
     message, line = "cannot tell which system this is for; name it with --system", 0
-    if document.problems:
-        message, line = f"{document.problems[0].message}; {message}", document.problems[0].line
+    trouble = next(iter(document.problems), None) or first_cut(document)
+    if trouble is not None:
+        message, line = f"{trouble.message}; {message}", trouble.line
     raise UnknownSystemError(message, file=document.path, line=line, hint=hint)
 
 
