@@ -24,6 +24,7 @@ FOUND: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 
+RELEASE: Final = "the release (--framework-version tells it)"
 FOUND_FORMS: Final = ("text", "json", "sarif", "github")
 PATH: Final = click.Path(allow_dash=True)
 
@@ -81,7 +82,7 @@ def check(
         _print(checked.report, form)
     if how["explain_unknown"]:
         for silent in checked.silent:
-            _say(f"silent: {silent.rule}: unknown: {', '.join(silent.unknown) or 'the release'}")
+            _say(f"silent: {silent.rule}: unknown: {', '.join(silent.unknown) or RELEASE}")
     for error in checked.errors:
         _say(f"error: {error}")
     sys.exit(BAD_INPUT if checked.errors else _code(checked.report))

@@ -21,6 +21,7 @@ _HOLE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _NOWHERE = re.compile(
     r" (?:in|of|on|at) (?:phase|group|rank|node|step) \?|\b(?:group|rank|number|phase) \?(?:, |(?=\)))"
 )
+_LACKING = re.compile(r"[,;] None\b.*$")  # what a missing value means is for those who write rules
 _KEY = re.compile(r"\s*key\(\s*([\w.]+)\s*\)\s*")
 
 
@@ -193,7 +194,7 @@ def meaning(name: str) -> str:
     if not is_concept(name):
         return name.removeprefix("env.")
     concept, role = split(name)
-    text = vocabulary.load().concepts[concept].meaning
+    text = _LACKING.sub("", vocabulary.load().concepts[concept].meaning)
     return text if role == "policy" else f"{role} {text}"
 
 

@@ -135,3 +135,8 @@ def test_a_place_that_nobody_knows_is_left_out(template: str, text: str) -> None
     )
     unknown = walk(Document("t.sh", "shell", ((Command("", settings),),)), ToldFacts(system="verl"))[0]
     assert fill(template, unknown) == text
+
+
+def test_what_a_missing_value_means_is_not_told_to_users() -> None:
+    assert wording.meaning("model.num_experts") == "routed experts of a layer"
+    assert wording.meaning("critic.train.tp") == "critic tensor parallel size"

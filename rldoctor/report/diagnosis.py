@@ -18,6 +18,7 @@ SHOWN_HINTS: Final = 3
 SHOWN_REMEDIES: Final = 3
 SHOWN_NOTES: Final = 3
 VERDICT: Final = "verdict: "
+FOLLOWS: Final = ("(computed)", "(of the model)")  # what follows from the settings that are shown
 SURVIVED: Final = "The run went on after it."
 DIFFERS: Final = "differs-from-good-run"  # what was asked for is shown whole
 NUMBER: Final = re.compile(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f.,:]*\b")
@@ -67,7 +68,8 @@ def _headline(root: Finding, summary: str | None) -> str:
 
 def _brief(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
     """Yield where, why, and the first thing to do."""
-    logged = _once(_telling([piece for piece in root.evidence if piece.key is None]))[: SHOWN_LINES - 1]
+    seen = [piece for piece in root.evidence if piece.key is None and not piece.text.endswith(FOLLOWS)]
+    logged = _once(_telling(seen))[: SHOWN_LINES - 1]
     settings = [piece for piece in root.evidence if piece.key is not None][:SHOWN_LINES]
     yield from _proof((*logged, *settings))
     yield from why(root)

@@ -196,3 +196,11 @@ def test_another_reading_of_the_roots_own_line_is_left_to_verbose() -> None:
     assert "[another-reading]" not in shown
     assert "[somewhere-else]" in shown
     assert "  … 1 more; --verbose shows all\n" in shown
+
+
+def test_what_follows_from_the_settings_shown_is_left_to_verbose() -> None:
+    pieces = (Evidence("timed out", "run.log", 3), Evidence("experts of a rank: 128 (computed)"))
+    root = replace(finding("run.log"), part="root", evidence=pieces)
+    assert "experts of a rank" not in diagnosed(root)
+    report = Report("diagnose", ("run.log",), "config", "summary", (root,))
+    assert "experts of a rank: 128 (computed)" in as_text(report, verbose=True)
