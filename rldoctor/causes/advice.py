@@ -30,7 +30,7 @@ _OWNERS: Final = (
     (r"TransformerConfig|GPTModel|DistributedOptimizer|MegatronOptimizer|ModelParallelConfig|megatron\b",
      "megatron-core"),
     (r"TE\w*Linear|DotProductAttention|transformer_engine\b", "transformer-engine"),
-    (r"Peft|Lora|peft\b", "peft"),
+    (r"Peft|Lora|peft\b|prepare_model_for_kbit_training|get_peft_\w+|merge_and_unload", "peft"),
     (r"TensorDict|tensordict\b", "tensordict"),
     (r"DeepSpeed|deepspeed\b", "deepspeed"),
     (r"numpy\b", "numpy"),
