@@ -23,10 +23,12 @@ LOUD: Final = re.compile(
 SHORT: Final = 200  # lines of a text that is an excerpt, not a log
 END: Final = 25
 FATAL: Final = re.compile(
-    r"\b(?:FATAL|[Ff]atal|panic|[Aa]bort(?:ed|ing)|exiting|CRITICAL|ERROR)\b|\b(?:[Ee]rror|ERR): \S"
-    r"|[a-z](?:Error|Exception): \S"
+    r"\b(?:FATAL|[Ff]atal|panic|[Aa]bort(?:ed|ing)(?! request)|exiting|CRITICAL|ERROR)\b"
+    r"|\b(?:[Ee]rror|ERR): \S|[a-z](?:Error|Exception): \S"
     r"|NVRM: .{0,80}(?:[Tt]imed out|[Ff]ailed|ERROR)"
 )
+CALM: Final = re.compile(r"(?:^|[\s)\]m])INFO\b(?!.{0,80}(?i:exit|terminat|shut))")
+GOES_ON: Final = 4  # lines of a logger in its usual voice behind a loud one
 NAMED: Final = re.compile(r"\b(?:ERROR|CRITICAL|FATAL)\b.{0,20}?\b[A-Z]\w*(?:Error|Exception): \S")
 """An exception that a logger tells without its traceback says more than the state logged before it."""
 MILD: Final = re.compile(
@@ -36,6 +38,7 @@ LAUNCHERS: Final = re.compile(
     r"torch[./]distributed|elastic|exitcode|exit code|return code|local_rank|ChildFailed|sigkill_handler"
     r"|Sending process|closing signal|^\s*(?:File \"|raise |at::|frame #)|^srun:|^slurmstepd:|raysubmit"
     r"|Error executing job with overrides|HYDRA_FULL_ERROR|\[repeated |error_file|retry|[Rr]etrying"
+    r"|[=#*-]{4,}\s*$"
 )
 
 
@@ -76,8 +79,12 @@ def loud_end(reading: LogReading) -> LogLine | None:
         return None
     lines = list(reading.text.between(0, max(1, total - END), total))
     whole = [reading.text.whole(line) for line in lines]
-    loud = [_is_fatal(text) for text in whole]
+    caught = [(each.start.number, each.line.number) for each in reading.failures if each.ignored]
+    passed = [any(first <= line.number <= last for first, last in caught) for line in lines]
+    loud = [_is_fatal(text) and not over for text, over in zip(whole, passed, strict=True)]
     if True not in loud or any(line.time is not None for line in _quiet_after(lines, loud)):
+        return None
+    if sum(CALM.search(text) is not None for text in whole[loud.index(True) :]) >= GOES_ON:
         return None
     named = [is_loud and NAMED.search(text) is not None for text, is_loud in zip(whole, loud, strict=True)]
     return lines[(named if True in named else loud).index(True)]

@@ -14,6 +14,7 @@ from rldoctor.types import LogLine, Sample
 ENOUGH: Final = (
     2  # further steps of one counter that prove a run went on: one may be under way on other ranks
 )
+ANSWERED: Final = 6  # lines behind what a server says of a request in which it answers that request
 RESTART: Final = 2  # a counter that falls by as much has begun again
 SKEW: Final = 5.0  # seconds that clocks of two files may differ
 
@@ -23,15 +24,19 @@ Series = tuple[str, ...]
 class Progress(Struct, frozen=True, dict=True):
     """For each counter of steps the samples at which it moved on.
 
-    ``restarts`` tells for a log the line where the last of several runs in it begins.
+    ``restarts`` tells for a log the line where the last of several runs in it begins, ``served`` for a log of
+    a server the lines that show it at work.
     """
 
     moves: dict[Series, tuple[Sample, ...]] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
+    served: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def went_on(self, line: LogLine, time: float | None = None, enough: int = ENOUGH) -> bool:
         """Say whether further steps or a further run came after a line, whose time may be known."""
         if line.number < self.restarts.get(line.file, 0):
+            return True
+        if self._served_after(line):
             return True
         when = line.time if time is None else time
         return any(self._after(series, line, when) >= enough for series in self.moves)
@@ -43,6 +48,14 @@ class Progress(Struct, frozen=True, dict=True):
             if len(samples) > len(best.get(series[0], ())):
                 best[series[0]] = samples
         return best
+
+    def _served_after(self, line: LogLine) -> bool:
+        """Say whether a server went on serving; where steps are counted it is these that tell."""
+        numbers = self.served.get(line.file, ())
+        after = numbers[bisect_right(numbers, line.number) :]
+        if len(after) < ENOUGH and not (after and after[0] - line.number <= ANSWERED):
+            return False
+        return not any(series[0] == line.file for series in self.moves)
 
     def _after(self, series: Series, line: LogLine, time: float | None) -> int:
         """Return how many samples of a counter come after a line of its log, or after a time."""

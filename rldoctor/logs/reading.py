@@ -21,6 +21,7 @@ from rldoctor.logs import (
     pasted,
     phases,
     shapes,
+    survival,
     versions,
 )
 from rldoctor.logs.anatomy import NOBODY
@@ -87,6 +88,10 @@ class LogReading(Struct, frozen=True, dict=True):
         """Say whether the run finished further steps after a line, or survives what it says all the time."""
         return self.moves.went_on(line) or (line.file, line.number) in self._tolerated
 
+    def took_another_way(self, line: LogLine) -> bool:
+        """Say whether a line is no more than a warning and tells itself what is done instead."""
+        return self.text is not None and survival.tells_another_way(line, self.text.whole(line))
+
     @cached_property
     def series(self) -> Mapping[str, Sequence[tuple[Values, LogLine]]]:
         """Return for each metric, in order, all that was printed for a step and the line that shows it."""
@@ -136,7 +141,15 @@ def read(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
 
 def own_patterns(known: Iterable[Shape]) -> Iterator[str]:
     """Yield the patterns of the detectors, of step lines and of printed configurations."""
-    yield from (START, RAISED, *attempts.PATTERNS, *detect.PATTERNS, *native.PATTERNS, *versions.PATTERNS)
+    yield from (
+        START,
+        RAISED,
+        *attempts.PATTERNS,
+        *detect.PATTERNS,
+        *native.PATTERNS,
+        *versions.PATTERNS,
+        *survival.PATTERNS,
+    )
     yield from (key for key, _ in configs.GENERIC)
     for shape in known:
         if shape.key:
@@ -155,8 +168,8 @@ def _limits(known: Iterable[Shape]) -> dict[str, int]:
 def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Sequence[Shape]) -> LogReading:
     """Return what the matched lines say: steps first, then exceptions, configurations and events."""
     steps = pasted.with_pasted(metrics.read_steps(known, hits), text)
-    moves = follow(steps.counts)
-    found = _failures(text, hits)
+    moves = replace(follow(steps.counts), served=survival.served(hits))
+    found = survival.with_caught(_failures(text, hits))
     deaths = (line for key in detect.ENDS for line in hits.get(key, ()))
     moves = replace(moves, restarts=attempts.last_starts(hits, [*_ends(found), *deaths]))
     failures = tuple(replace(failure, recovered=_is_recovered(failure, moves)) for failure in found)
@@ -323,6 +336,6 @@ def _with_events(reading: LogReading, files: Sequence[LogFile]) -> LogReading:
             progress=(*reading.progress, *(sample.line for sample in steps)),
             systems=tuple(dict.fromkeys(("trainer_core", *reading.systems))),
             total_lines=reading.total_lines + lines,
-            moves=replace(follow(counts), restarts=reading.moves.restarts),
+            moves=replace(follow(counts), restarts=reading.moves.restarts, served=reading.moves.served),
         )
     return reading

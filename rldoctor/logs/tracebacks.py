@@ -53,6 +53,9 @@ LONGEST_MESSAGE: Final = 4000
 MESSAGE_LINES: Final = 12
 BARE_LINES: Final = 2
 CUT: Final = "Traceback without its exception"
+TORN: Final = (
+    3  # lines behind its last frame with which a log may end inside of a traceback: code, marks, a torn frame
+)
 PATIENCE: Final = 120  # lines of its stream after which a traceback without an end is given up
 
 
@@ -138,7 +141,7 @@ class _Stream:
     def close(self, end: int = 0) -> Iterator[Failure]:
         """Yield the traceback that is open, if it came to an exception or is cut off at the log's end."""
         opened, self.open = self.open, None
-        if opened is not None and opened.last >= end - 1 > 0 and HEAD in unboxed(opened.start.text):
+        if opened is not None and opened.last >= end - TORN > 0 and HEAD in unboxed(opened.start.text):
             _cut_off(opened)
         if opened is not None and (opened.links or any(cause.links for cause in opened.causes)):
             yield _failure(opened)
@@ -222,7 +225,9 @@ def _is_error(opened: _Open, stripped: str, column: int) -> bool:
     if column >= opened.column or not opened.frames:
         return False
     found = IN_CONTEXT.match(stripped)
-    return found is not None and not (found["message"] or "").startswith("//")
+    if found is None or LEVEL.fullmatch(found["name"]) is not None:
+        return False
+    return not (found["message"] or "").startswith("//")
 
 
 def _is_next(opened: _Open, line: LogLine) -> bool:

@@ -50,13 +50,23 @@ def _called(reading: LogReading, index: Index) -> Iterator[Entry]:
 
 def _of_entry(entry: Entry, reading: LogReading, facts: Facts, rule: Rule, fits: bool) -> Iterator[Match]:
     trigger = rule.on[entry.position]
+    error = (trigger.severity or rule.severity) == "error"
     for role in (role for role in entry.roles if role in facts.roles):
-        for scope, held, incident in _kept(_holding(entry, trigger, role, reading, facts)):
+        seen = _holding(entry, trigger, role, reading, facts)
+        for scope, held, incident in _kept(
+            one for one in seen if not (error and _is_got_round(one, reading))
+        ):
             certain = replace(held, certain=held.certain and fits)
             yield build(rule, trigger, scope, certain, incident)
 
 
 Seen = tuple[Scope, Held, Incident]
+
+
+def _is_got_round(seen: Seen, reading: LogReading) -> bool:
+    """Say whether all that was seen are warnings which tell themselves what is done instead."""
+    lines = seen[2].lines
+    return bool(lines) and all(map(reading.took_another_way, lines))
 
 
 def _holding(entry: Entry, trigger: Trigger, role: Role, reading: LogReading, facts: Facts) -> Iterator[Seen]:

@@ -57,6 +57,10 @@ def line(number: int, text: str, rank: int | None = None, time: float | None = N
 class Reading(SimpleNamespace):
     """What the matcher reads of a log, its windows cut from the lines given."""
 
+    def took_another_way(self, at: LogLine) -> bool:
+        """Say that no line is a warning that tells what is done instead."""
+        return False
+
     def went_on(self, at: LogLine) -> bool:
         """Say whether a step line follows."""
         return any(step.number > at.number for step in self.progress)

@@ -19,7 +19,7 @@ CRASHED: Final = (
     "terminate called after throwing an instance of",
     "/(?:srun|slurmstepd): error: .{0,120}(?:Killed|Segmentation|Aborted|Exited with exit code)/",
     "/process \\d+ terminated with signal SIG\\w+/",
-    "/^(?:.{0,40}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\))?/",
+    "/^(?:.{0,40}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\)| {2,}| *$)/",
     "/(?:died|exited) unexpectedly/",
     "Received sigquit from a child process",
     "/(?:mpi\\w+|prterun|orterun) noticed that process .{0,120}exited on signal \\d+/",

@@ -1,0 +1,81 @@
+"""Signs of life where no steps are counted: servers that serve on, processes that raise the same again,
+warnings that tell what is done instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from rldoctor.logs.failures import Failure
+from rldoctor.types import LogLine
+
+STARTED: Final = "/Application startup complete|The server is fired up and ready to roll/"
+SERVED: Final = (
+    '/"POST \\/\\S{0,80} HTTP\\/1\\.[01]" [24]\\d\\d/',
+    "/Avg prompt throughput: \\d/",
+    "/(?:Decode|Prefill) batch[,. ].{0,20}#/",
+)
+PATTERNS: Final = (STARTED, *SERVED)
+SERVERS: Final = (None, "APIServer")  # who starts a server that is not part of a run
+
+INSTEAD: Final = re.compile(
+    r"\b(?:[Ff]alling back (?:to|on)|[Ff]alls? back to|[Uu]sing .{1,80} instead)\b"
+    r"|^Ignore import error when loading "
+)
+MILD: Final = re.compile(r"\b(?:DEBUG|INFO|WARN(?:ING)?|[A-Z]\w*Warning)\b|Ignore import error when loading ")
+
+TIMES: Final = 3  # that a process says it raised something until it is clear that it catches it
+FATAL: Final = re.compile(
+    r"(?:^|\.)(?:RuntimeError|SystemError|MemoryError|OSError|SystemExit)$|OutOfMemory|CUDA|Cuda|Accelerator|DistBackend|Dead|Died"
+)
+
+
+def served(hits: Mapping[str, Sequence[LogLine]]) -> dict[str, tuple[int, ...]]:
+    """Return for each log of a server of its own the lines that show it at work, in order."""
+    files = {line.file for line in hits.get(STARTED, ()) if line.who.actor in SERVERS}
+    found: dict[str, list[int]] = {}
+    for key in SERVED:
+        for line in hits.get(key, ()):
+            if line.file in files:
+                found.setdefault(line.file, []).append(line.number)
+    return {file: tuple(sorted(numbers)) for file, numbers in found.items()}
+
+
+def tells_another_way(line: LogLine, whole: str) -> bool:
+    """Say whether a line is no more than a warning, and tells what is done instead."""
+    return INSTEAD.search(line.text) is not None and MILD.search(whole) is not None
+
+
+def with_caught(failures: Sequence[Failure]) -> tuple[Failure, ...]:
+    """Mark as ignored what a process raised several times with other words or at other times: it lives.
+
+    What one of several alike (an actor's class) is seen to catch, all of them catch.
+    """
+    told: dict[tuple[object, ...], dict[object, set[object]]] = {}
+    for failure in failures:
+        pids = told.setdefault(_kind(failure), {})
+        pids.setdefault(failure.line.who.pid, set()).add(_occasion(failure))
+    caught = {kind for kind, pids in told.items() if any(len(times) >= TIMES for times in pids.values())}
+    return tuple(
+        replace(failure, ignored=True) if _kind(failure) in caught and _may_be_caught(failure) else failure
+        for failure in failures
+    )
+
+
+def _may_be_caught(failure: Failure) -> bool:
+    return failure.line.who.pid is not None and not any(FATAL.search(link.name) for link in failure.chain)
+
+
+def _kind(failure: Failure) -> tuple[object, ...]:
+    who, frame = failure.line.who, next(iter(failure.frames[-1:]), None)
+    place = (frame.file, frame.function) if frame else ()
+    return failure.line.file, who.actor or who.pid, failure.exception, place
+
+
+def _occasion(failure: Failure) -> object:
+    """Return what tells one time from another: the second where it is known, else the words."""
+    time = failure.line.time if failure.start.time is None else failure.start.time
+    return failure.message.partition("\n")[0] if time is None else int(time)
