@@ -43,7 +43,11 @@ ROWS: Final = (
     ("nccl", "start", r"world_size=\d+ rank=\d+ local_rank=\d+ distributed_init_method="),
     ("nccl", "start", r"(?:reading|generating) GPU P2P access cache|\[Gloo\] Rank \d+ is connected to"),
     ("nccl", "start", r"rank \d+ in world size \d+ is assigned as DP rank|Init dist group|HCCL_CONNECT"),
-    ("nccl", "start", r"(?<!NCCL )\bINFO (?:NET(?:/IB|/Socket)? ?:|Using (?:internal Network|NCCL )|comm 0x)"),
+    (
+        "nccl",
+        "start",
+        r"(?<!NCCL )\bINFO (?:NET(?:/IB|/Socket)? ?:|Using (?:internal Network|NCCL )|comm 0x)",
+    ),
     ("meeting", "start", r"Initializing TorchBackend in DeepSpeed|Added key: store_based_barrier_key:"),
     (
         "meeting",
