@@ -11,6 +11,7 @@ from rldoctor import vocabulary, wording
 from rldoctor.dialects.strange import Launch, strange
 from rldoctor.facts import Facts
 from rldoctor.facts.arrays import unused
+from rldoctor.facts.circles import circles
 from rldoctor.facts.cut import cut_off
 from rldoctor.facts.limits import refused
 from rldoctor.facts.torn import torn
@@ -28,7 +29,8 @@ def examine_keys(facts: Facts, index: Index) -> Outcome:
     launch = _launch(facts)
     events: tuple[Event, ...] = ()
     if launch is not None:
-        events = (*cut_off(facts), *torn(facts), *unused(facts), *refused(facts), *strange(launch))
+        shape = (*cut_off(facts), *torn(facts), *unused(facts), *circles(facts))
+        events = (*shape, *refused(facts), *strange(launch))
     matches: list[Match] = []
     broken: list[str] = []
     for event in _once(events):

@@ -1,0 +1,73 @@
+"""Values that refer to themselves, over however many others: OmegaConf refuses to resolve them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from rldoctor.facts.walk import Facts
+from rldoctor.types import Event, LogLine, Setting
+
+_REFERENCE: Final = re.compile(r"(?<!\\)\$\{(?:oc\.select:\s*)?(\.*[A-Za-z_][\w.\[\]]*)\s*[,}]")
+
+
+def circles(facts: Facts) -> Iterator[Event]:
+    """Yield each circle of references once, at the setting of it that stands first."""
+    command = facts.start.command
+    if command is None or command.settings == ():
+        return
+    every = {setting.key: setting for setting in (*facts.start.below, *command.settings)}
+    # an override with a reference may close a circle over values that their own file gives
+    wide = any(each.form == "override" and "${" in str(each.value) for each in command.settings)
+    asked = [each for each in every.values() if wide or (each.state == "unknown" and "${" in str(each.value))]
+    refers = {each.key: found for each in asked if (found := tuple(_references(each, facts)))}
+    told: set[str] = set()
+    for key in refers:
+        circle = _circle(key, refers, told) if key not in told else ()
+        if circle:
+            told.update(circle)
+            yield _event(every[circle[0]], (*circle, circle[0]), facts)
+
+
+def _references(setting: Setting, facts: Facts) -> Iterator[str]:
+    """Yield the keys that a value refers to, as they are from the root."""
+    place, document = setting.place, facts.document
+    if setting.form not in ("yaml", "override"):
+        return
+    if place is None or document is None or place.file not in document.files:
+        return
+    text = document.files[place.file][place.start : place.end].decode("utf-8", "replace")
+    above = setting.key.split(".")
+    for name in _REFERENCE.findall(text):
+        ups = len(name) - len(name.lstrip("."))
+        base = above[:-ups] if ups else []
+        yield ".".join((*base, name.lstrip(".").replace("[", ".").replace("]", "")))
+
+
+def _circle(key: str, refers: Mapping[str, tuple[str, ...]], told: set[str]) -> tuple[str, ...]:
+    """Return the circle that a setting is on, starting with it; nothing where it is on none."""
+    ways: list[tuple[str, ...]] = [(key,)]
+    seen = set(told)
+    while ways:
+        way = ways.pop()
+        for target in refers.get(way[-1], ()):
+            if target == key or (len(way) == 1 and key.startswith(f"{target}.")):
+                return way
+            if target not in seen and target in refers:
+                seen.add(target)
+                ways.append((*way, target))
+    return ()
+
+
+def _event(setting: Setting, circle: tuple[str, ...], facts: Facts) -> Event:
+    place = setting.place
+    fields = {
+        "key": setting.key,
+        "written": setting.key,
+        "value": None,
+        "system": facts.system,
+        "circle": " → ".join(circle),
+        "certain": True,
+    }
+    return Event("circular_reference", fields, lines=(LogLine(place.file, place.line, ""),) if place else ())
