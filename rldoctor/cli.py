@@ -53,7 +53,7 @@ def cli() -> None:
 @chooses("--select", "Only these rules, phases, severities.")
 @chooses("--ignore", "All but these rules, phases, severities.")
 @click.option("--host", metavar="FILE|this", help="The machine: `rldoctor host --format json`, or this one.")
-@click.option("--diff", "as_diff", is_flag=True, help="Show the edits that --fix would make.")
+@click.option("--diff", "as_diff", is_flag=True, help="Only show the edits that --fix would make.")
 @click.option("--fix", "do_fix", is_flag=True, help="Make the safe edits in the files.")
 @click.option("--unsafe-fixes", is_flag=True, help="Edits that may change results or costs, too.")
 @click.option("--explain-unknown", is_flag=True, help="Say which rules are silent, and on what they hang.")
@@ -66,7 +66,7 @@ def check(
     arguments that the script is started with.
     """
     facts, asked = told_facts(told, system, how["host"]), _choice(how["select"], how["ignore"])
-    if how["do_fix"] or (how["unsafe_fixes"] and not how["as_diff"]):
+    if (how["do_fix"] or how["unsafe_fixes"]) and not how["as_diff"]:
         if "-" in files:
             raise RLDoctorError("standard input is no file to be mended", hint="--diff shows the edits")
         checked = _fix(files, facts, how["unsafe_fixes"], asked)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from rldoctor import dialects, vocabulary
 from rldoctor.rules import Rule, Trigger, index
+from rldoctor.types import RLDoctorError
 from rldoctor.vocabulary import Concept
 from rldoctor.wording import usual_row
 
@@ -24,6 +25,10 @@ def explain(name: str) -> str:
     if group:
         width = max(map(len, group))
         return "".join(f"{each:<{width}}  {concepts[each].meaning}\n" for each in group)
+    if name not in index().ids:
+        near = vocabulary.nearest(name, (*index().ids, *concepts))
+        message = f"unknown rule, concept or group {name}" + (f", did you mean {near}?" if near else "")
+        raise RLDoctorError(message, hint="`rldoctor rules` lists the rules")
     return "\n".join(_lines(index().rule(name))) + "\n"
 
 

@@ -146,7 +146,9 @@ actor_rollout_ref: {model: {path: Qwen/Qwen3-8B}, actor: {ppo_mini_batch_size: 6
 """
 
 
-def test_a_configuration_with_groups_is_mended_in_its_own_file_which_stands_above_them(tmp_path: Path) -> None:
+def test_a_configuration_with_groups_is_mended_in_its_own_file_which_stands_above_them(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "config" / "rollout").mkdir(parents=True)
     put(tmp_path, "config/run.yaml", HYDRA)
     put(tmp_path, "config/rollout/mine.yaml", "n: 1\n")
@@ -163,3 +165,25 @@ def test_a_configuration_that_composes_itself_is_one_file_however_it_is_spelled(
     shown = rldoctor("check", "config/run.yaml", "--diff", "--unsafe-fixes", folder=tmp_path)
     assert shown.stderr == ""
     assert shown.stdout.count("+actor_rollout_ref: {rollout: {n: 8}, model:") == 1
+
+
+def test_diff_never_writes_even_beside_fix(tmp_path: Path) -> None:
+    put(tmp_path, "train.sh", SCRIPT)
+    done = rldoctor("check", "--fix", "--unsafe-fixes", "--diff", "train.sh", folder=tmp_path)
+    assert done.stdout.startswith("--- a/train.sh")
+    assert (tmp_path / "train.sh").read_text() == SCRIPT
+
+
+def test_nothing_on_standard_input_is_no_healthy_log(tmp_path: Path) -> None:
+    done = rldoctor("diagnose", "-", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "-: the log is empty" in done.stderr
+
+
+def test_a_broken_yaml_says_what_is_missing_and_where_it_began(tmp_path: Path) -> None:
+    put(tmp_path, "bad.yaml", "a: [1, 2\nb: }\n")
+    done = rldoctor("check", "bad.yaml", folder=tmp_path)
+    wanted = (
+        "not valid YAML: did not find expected ',' or ']' while parsing a flow sequence that begins in line 1"
+    )
+    assert wanted in done.stderr

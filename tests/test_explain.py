@@ -32,3 +32,5 @@ def test_a_rule_is_still_a_rule_and_another_word_an_error_with_the_nearest() -> 
     assert explain("token-budget-inactive").startswith("token-budget-inactive  (warning, train")
     with pytest.raises(RLDoctorError, match="did you mean token-budget-inactive"):
         explain("token-budget-inactiv")
+    with pytest.raises(RLDoctorError, match=r"did you mean cluster\.gpus"):
+        explain("cluster.gpu")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from rldoctor import causes, dialects, facts, remedies, sources
 from rldoctor.diagnose import losses, next_run, verdicts
-from rldoctor.diagnose.gathering import gather, refuse_scripts
+from rldoctor.diagnose.gathering import gather, refuse_nothing, refuse_scripts
 from rldoctor.diagnose.timeline import timeline
 from rldoctor.facts import Facts, ToldFacts
 from rldoctor.logs import LogReading, PrintedConfig
@@ -38,6 +38,8 @@ def diagnose(
     reading = _since(gather(paths, rules.patterns), since)
     world, notes = known_facts(reading, config, told)
     refuse_scripts(paths, reading)
+    if since is None:
+        refuse_nothing(paths, reading)
     seen = examine_log(reading, world, rules)
     matches = seen.matches
     findings = causes.explain(matches, reading)

@@ -30,6 +30,12 @@ def refuse_empty(paths: Sequence[str]) -> None:
         raise RLDoctorError(f"{', '.join(paths)}: the log is empty", hint="Nothing can be said of it.")
 
 
+def refuse_nothing(paths: Sequence[str], reading: LogReading) -> None:
+    """Raise where there was not one line to read and nothing says why."""
+    if not reading.total_lines and not reading.events and not reading.notes:
+        raise RLDoctorError(f"{', '.join(paths)}: the log is empty", hint="Nothing can be said of it.")
+
+
 def refuse_scripts(paths: Sequence[str], reading: LogReading) -> None:
     """Raise where what was named is launch scripts or configurations, in which nothing is a log's."""
     named = [path for path in paths if path.lower().endswith(SCRIPTS) and Path(path).is_file()]

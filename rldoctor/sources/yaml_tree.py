@@ -84,7 +84,10 @@ def compose(name: str, data: bytes) -> Tree:
         tree.roots = tuple(_documents(tree, text, offsets, events))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        what = " ".join(part for part in (error.context, error.problem) if part)
+        what = " ".join(part for part in (error.problem, error.context) if part)
+        begin = error.context_mark
+        if error.context and begin is not None and mark is not None and begin.line != mark.line:
+            what += f" that begins in line {begin.line + 1}"
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         raise RLDoctorError(f"not valid YAML: {what}", file=name, line=line, column=column) from error
     except yaml.reader.ReaderError as error:
