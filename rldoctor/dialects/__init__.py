@@ -29,6 +29,7 @@ NAMES: Final = (
     "megatron",
     "areal",
     "trainer_core",
+    "easyr1",
     "openrlhf",
     "nemo_rl",
     "prime_rl",

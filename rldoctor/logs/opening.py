@@ -68,7 +68,7 @@ OTHER_SUFFIXES: Final = frozenset(
 
 
 class LogFile(Struct, frozen=True, eq=False):
-    """A log as found: ``name`` is what reports show; standard input has been put into ``spool``."""
+    """A log as found: ``name`` is what reports show; standard input and pipes are put into ``spool``."""
 
     name: str
     size: int
@@ -157,7 +157,7 @@ def find(paths: Sequence[str]) -> tuple[tuple[LogFile, ...], tuple[str, ...]]:
     notes: list[str] = []
     for path in paths:
         if path == "-":
-            found["-"] = _spool(sys.stdin.buffer)
+            found["-"] = _spool(sys.stdin.buffer, "-")
         elif Path(path).is_dir():
             for name in _walk(Path(path)):
                 _add(found, name, notes)
@@ -175,6 +175,11 @@ def _named(path: str) -> LogFile:
     file = Path(path)
     if not file.exists():
         raise RLDoctorError("no such file or folder", file=path)
+    if file.is_fifo():  # what a shell makes of <(command)
+        with file.open("rb") as stream:
+            return _spool(stream, path)
+    if not file.is_file():
+        raise RLDoctorError("this is neither a file nor a folder", file=path, hint="Name a log or a folder.")
     log = LogFile(path, file.stat().st_size)
     kind = _binary(log)
     if kind:
@@ -231,8 +236,8 @@ def _is_log_like(path: Path) -> bool:
     return suffix in LOG_SUFFIXES or suffix not in OTHER_SUFFIXES
 
 
-def _spool(stream: IO[bytes]) -> LogFile:
-    """Copy standard input to a temporary file, because parts of it are read twice."""
+def _spool(stream: IO[bytes], name: str) -> LogFile:
+    """Copy standard input or a pipe to a temporary file, because parts of it are read twice."""
     import tempfile
 
     spool = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the log
@@ -240,4 +245,4 @@ def _spool(stream: IO[bytes]) -> LogFile:
     while data := stream.read(CHUNK):
         size += spool.write(data)
     spool.flush()
-    return LogFile("-", size, spool)
+    return LogFile(name, size, spool)

@@ -39,6 +39,12 @@ PATTERNS: Final = tuple(dict.fromkeys(key for _, key, _ in ROWS))
 LIMIT: Final = 4
 OWN_PATHS: Final = ("verl", "slime", "areal", "chatlearn", "trainer_core", "openrlhf", "nemo_rl", "prime_rl")
 SYSTEM_PATHS: Final = (
+    (
+        "easyr1",
+        re.compile(
+            r"/EasyR1[^/]*/|verl/(?:trainer/(?:main|data_loader)|workers/rollout/vllm_rollout_spmd)\.py"
+        ),
+    ),
     *((system, re.compile(rf"(?:^|[/\s(\"'.]){system}[/.](?!yaml|json|log)")) for system in OWN_PATHS),
     ("swift", re.compile(r"/swift/(?:rlhf_trainers|trainers|llm|cli|megatron|arguments|pipelines)/")),
     ("trl", re.compile(r"/trl/(?:trainer|scripts|extras|generation|experimental)/")),

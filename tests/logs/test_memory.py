@@ -28,6 +28,24 @@ def traceback(*frames: tuple[str, str], message: str = MESSAGE, prefix: str = ""
     return "".join(f"{prefix}{line}\n" for line in [*lines, message])
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "RuntimeError: CUDA out of memory",
+        "OutOfMemoryError: HIP out of memory",
+        "RuntimeError: CUDA driver error: out of memory",
+        "RuntimeError: HIP error: out of memory",
+    ],
+)
+def test_a_shortage_in_few_words(message: str, reading: Callable[..., LogReading]) -> None:
+    (event,) = memory(reading(message + "\n"))
+    assert event.fields["device"] == "gpu"
+
+
+def test_advice_against_a_shortage_is_none(reading: Callable[..., LogReading]) -> None:
+    assert memory(reading("WARNING: lower it to avoid CUDA out of memory\n")) == []
+
+
 def test_amounts_of_today_and_of_old() -> None:
     assert amounts(MESSAGE) == {
         "bytes_asked": 5 * GIB // 2,

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,19 @@ def test_parts_are_read_again_in_any_order(tmp_path: Path, suffix: str) -> None:
         around = reading.window(hit, 2, "run")
         assert [line.number for line in around] == list(range(hit.number - 2, hit.number + 3))
         assert all(line.text == f"line number {line.number} of the log" for line in around)
+
+
+def test_a_pipe_is_read_once_and_kept(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"step 1\nCUDA out of memory\n" * 20_000,))
+    writer.start()
+    reading = read([str(pipe)], ["CUDA out of memory"])
+    writer.join()
+    assert (reading.subjects, reading.total_lines) == ((str(pipe),), 40_000)
+    assert reading.hits["CUDA out of memory"][-1].text == "CUDA out of memory"
+
+
+def test_a_device_is_no_log() -> None:
+    with pytest.raises(RLDoctorError, match="neither a file nor a folder"):
+        read(["/dev/null"], ["x"])

@@ -14,7 +14,9 @@ from rldoctor.types import LogLine
 
 GPU: Final = (
     "out of memory. Tried to allocate",
-    "/CUDA [Ee]rror: out of memory/",
+    "/(?:CUDA|HIP) (?:driver )?[Ee]rror: out of memory/",
+    "/Error: (?:CUDA|HIP|NPU|XPU) out of memory/",
+    "hipErrorOutOfMemory",
     "/(?:torch|torch\\.cuda|cuda)\\.OutOfMemoryError/",
     "RayTaskError(OutOfMemoryError)",
     "CUBLAS_STATUS_ALLOC_FAILED",
