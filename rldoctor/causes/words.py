@@ -50,6 +50,7 @@ def quoted(line: LogLine) -> Evidence:
 
 def with_inner(finding: Finding, match: Match, failures: Sequence[Failure]) -> Finding:
     """Return a root with the innermost exception behind a mere wrapper, or a wordless one's code."""
+    finding = _spoken_first(finding)
     for failure in failures if match.lines else ():
         places = [_at(link.line) for link in failure.chain]
         if _at(match.lines[0]) in places[1:] and not set(places[:1]) & {_at(line) for line in match.lines}:
@@ -58,6 +59,14 @@ def with_inner(finding: Finding, match: Match, failures: Sequence[Failure]) -> F
         if _at(match.lines[0]) == places[0] and (check := tuple(bare_check(failure))):
             return replace(finding, evidence=(*finding.evidence[:1], *check, *finding.evidence[1:]))
     return finding
+
+
+def _spoken_first(finding: Finding) -> Finding:
+    """Return a finding whose exception's own line comes before the code that raised it."""
+    code, *told = finding.evidence[:2] or (Evidence(""),)
+    if not told or not code.text.startswith("raise ") or told[0].text.startswith(("raise ", "File ")):
+        return finding
+    return replace(finding, evidence=(told[0], code, *finding.evidence[2:]))
 
 
 def last_words(reading: LogReading, report: LogLine) -> LogLine | None:

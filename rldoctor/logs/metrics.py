@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -13,6 +14,13 @@ from rldoctor.types import LogLine, Sample
 
 LIMIT: Final = 1500  # step lines of a shape kept from the front and from the back
 MOST_PAIRS: Final = 400
+SUMMARY: Final = (
+    "train_runtime"  # of a trainer's last line, whose other values are those of the last few steps
+)
+PLAYED: Final = re.compile(
+    r"(?i)\bdone['\"]?[=:] ?(?:true|false)\b|\benv(?:ironment)? (?:response|step)\b"
+    r"|\bobs(?:ervation)?['\"]?[=:]"
+)  # a step of an agent in its environment is none of the training
 LONGEST_WORD: Final = 24  # characters before a step that tell one counter from another
 
 Values = Mapping[str, float | None]
@@ -53,6 +61,11 @@ def read_steps(shapes: Iterable[Shape], hits: Mapping[str, tuple[LogLine, ...]])
     return Steps(tuple(samples), tuple(counts), tuple(ranked))
 
 
+def is_no_step(text: str) -> bool:
+    """Say whether a line with metrics sums a training up, or is of an agent's step in its environment."""
+    return SUMMARY in text or PLAYED.search(text) is not None
+
+
 def _read(
     shape: Shape, line: LogLine, ordinal: dict[str, int]
 ) -> tuple[list[Sample], tuple[str, ...], int | None]:
@@ -61,6 +74,8 @@ def _read(
     ``ordinal`` holds the last step of each file.
     """
     step, start, word = None, 0, "dict"
+    if is_no_step(line.text):
+        return [], (), None
     if shape.counter is not None:
         found = shape.counter.search(line.text)
         if found is None:

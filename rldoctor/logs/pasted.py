@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from rldoctor.logs import tables
-from rldoctor.logs.metrics import Steps
+from rldoctor.logs.metrics import Steps, is_no_step
 from rldoctor.logs.rereading import Text
 from rldoctor.logs.tables import Known
 from rldoctor.types import LogLine, Sample
@@ -128,7 +128,8 @@ def _row(table: _Table, row: Sequence[str], line: LogLine) -> _Block | None:
 
 def _with_pairs(block: _Block, line: LogLine) -> tuple[_Block, _Block | None]:
     """Return the block that a line belongs to, with what it adds, and the one that it ends."""
-    told = list(tables.pairs(line.text)) if not any(word in line.text for word in NOT_OF_TRAINING) else []
+    foreign = is_no_step(line.text) or any(word in line.text for word in NOT_OF_TRAINING)
+    told = [] if foreign else list(tables.pairs(line.text))
     step, named = tables.counter(told, line.text)
     fresh: dict[str, tuple[float, LogLine]] = {}
     for key, value in told:

@@ -125,3 +125,17 @@ def test_a_stack_that_the_log_tears_inside_of_a_frame_is_one(found: Callable[[st
         '  File "/app/track.py", line 237, in finish\n    self.cleanup(error)\n  File "/home/me/co'
     )
     assert [f.rule for f in found(text)] == ["unrecognised"]
+
+
+def test_an_agents_step_in_its_environment_is_none_of_the_training(
+    found: Callable[[str], list[Finding]],
+) -> None:
+    played = "INFO [30{n}afd] Step {n} - Env response: reward=0, done=False, obs='no'\n"
+    assert found("".join(played.format(n=n) for n in range(1, 9))) == []
+
+
+def test_the_last_line_of_a_trainer_is_no_further_step(found: Callable[[str], list[Finding]]) -> None:
+    said = "'completions/mean_length': 53.0, 'reward': {r}, 'reward_std': {s}, 'frac_reward_zero_std': {z}"
+    step = "{{'loss': 0.04, 'grad_norm': 2.2, " + said + "}}\n"
+    last = "{{'train_runtime': 133.8, 'train_loss': 0.03, " + said + "}}\n"
+    assert found(step.format(r=0.15, s=0.2, z=0.8) + last.format(r=0.1, s=0.0, z=1.0)) == []
