@@ -19,6 +19,7 @@ OF_A_CLUSTER: Final = (
     "cluster.nodes",
     "cluster.gpus_per_node",
     "cluster.cpus",
+    "cluster.master_addr",
     "cluster.master_port",
     "cluster.ray_address",
 )
