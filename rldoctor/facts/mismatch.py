@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from rldoctor.facts.modelled import named_shape
+from rldoctor.facts.modelled import named_model, named_shape
 from rldoctor.facts.sizing import Ask, Name
+from rldoctor.models import Shape
+from rldoctor.models.constants import constants
 from rldoctor.types import UNKNOWN
 
 COMPARED: Final = (
@@ -14,8 +16,14 @@ COMPARED: Final = (
     ("model.num_heads", "num_heads"),
     ("model.num_layers", "num_layers"),
     ("model.moe_ffn", "moe_ffn"),
+    ("model.num_experts", "num_experts"),
+    ("model.moe_topk", "moe_topk"),
 )
 ALWAYS_DENSE: Final = ("model.ffn_hidden_size", "ffn_hidden_size")
+PLAIN_ATTENTION: Final = (("model.num_kv_heads", "num_kv_heads"), ("model.head_dim", "head_dim"))
+CONSTANTS: Final = (("model.rope_base", "rope_base"), ("model.norm_eps", "norm_eps"))
+PADDING: Final = 128
+EXACT: Final = 1e-3
 
 
 def shape_mismatch(ask: Ask) -> Any:
@@ -23,30 +31,51 @@ def shape_mismatch(ask: Ask) -> Any:
     shape = named_shape(ask.facts, ask.role)
     if shape is None or not shape.exact:
         return UNKNOWN
-    # the width of a dense MLP is compared for dense models alone: most MoE models have no such layer
-    compared = COMPARED if shape.num_experts else (*COMPARED, ALWAYS_DENSE)
-    return "; ".join(_differences(ask, shape, compared)) or None
+    return "; ".join((*_differences(ask, shape), *_embeddings(ask, shape))) or None
 
 
 def size_of_checkpoint(ask: Ask) -> Any:
     """Return the checkpoint's value of a size that the flags say otherwise, else None."""
     shape = named_shape(ask.facts, ask.role)
     concept = ask.args[0].name if ask.args and isinstance(ask.args[0], Name) else ""
-    attribute = dict((*COMPARED, ALWAYS_DENSE)).get(concept)
-    if shape is None or not shape.exact or attribute is None:
+    if shape is None or not shape.exact:
         return UNKNOWN
-    told, found = ask.facts.written(concept), getattr(shape, attribute)
-    return found if isinstance(told, int) and isinstance(found, int) and told != found else None
+    found = _checkpoint(ask, shape).get(concept)
+    return found if _differs(ask.facts.written(concept), found) else None
 
 
-def _differences(ask: Ask, shape: Any, compared: tuple[tuple[str, str], ...]) -> Iterator[str]:
-    for concept, attribute in compared:
-        told, found = ask.facts.written(concept), getattr(shape, attribute)
-        if isinstance(told, int) and isinstance(found, int) and told != found:
-            setting = ask.facts.setting(concept)
-            key = setting[1].key if setting else concept
-            yield f"{key} {told}, the checkpoint has {found}"
-    untied = ask.facts.written("model.tie_embeddings")
-    if untied is False and shape.tie_embeddings:
+def _checkpoint(ask: Ask, shape: Shape) -> Mapping[str, Any]:
+    """Return what the checkpoint says of each concept that flags describe a model with."""
+    # the width of a dense MLP is compared for dense models alone: most MoE models have no such layer
+    compared = COMPARED if shape.num_experts else (*COMPARED[:3], ALWAYS_DENSE)
+    attention = () if shape.mla is not None or shape.gated is not None else PLAIN_ATTENTION
+    values = {concept: getattr(shape, attribute) for concept, attribute in (*compared, *attention)}
+    known = constants(named_model(ask.facts, ask.role))
+    return values | {concept: getattr(known, attribute) for concept, attribute in CONSTANTS}
+
+
+def _differences(ask: Ask, shape: Shape) -> Iterator[str]:
+    for concept, found in _checkpoint(ask, shape).items():
+        told = ask.facts.written(concept)
+        if _differs(told, found):
+            yield f"{_key(ask, concept)} {told:g}, the checkpoint has {found:g}".replace("e-0", "e-")
+
+
+def _embeddings(ask: Ask, shape: Shape) -> Iterator[str]:
+    """Yield what is wrong with the vocabulary and the output weights; Megatron-LM pads the first."""
+    told = ask.facts.written("model.vocab_size")
+    if type(told) is int and shape.vocab_size and -(-told // PADDING) * PADDING < shape.vocab_size:
+        yield f"{_key(ask, 'model.vocab_size')} {told}, the checkpoint has {shape.vocab_size}"
+    if ask.facts.written("model.tie_embeddings") is False and shape.tie_embeddings:
         setting = ask.facts.setting("model.tie_embeddings")
         yield f"{setting[1].key if setting else 'the output weights are untied'}, the checkpoint's are tied"
+
+
+def _differs(told: Any, found: Any) -> bool:
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (told, found))
+    return numbers and abs(told - found) > EXACT * abs(found)
+
+
+def _key(ask: Ask, concept: str) -> str:
+    setting = ask.facts.setting(concept)
+    return setting[1].key if setting else concept

@@ -102,11 +102,16 @@ def checkpoints(table: Table, document: Document | None) -> None:
 
 def named_shape(facts: Facts, role: Role) -> Shape | None:
     """Return the whole shape of a role's model from its folder or its name, None where nobody knows it."""
+    return _shape(named_model(facts, role))[0]
+
+
+def named_model(facts: Facts, role: Role) -> str:
+    """Return the folder of a role's model where it is here, else its name as far as it is known."""
     if facts.table is None:
-        return None
+        return ""
     text, _ = _name(facts.table.fact("model.path", role), facts.table.setting("model.path", role))
     folder = found(text, facts.document) if text else None
-    return _shape(str(folder) if folder is not None else text)[0]
+    return str(folder) if folder is not None else text
 
 
 def _model(table: Table, role: Role, document: Document | None) -> None:

@@ -21,7 +21,8 @@ def test_a_circle_is_told_once_with_its_way_and_line() -> None:
 
 
 def test_what_hangs_on_a_circle_is_not_told_again() -> None:
-    text = "trial_name: ${experiment_name}\nexperiment_name: ${trial_name}\nsaver: {trial_name: '${trial_name}'}\n"
+    text = "trial_name: ${experiment_name}\nexperiment_name: ${trial_name}\n"
+    text += "saver: {trial_name: '${trial_name}'}\n"
     assert told(text) == ["trial_name → experiment_name → trial_name"]
 
 
