@@ -41,6 +41,7 @@ def _raised(error: str, file: str = "/opt/venv/lib/python3.11/site-packages/lath
             "RuntimeError: The size of tensor a (5) must match the size of tensor b (6)",
             "Compare the two lengths",
         ),
+        ("ValueError: Expected input batch_size (8) to match target batch_size (4).", "shorter batch"),
         ("KeyError: 'bolts'", "'bolts' should come from"),
         ("""KeyError: 'key "bolts" not found in TensorDict with keys [\\'nuts\\']'""", "'bolts' should come"),
         ("AssertionError: spindle must be odd", "demands: spindle must be odd"),

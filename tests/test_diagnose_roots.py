@@ -403,3 +403,10 @@ def test_an_assertion_without_words_shows_its_condition_though_a_rule_knows_it(t
     report = told(tmp_path, log=f"Traceback (most recent call last):\n{stack}AssertionError\n")
     assert report.findings[0].rule != "unrecognised"
     assert "assert isinstance(weight, DTensor)" in proof(report)[1]
+
+
+def test_an_exception_s_own_line_stands_before_the_code_that_raised_it(tmp_path: Path) -> None:
+    words = "Could not find the transformer layer class to wrap in the model."
+    stack = f'  File "/opt/lib/python3.11/site-packages/accelerate/plugin.py", line 5, in wrap\n    raise Exception("{words}")\n'
+    report = told(tmp_path, log=f"Traceback (most recent call last):\n{stack}Exception: {words}\n")
+    assert proof(report)[0] == f"Exception: {words}"

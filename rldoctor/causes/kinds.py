@@ -276,6 +276,16 @@ KINDS: Final = (
         ),
     ),
     Kind(
+        r"RuntimeError|ValueError",
+        r"input batch_size \(\d+\) to match target batch_size|Mismatch in shape: grad_output",
+        (
+            "Leave out the last, shorter batch (drop_last, dataloader_drop_last True), or take a batch size"
+            " that divides the data and the micro-batches: a pipeline, a graph or labels kept the one before",
+            "Otherwise cut inputs and labels alike in {place}: the same shift, padding, packing, and no batch"
+            " split over GPUs on one side alone (DataParallel)",
+        ),
+    ),
+    Kind(
         r"RuntimeError|ValueError|AssertionError|IndexError",
         _SHAPES,
         (
