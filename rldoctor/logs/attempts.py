@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -11,6 +12,7 @@ from rldoctor.types import LogLine
 
 RAY: Final = "Started a local Ray instance"
 PATTERNS: Final = (RAY,)
+ATTEMPT: Final = re.compile(r"(?P<before>(?:.*/)?logs/trainer_)(?P<number>\d{1,4})\.log", re.DOTALL)
 TRACED: Final = re.compile(
     r"\+{1,3} (?P<program>.{0,200}?(?:(?<= -m )[\w.]+|[\w./-]+\.py|torchrun|accelerate|deepspeed)(?= |$))"
 )
@@ -29,6 +31,16 @@ def last_starts(hits: Mapping[str, tuple[LogLine, ...]], ends: Iterable[LogLine]
         before = [number for number in again.get(line.file, ()) if number < line.number]
         found[line.file] = max([found.get(line.file, 0), *before])
     return found
+
+
+def earlier_attempts(names: Iterable[str]) -> dict[str, int]:
+    """Return the logs of attempts that a supervisor has followed with one read here: no line ends the run."""
+    numbered = {name: found for name in names if (found := ATTEMPT.fullmatch(name)) is not None}
+    return {
+        name: sys.maxsize
+        for name, found in numbered.items()
+        if f"{found['before']}{int(found['number']) + 1}.log" in numbered
+    }
 
 
 def _starts(hits: Mapping[str, tuple[LogLine, ...]]) -> Iterator[tuple[str, LogLine]]:

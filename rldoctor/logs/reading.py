@@ -171,7 +171,8 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
     moves = replace(follow(steps.counts), served=survival.served(hits))
     found = survival.with_caught(_failures(text, hits))
     deaths = (line for key in detect.ENDS for line in hits.get(key, ()))
-    moves = replace(moves, restarts=attempts.last_starts(hits, [*_ends(found), *deaths]))
+    earlier = attempts.earlier_attempts(log.name for log in text.logs)
+    moves = replace(moves, restarts=attempts.last_starts(hits, [*_ends(found), *deaths]) | earlier)
     failures = tuple(replace(failure, recovered=_is_recovered(failure, moves)) for failure in found)
     seen = Seen(text, hits, failures, steps.samples, moves)
     printed = configs.read_configs(

@@ -1,0 +1,44 @@
+"""Attempts of a supervised run: what an earlier one died of is not what ended the run."""
+
+from pathlib import Path
+
+from rldoctor.diagnose import diagnose
+from rldoctor.facts import ToldFacts
+from rldoctor.types import Report
+
+STEPS = "".join(f"step:{n} - actor/grad_norm:0.3 - actor/pg_loss:0.1\n" for n in (1, 2, 3))
+ERROR = (
+    'Traceback (most recent call last):\n  File "/home/me/zoo.py", line 3, in score\n    feed()\n'
+    "zoo.ZooError: the giraffe has no neck\n"
+)
+
+
+def run(folder: Path, *attempts: str) -> Report:
+    (folder / "logs").mkdir(exist_ok=True)
+    for number, text in enumerate(attempts, start=1):
+        (folder / "logs" / f"trainer_{number}.log").write_text(text)
+    return diagnose([str(folder)], None, ToldFacts())
+
+
+def roots(report: Report) -> list[str]:
+    return [finding.rule for finding in report.findings if finding.part == "root"]
+
+
+def test_a_run_that_was_started_once_more_and_went_well_is_well(tmp_path: Path) -> None:
+    report = run(tmp_path, STEPS + ERROR, STEPS)
+    assert roots(report) == []
+    assert report.verdict == "nothing"
+
+
+def test_the_last_attempt_tells_what_ended_the_run(tmp_path: Path) -> None:
+    report = run(
+        tmp_path, STEPS + ERROR, STEPS + ERROR.replace("ZooError: the giraffe has no neck", "BarError: no")
+    )
+    assert roots(report) == ["unrecognised"]
+    assert "BarError" in report.summary
+
+
+def test_an_attempts_log_that_is_read_alone_is_a_run_of_its_own(tmp_path: Path) -> None:
+    run(tmp_path, STEPS + ERROR, STEPS)
+    alone = diagnose([str(tmp_path / "logs" / "trainer_1.log")], None, ToldFacts())
+    assert roots(alone) == ["unrecognised"]
