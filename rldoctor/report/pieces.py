@@ -13,7 +13,7 @@ from rldoctor.types import Edit, Evidence, Finding, Remedy
 WIDTH: Final = 100
 SHOWN_ROWS: Final = 3
 MOST_OF_A_WORD: Final = 100
-_EVENT: Final = re.compile(r'^\{"v": ?\d+, ?"t": ?[\d.]+, ?"kind": ?"(\w+)"(?:, ?)?(.*)\}$')
+_EVENT: Final = re.compile(r'^\{"v": ?\d+, ?"t": ?[\d.]+, ?"kind": ?"(\w+)"(?:, ?)?(.*?)\}?$')
 
 Style = Literal["plain", "error", "warning", "hint", "dim", "old", "new", "strong"]
 
