@@ -134,3 +134,20 @@ def test_of_several_processes_the_odd_one_is_told(reading: Read) -> None:
 def test_waiting_threads_alone_are_no_hang(reading: Read) -> None:
     text = 'Thread 928 (idle): "Thread-1"\n    wait (threading.py:324)\n    run (tqdm/_monitor.py:60)\n'
     assert not [event for event in reading(text).events if event.kind == "hang"]
+
+
+def test_a_stack_that_a_handler_printed_is_read_from_its_end(reading: Read) -> None:
+    event = hang(
+        reading("""
+Printing stack
+-- Thread ID: 139870071547712 ---
+File "/work/train.py", line 281, in <module>
+trainer.train()
+File "/opt/lib/python3.9/site-packages/transformers/trainer.py", line 3266, in evaluation_loop
+logits = self._pad_across_processes(logits)
+File "/opt/lib/python3.9/site-packages/transformers/trainer.py", line 3410, in _pad_across_processes
+sizes = self._nested_gather(size).cpu()
+""")
+    )
+    assert "_pad_across_processes" in event.fields["frame"]
+    assert "<module>" in event.fields["frames"][0]

@@ -24,6 +24,12 @@ SPY: Final = re.compile(
 FAULT: Final = re.compile(
     r'\s*File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7}) in (?P<name>[\w<>.]{1,200})\s*$'
 )
+PRINTED: Final = re.compile(
+    r"[-#\s]{0,8}(?i:thread ?id): ?\d{1,20}\b[\s-]{0,8}$"
+)  # a signal's handler printed it
+CALLED: Final = re.compile(
+    r'\s*File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7}), in (?P<name>[\w<>.]{1,200})\s*$'
+)
 OTHERS: Final = re.compile(r"Fatal Python error|Timeout \(\d")  # stacks that other detectors read
 IDLE: Final = (
     "threading.py",
@@ -40,11 +46,17 @@ class _Thread(Struct):
     state: str = ""
     main: bool = False
     frames: list[tuple[LogLine, Frame]] = field(default_factory=list)
+    printed: bool = False  # by a handler within the process, outermost frame first
+
+    @property
+    def inward(self) -> list[tuple[LogLine, Frame]]:
+        """Return the frames, the innermost first."""
+        return self.frames[::-1] if self.printed else self.frames
 
     @property
     def place(self) -> tuple[LogLine, Frame] | None:
         """Return the innermost frame that is not mere waiting in a library."""
-        told = (one for one in self.frames if not any(word in one[1].file for word in IDLE))
+        told = (one for one in self.inward if not any(word in one[1].file for word in IDLE))
         return next(told, None)
 
 
@@ -55,8 +67,8 @@ def detect(lines: Sequence[LogLine], seen: Seen) -> Iterator[Sighting]:
     chosen = [best for threads in _processes(lines) if (best := _telling(threads)) is not None]
     places = Counter(str(thread.place[1]) for thread in chosen if thread.place)
     for thread in sorted(chosen, key=lambda thread: places[str(thread.place and thread.place[1])])[:1]:
-        line, place = thread.place or thread.frames[0]
-        outward = tuple(frame for _, frame in reversed(thread.frames))
+        line, place = thread.place or thread.inward[0]
+        outward = tuple(frame for _, frame in reversed(thread.inward))
         fields = {
             "last_event": "stacks",
             "frames": [str(frame) for frame in outward],
@@ -79,6 +91,11 @@ def _processes(lines: Sequence[LogLine]) -> Iterator[list[_Thread]]:
             threads = []
         if head:
             threads.append(_Thread(head["state"], head["name"] == "MainThread"))
+        elif PRINTED.match(line.text):
+            threads.append(_Thread(printed=True))
+        elif threads and threads[-1].printed and (called := CALLED.match(line.text)):
+            told = Frame(called["file"], int(called["line"]), called["name"])
+            threads[-1].frames.append((line, told))
         elif frame:
             told = Frame(frame["file"], int(frame["line"]), frame["name"])
             (threads[-1] if threads and SPY.match(line.text) else bare).frames.append((line, told))

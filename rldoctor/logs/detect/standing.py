@@ -49,6 +49,7 @@ ROWS: Final = (
         r"(?<!NCCL )\bINFO (?:NET(?:/IB|/Socket)? ?:|Using (?:internal Network|NCCL )|comm 0x)",
     ),
     ("meeting", "start", r"Initializing TorchBackend in DeepSpeed|Added key: store_based_barrier_key:"),
+    ("meeting", "start", r"Setting ds_accelerator to \w+ \(auto detect\)"),
     (
         "meeting",
         "start",
