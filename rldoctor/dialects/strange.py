@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rldoctor.dialects import catalogue, fitting, grammar, nearby, release, suggest
+from rldoctor.dialects import catalogue, fitting, grammar, misplaced, nearby, release, suggest
 from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.grammar import Grammar
 from rldoctor.types import UNKNOWN, Command, Document, Event, LogLine, Setting
@@ -48,7 +48,11 @@ def strange(launch: Launch) -> tuple[Event, ...]:
     releases = catalogue.load(launch.system).nearby(launch.version)
     if release.is_before(launch.system, launch.version) and not launch.below:
         return ()
-    found = _in_releases(launch, releases)
+
+    def read(command: Command) -> tuple[Event, ...]:
+        return _in_releases(replace(launch, command=command), releases)
+
+    found = misplaced.without_followers(launch.command, read(launch.command), read)
     return (*found, *_leftovers(launch, found), *_misnamed(launch, releases))
 
 

@@ -1,0 +1,44 @@
+"""A key in the wrong place, and the many that are strangers only because of it."""
+
+from pathlib import Path
+
+from rldoctor.check import check
+from rldoctor.facts import ToldFacts
+from rldoctor.fix import fix
+
+SCRIPT = """\
+python3 -m verl.trainer.main_ppo \\
+    actor_rollout_ref.actor.strategy=megatron \\
+    actor_rollout_ref.actor.{engine}=megatron \\
+    actor_rollout_ref.actor.megatron.tensor_model_parallel_size=2 \\
+    actor_rollout_ref.actor.megatron.pipeline_model_parallel_size=2 \\
+    actor_rollout_ref.actor.megatron.param_offload=True \\
+    actor_rollout_ref.ref.megatron.tensor_model_parallel_size=2 \\
+    actor_rollout_ref.actor.use_dynamic_bsz=True actor_rollout_ref.rollout.n=8 \\
+    trainer.nnodes=1 trainer.n_gpus_per_node=8
+"""
+TOLD = ToldFacts(versions={"verl": "0.9"})
+
+
+def unknown(path: str) -> list[str]:
+    findings = check([path], TOLD).report.findings
+    return [finding.id.partition(":")[2] for finding in findings if finding.rule == "unknown-key"]
+
+
+def test_a_group_chosen_in_the_wrong_place_is_one_mistake_and_mending_it_keeps_the_others(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "train.sh"
+    path.write_text(SCRIPT.format(engine="model_engine"))
+    assert unknown(str(path)) == ["actor_rollout_ref.actor.model_engine"]
+    fix([str(path)], TOLD, unsafe=True)
+    text = path.read_text()
+    assert "    model_engine=megatron \\\n" in text
+    assert "actor_rollout_ref.actor.megatron.param_offload=True" in text
+    assert unknown(str(path)) == []
+
+
+def test_strangers_that_nothing_explains_are_all_told(tmp_path: Path) -> None:
+    path = tmp_path / "train.sh"
+    path.write_text(SCRIPT.replace("megatron.", "megatrom.").format(engine="strategi"))
+    assert len(unknown(str(path))) >= 4
