@@ -13,6 +13,10 @@ CLOSE: Final = 0.8
 SAME_END: Final = 0.55
 TYPO: Final = 2
 MANY: Final = 2
+OTHER_ROLES: Final = frozenset(
+    {"ref", "ref_policy", "critic", "reward", "reward_model", "teacher", "val_kwargs", "rollout_manager"}
+    | {"partial_rollout_manager", "eval_gconfig", "distillation", "profiler"}
+)
 
 
 class Suggestion(Struct, frozen=True):
@@ -40,7 +44,7 @@ def renamed(key: str, renames: Iterable[Rename]) -> Rename | None:
 
 def nearest(key: str, known: Sequence[str], taken: Collection[str] = ()) -> Suggestion | None:
     """Return the known key that is most like a key, None where none is like it; ``taken`` are in use."""
-    free = [name for name in known if name not in taken]
+    free = [name for name in known if name not in taken and not key.startswith(f"{name}.")]
     flat = _flat(key)
     same = next((name for name in free if _flat(name) == flat), None)
     if same is not None:
@@ -85,9 +89,11 @@ def _moved(key: str, known: Sequence[str]) -> str | None:
     last = key.rpartition(".")[2]
     same = [name for name in known if name.rpartition(".")[2] == last]
     ranked = sorted(((_shared(key, name), name) for name in same), key=lambda pair: (-pair[0], pair[1]))
-    if not ranked or (len(ranked) > 1 and ranked[0][0] == ranked[1][0]):
-        return None
-    return ranked[0][1] if ranked[0][0] >= SAME_END or len(ranked) == 1 else None
+    tied = len(ranked) > 1 and ranked[0][0] == ranked[1][0]
+    if ranked and not tied and (ranked[0][0] >= SAME_END or len(ranked) == 1):
+        return ranked[0][1]
+    main = [name for name in same if not OTHER_ROLES & set(name.split("."))]
+    return main[0] if len(main) == 1 else None
 
 
 def _shared(one: str, other: str) -> float:
