@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rldoctor import compiled
-from rldoctor.dialects.detect import Detection, Mark
+from rldoctor.dialects.detect import Detection, Mark, starts
 from rldoctor.dialects.detect import detect_among as _detect_among
 from rldoctor.dialects.rows import Dialect, Row, as_json, embedded
 from rldoctor.dialects.values import decode, default, encode
@@ -54,6 +54,11 @@ def load(system: str) -> Dialect:
 def detect(document: Document) -> tuple[Detection, ...]:
     """Return the systems that a document speaks, one detection a world and system, surest first."""
     return _detect_among(document, _marks())
+
+
+def is_program(system: str, command: Command) -> bool:
+    """Say whether a command starts one of a system's own programs."""
+    return any(mark.system == system and starts(command, mark) for mark in _marks())
 
 
 def config_readers(command: Command) -> tuple[tuple[str, str], ...]:

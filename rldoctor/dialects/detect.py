@@ -75,7 +75,7 @@ def is_argument(program: str) -> bool:
 def _speakers(command: Command, marks: Sequence[Mark]) -> list[tuple[Mark, Certainty]]:
     """Return the systems that a command may speak: the one with the most signs, or all that tie."""
     hits = {mark.system: _hits(command, mark) for mark in marks}
-    started = [mark for mark in marks if _starts(command, mark)]
+    started = [mark for mark in marks if starts(command, mark)]
     if started:
         best = max(hits[mark.system] for mark in started)
         chosen = [mark for mark in started if hits[mark.system] == best]
@@ -101,7 +101,8 @@ def _is_dotted(command: Command, mark: Mark) -> bool:
     return any(setting.key.startswith(own) for setting in command.settings) if own else False
 
 
-def _starts(command: Command, mark: Mark) -> bool:
+def starts(command: Command, mark: Mark) -> bool:
+    """Say whether a command, or what wraps it, is a program of a system."""
     names = [command.program, *(() if mark.launcher else command.wrapped_by)]
     return bool(mark.programs) and any(name and _pattern(mark.programs).fullmatch(name) for name in names)
 

@@ -82,6 +82,20 @@ def is_here(program: str, path: str) -> bool:
     return _entry(program, path) is not None
 
 
+def file_of(program: str, path: str) -> Path | None:
+    """Return the file of a program that is here."""
+    return _entry(program, path)
+
+
+def root(program: str, path: str) -> Path | None:
+    """Return the folder from which a launch starts a program that is here."""
+    entry = _entry(program, path)
+    if entry is None:
+        return None
+    depth = program.removesuffix(".py").replace("/", ".").lstrip(".").count(".")
+    return entry.parents[depth]
+
+
 def _extends(name: str, known: dict[str, Class], roots: tuple[str, ...], depth: int = 0) -> bool:
     bases = known[name].bases if name in known and depth < declared.DEEPEST else ()
     return any(base in roots or _extends(base, known, roots, depth + 1) for base in bases)

@@ -136,7 +136,8 @@ def _places(path: str, document: Document) -> Iterator[Path]:
         yield direct
     end = _resolved(path)
     for root in roots(document):
-        for folder in list(root.resolve().parents)[:UPWARDS]:
+        here = root.resolve()
+        for folder in (here, *list(here.parents)[:UPWARDS]):
             yield folder / end
 
 
@@ -163,6 +164,12 @@ def _read(document: Document, name: str, form: Form) -> Below:
 
 def _path(document: Document, name: str) -> Path | None:
     return next((place for place in _places(name, document) if place.is_file()), None)
+
+
+def config_path(document: Document, name: str, *, folder: bool = False) -> Path | None:
+    """Return the file, or the folder, that a launch names, None where it is not here."""
+    wanted = Path.is_dir if folder else Path.is_file
+    return next((place for place in _places(name, document) if wanted(place)), None)
 
 
 @lru_cache(maxsize=16)

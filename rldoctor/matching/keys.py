@@ -14,6 +14,7 @@ from rldoctor.facts.arrays import unused
 from rldoctor.facts.circles import circles
 from rldoctor.facts.cut import cut_off
 from rldoctor.facts.limits import refused
+from rldoctor.facts.lost_config import lost_configs
 from rldoctor.facts.torn import torn
 from rldoctor.matching.config import Outcome
 from rldoctor.matching.evidence import LONGEST
@@ -29,7 +30,7 @@ def examine_keys(facts: Facts, index: Index) -> Outcome:
     launch = _launch(facts)
     events: tuple[Event, ...] = ()
     if launch is not None:
-        shape = (*cut_off(facts), *torn(facts), *unused(facts), *circles(facts))
+        shape = (*cut_off(facts), *torn(facts), *unused(facts), *circles(facts), *lost_configs(facts))
         events = (*shape, *refused(facts), *strange(launch))
     matches: list[Match] = []
     broken: list[str] = []
