@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from msgspec import Struct
@@ -52,8 +52,18 @@ def strange(launch: Launch) -> tuple[Event, ...]:
     def read(command: Command) -> tuple[Event, ...]:
         return _in_releases(replace(launch, command=command), releases)
 
-    found = misplaced.without_followers(launch.command, read(launch.command), read)
+    others = partial(_configs, launch, releases[-1])
+    found = misplaced.without_followers(launch.command, read(launch.command), read, others)
     return (*found, *_leftovers(launch, found), *_misnamed(launch, releases))
+
+
+def _configs(launch: Launch, newest: str) -> Sequence[str]:
+    """Return the configurations that a command may name, those whose keys are known."""
+    from rldoctor import dialects
+
+    names = (dialects.load(launch.system).hydra or {}).get("known", ())
+    launched = ((name, misplaced.launching(launch.command, name)) for name in names)
+    return [n for n, other in launched if grammar.of(launch.system, newest, other, launch.below) is not None]
 
 
 def _misnamed(launch: Launch, releases: Sequence[str]) -> Iterator[Event]:

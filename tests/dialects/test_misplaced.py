@@ -42,3 +42,28 @@ def test_strangers_that_nothing_explains_are_all_told(tmp_path: Path) -> None:
     path = tmp_path / "train.sh"
     path.write_text(SCRIPT.replace("megatron.", "megatrom.").format(engine="strategi"))
     assert len(unknown(str(path))) >= 4
+
+
+def test_keys_of_another_configuration_are_one_mistake_whose_edit_keeps_them(tmp_path: Path) -> None:
+    path = tmp_path / "train.sh"
+    path.write_text(SCRIPT.replace("    actor_rollout_ref.actor.{engine}=megatron \\\n", ""))
+    report = check([str(path)], TOLD).report
+    (found,) = [finding for finding in report.findings if finding.rule == "another-configuration-is-meant"]
+    assert found.title == "ppo_trainer is launched, and 4 of the keys are those of ppo_megatron_trainer"
+    assert unknown(str(path)) == []
+    fix([str(path)], TOLD)
+    assert path.read_text().endswith(
+        "trainer.nnodes=1 trainer.n_gpus_per_node=8 \\\n    --config-name=ppo_megatron_trainer\n"
+    )
+    assert [each.rule for each in check([str(path)], TOLD).report.findings if each.severity == "error"] == []
+
+
+def test_an_option_stands_beside_options_and_never_amid_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "train.sh"
+    text = SCRIPT.replace("    actor_rollout_ref.actor.{engine}=megatron \\\n", "")
+    path.write_text(text.replace("main_ppo \\", "main_ppo --config-path=/opt/config \\"))
+    fix([str(path)], TOLD)
+    assert (
+        "main_ppo --config-path=/opt/config \\\n    --config-name=ppo_megatron_trainer \\\n"
+        in path.read_text()
+    )

@@ -11,6 +11,7 @@ from rldoctor.sources.shell.spelling import Context, context_at, protected, spel
 from rldoctor.types import Command, Document, Edit, Form, Place, Setting
 
 CLOSE = 2
+OVERRIDES = ("override", "append", "delete")
 
 
 def insert(
@@ -48,6 +49,11 @@ def _segments(key: str) -> list[str]:
 
 def anchor(document: Document, command: Command, key: str, near: Setting | None) -> Place | None:
     """Return what the argument goes after: a close relative, what it belongs to, any relative, the last."""
+    if key.startswith("--") and any(each.form in OVERRIDES for each in command.settings):
+        flags = [
+            each.place for each in command.settings if each.form == "flag" and _stands_in(document, each)
+        ]
+        return flags[-1] if flags else command.insert_at  # argparse takes no option amid Hydra's overrides
     shared, relative = _relative(document, command, key)
     if shared < CLOSE and near is not None and _stands_in(document, near):
         return near.place
