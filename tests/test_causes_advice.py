@@ -110,7 +110,6 @@ def test_kind_that_says_nothing_points_to_the_code(tmp_path: Path) -> None:
             "httpx.HTTPStatusError: Server error '503 Service Unavailable' for url 'http://10.0.0.4:30/x'",
             "curl its",
         ),
-        ("OSError: [Errno 28] No space left on device", "Make room where turn"),
     ],
 )
 def test_a_cure_that_the_message_tells_comes_first(tmp_path: Path, error: str, words: str) -> None:

@@ -64,6 +64,12 @@ _REPORTS = re.compile(
     r"(ChildFailedError|ActorDiedError|RayActorError|ActorUnavailableError|WorkerCrashedError|OwnerDiedError"
     r"|EngineDeadError|SignalException|NodeDiedError|CalledProcessError|BrokenProcessPool|KeyboardInterrupt)$"
 )
+_REPORTED = re.compile(
+    r"(?i)\b(?:sub|child |worker |rollout )?process\b.{0,60}\b(?:exited|failed|died|terminated|crashed)\b"
+    r"|\bthread (?:has died|is dead|died)\b|\bsee (?:the )?(?:chained|above|original|previous|root cause"
+    r"|(?:its|their|the worker's|worker|child) logs?)\b|\bfailed with exit ?code\b|failed on all \d+ workers"
+    r"|^(?:worker|child|subprocess|engine|actor)s? .{0,40}\b(?:died|dead|crashed|exited)\b"
+)
 _FOLLOWS = re.compile(
     r"connection (reset|closed|refused|aborted)|broken pipe|socket (closed|timeout)|gloo/transport|watchdog"
     r"|remote process exited|ncclremoteerror|store.{0,40}(timed out|timeout)|\bcancelled\b",
@@ -182,9 +188,14 @@ def _first_line(message: str) -> str:
 
 
 def _rank(failure: Failure) -> int:
-    if failure.exception == CUT or _REPORTS.search(failure.exception):
+    if failure.exception == CUT or _REPORTS.search(failure.exception) or _reports(failure.message):
         return REPORTS
     return FOLLOWS if _FOLLOWS.search(failure.message) else CAUSE
+
+
+def _reports(message: str) -> bool:
+    """Say whether an exception's words only tell that another part has ended."""
+    return _REPORTED.search(_first_line(message)[:LONGEST_TITLE]) is not None
 
 
 def _within(line: LogLine, failure: Failure) -> bool:
