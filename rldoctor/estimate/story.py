@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from rldoctor import facts, sources
 from rldoctor.estimate import described, measured, solving
+from rldoctor.estimate.machine import Machine, told_in
 from rldoctor.facts import Facts, ToldFacts
 from rldoctor.facts.memory_setup import Sized, sized
 from rldoctor.memory.layout import Setup
 from rldoctor.memory.phases import NAMES, fullest, phases
-from rldoctor.types import Report, RLDoctorError
+from rldoctor.types import Document, Report, RLDoctorError
 
 CHANGES: Final = {
     "model.path": "everything",
@@ -88,9 +89,35 @@ def estimate(paths: Sequence[str], told: ToldFacts, ask: Ask | None = None) -> R
 def _of_file(path: str, told: ToldFacts, ask: Ask) -> list[dict[str, Any]]:
     document = sources.read(path, sources.told_of(told.env, told.args, told.set))
     worlds = facts.walk_known(document, told)
+    guess = _guessed(document, worlds, told)
+    if guess is not None:
+        worlds = _on(guess, path, told) or worlds
     found = [of_facts(world, ask) for world in worlds]
+    if guess is not None and found:
+        said = f"{guess.nodes} × {guess.gpus} GPUs, as line {guess.line} says: {guess.text}"
+        found = [{**each, "assumes": [*each["assumes"], said]} for each in found]
     first = found[:1]
     return first + [each for each in found[1:] if each["phases"] != first[0]["phases"]]
+
+
+def _on(machine: Machine, path: str, told: ToldFacts) -> tuple[Facts, ...]:
+    """Return the facts on a machine; nothing where its ranks do not come out, or cannot be laid out."""
+    there = {"cluster.gpus_per_node": str(machine.gpus), "cluster.nodes": str(machine.nodes)}
+    nodes = dict.fromkeys(("NNODES", "WORLD_SIZE"), str(machine.nodes)) if machine.nodes > 1 else {}
+    told = replace(told, set={**told.set, **there}, env={**nodes, **told.env})
+    worlds = facts.walk_known(sources.read(path, sources.told_of(told.env, told.args, told.set)), told)
+    setups = [sized(world).setup for world in worlds]
+    fits = all(each is not None and each.parallel.world == machine.gpus * machine.nodes for each in setups)
+    return worlds if fits else ()
+
+
+def _guessed(document: Document, worlds: Sequence[Facts], told: ToldFacts) -> Machine | None:
+    """Return the machine of a script's own comments, where nothing else tells how many ranks there are."""
+    if document.kind != "shell" or any(name.startswith("cluster.gpus") for name in told.set):
+        return None
+    if all("train.world_size" not in sized(world).lacks for world in worlds):
+        return None
+    return told_in(document.files.get(document.path, b""))
 
 
 def of_facts(world: Facts, ask: Ask) -> dict[str, Any]:
