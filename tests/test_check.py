@@ -168,3 +168,19 @@ def test_sizes_of_zero_are_told_and_break_nothing(tmp_path: Path) -> None:
     path.write_text(f"{SLIME.rstrip()} --tensor-model-parallel-size 0 --save /c --save-interval 20\n")
     found = check([str(path)], ToldFacts()).report.findings
     assert any(each.title.startswith("Sizes are 1 at least") for each in found)
+
+
+def test_a_mistake_of_two_branches_is_told_once(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(
+        'if [ "$(nvidia-smi topo -m | grep -c NV)" -gt 0 ]; then HAS_NVLINK=1; else HAS_NVLINK=0; fi\n'
+        "export NCCL_NVLS_ENABLE=$HAS_NVLINK\n"
+        "if [ $HAS_NVLINK -gt 0 ]; then TP=2; else TP=1; fi\n"
+        "python3 train.py --hf-checkpoint /m --actor-num-nodes 1 --actor-num-gpus-per-node 8 \\\n"
+        "  --num-layers 48 --hidden-size 2048 --num-attention-heads 32 --moe-ffn-hidden-size 768 \\\n"
+        "  --num-experts 128 --tensor-model-parallel-size $TP --sequence-parallel \\\n"
+        "  --pipeline-model-parallel-size 2 --expert-model-parallel-size 8 --expert-tensor-parallel-size 1\n"
+    )
+    found = check([str(script)], ToldFacts()).report.findings
+    wrong = [each for each in found if each.rule == "expert-parallel-size-does-not-divide-gpus"]
+    assert [each.title.partition(":")[0] for each in wrong] == ["8 GPUs are not divisible by 16"]

@@ -325,3 +325,11 @@ def test_changes_are_derived_again() -> None:
     fewer = found.changed({"rollout.gpus_per_engine": 4})
     assert (fewer.value("rollout.tp"), fewer.value("rollout.engines")) == (4, 4)
     assert found.changed({"batch.steps_per_rollout": 8}).value("batch.global") == 64
+
+
+def test_slime_computes_its_own_loss_so_megatrons_fused_one_is_no_fused_head() -> None:
+    # THUDM/slime@624b824a8: --cross-entropy-loss-fusion is read nowhere below slime/
+    words = "python3 train.py --hf-checkpoint /m --rollout-batch-size 8 --cross-entropy-loss-fusion"
+    facts = walk(read_text(words, "x.sh", "command"), ToldFacts())[0]
+    assert facts.value("mem.fused_kernels") is None
+    assert facts.row("mem.fused_kernels") is None
