@@ -25,12 +25,13 @@ class Progress(Struct, frozen=True, dict=True):
     """For each counter of steps the samples at which it moved on.
 
     ``restarts`` tells for a log the line where the last of several runs in it begins, ``served`` for a log of
-    a server the lines that show it at work.
+    a server the lines that show it at work, ``refused`` those in which it turns a request away.
     """
 
     moves: dict[Series, tuple[Sample, ...]] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
     served: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    refused: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def went_on(self, line: LogLine, time: float | None = None, enough: int = ENOUGH) -> bool:
         """Say whether further steps or a further run came after a line, whose time may be known."""
@@ -52,9 +53,10 @@ class Progress(Struct, frozen=True, dict=True):
     def _served_after(self, line: LogLine) -> bool:
         """Say whether a server went on serving; where steps are counted it is these that tell."""
         numbers = self.served.get(line.file, ())
-        after = numbers[bisect_right(numbers, line.number) :]
-        if len(after) < ENOUGH and not (after and after[0] - line.number <= ANSWERED):
-            return False
+        if len(numbers) - bisect_right(numbers, line.number) < ENOUGH:
+            turned = self.refused.get(line.file, ())
+            if not any(0 < number - line.number <= ANSWERED for number in turned):
+                return False
         return not any(series[0] == line.file for series in self.moves)
 
     def _after(self, series: Series, line: LogLine, time: float | None) -> int:

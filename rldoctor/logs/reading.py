@@ -168,7 +168,8 @@ def _limits(known: Iterable[Shape]) -> dict[str, int]:
 def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Sequence[Shape]) -> LogReading:
     """Return what the matched lines say: steps first, then exceptions, configurations and events."""
     steps = pasted.with_pasted(metrics.read_steps(known, hits), text)
-    moves = replace(follow(steps.counts), served=survival.served(hits))
+    served = survival.served(hits, *survival.SERVED)
+    moves = replace(follow(steps.counts), served=served, refused=survival.served(hits, survival.REFUSED))
     found = survival.with_caught(_failures(text, hits))
     deaths = (line for key in detect.ENDS for line in hits.get(key, ()))
     earlier = attempts.earlier_attempts(log.name for log in text.logs)
@@ -337,6 +338,6 @@ def _with_events(reading: LogReading, files: Sequence[LogFile]) -> LogReading:
             progress=(*reading.progress, *(sample.line for sample in steps)),
             systems=tuple(dict.fromkeys(("trainer_core", *reading.systems))),
             total_lines=reading.total_lines + lines,
-            moves=replace(follow(counts), restarts=reading.moves.restarts, served=reading.moves.served),
+            moves=replace(reading.moves, moves=follow(counts).moves),
         )
     return reading

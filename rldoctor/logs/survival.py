@@ -14,11 +14,12 @@ from rldoctor.types import LogLine
 
 STARTED: Final = "/Application startup complete|The server is fired up and ready to roll/"
 SERVED: Final = (
-    '/"POST \\/\\S{0,80} HTTP\\/1\\.[01]" [24]\\d\\d/',
-    "/Avg prompt throughput: \\d/",
+    '/"POST \\/(?:v1\\/\\S{1,60}|generate) HTTP\\/1\\.[01]" 2\\d\\d/',
+    "/Avg generation throughput: (?:[1-9]|0\\.0?[1-9])/",
     "/(?:Decode|Prefill) batch[,. ].{0,20}#/",
 )
-PATTERNS: Final = (STARTED, *SERVED)
+REFUSED: Final = '/"POST \\/\\S{0,80} HTTP\\/1\\.[01]" 4\\d\\d/'
+PATTERNS: Final = (STARTED, *SERVED, REFUSED)
 SERVERS: Final = (None, "APIServer")  # who starts a server that is not part of a run
 
 INSTEAD: Final = re.compile(
@@ -33,11 +34,11 @@ FATAL: Final = re.compile(
 )
 
 
-def served(hits: Mapping[str, Sequence[LogLine]]) -> dict[str, tuple[int, ...]]:
-    """Return for each log of a server of its own the lines that show it at work, in order."""
+def served(hits: Mapping[str, Sequence[LogLine]], *keys: str) -> dict[str, tuple[int, ...]]:
+    """Return for each log of a server of its own the lines that show it at work (of the keys), in order."""
     files = {line.file for line in hits.get(STARTED, ()) if line.who.actor in SERVERS}
     found: dict[str, list[int]] = {}
-    for key in SERVED:
+    for key in keys:
         for line in hits.get(key, ()):
             if line.file in files:
                 found.setdefault(line.file, []).append(line.number)

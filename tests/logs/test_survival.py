@@ -139,3 +139,17 @@ def test_the_last_line_of_a_trainer_is_no_further_step(found: Callable[[str], li
     step = "{{'loss': 0.04, 'grad_norm': 2.2, " + said + "}}\n"
     last = "{{'train_runtime': 133.8, 'train_loss': 0.03, " + said + "}}\n"
     assert found(step.format(r=0.15, s=0.2, z=0.8) + last.format(r=0.1, s=0.0, z=1.0)) == []
+
+
+def test_a_server_that_only_counts_idle_seconds_has_not_gone_on(
+    found: Callable[[str], list[Finding]],
+) -> None:
+    idle = "(APIServer pid=77) INFO Avg prompt throughput: 0.0 tokens/s, Avg generation throughput: 0.0\n"
+    slept = '(APIServer pid=77) INFO:     10.0.0.1:400{n} - "POST /sleep HTTP/1.1" 200 OK\n'
+    later = "".join(idle.format(n=n) + slept.format(n=n) for n in range(20, 24))
+    assert found(STARTED + "CUDA Error: out of memory at /src/csrc/cumem_allocator.cpp:139\n" + later)
+
+
+def test_a_word_behind_a_bar_says_how_the_process_ended(found: Callable[[str], list[Finding]]) -> None:
+    bar = "training:  68%|######8   | 15/22 [00:19<00:09,  1.29s/it]Killed\n"
+    assert [f.rule for f in found("loading data\n" + bar)] == ["process-killed"]

@@ -20,6 +20,7 @@ CRASHED: Final = (
     "/(?:srun|slurmstepd): error: .{0,120}(?:Killed|Segmentation|Aborted|Exited with exit code)/",
     "/process \\d+ terminated with signal SIG\\w+/",
     "/^(?:.{0,40}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\)| {2,}| *$)/",
+    "/\\d(?:it\\/s|s\\/it).{0,99}\\](?:Killed|Aborted|Bus error|Segmentation fault)\\b.{0,16}$/",
     "/(?:died|exited) unexpectedly/",
     "Received sigquit from a child process",
     "/(?:mpi\\w+|prterun|orterun) noticed that process .{0,120}exited on signal \\d+/",
