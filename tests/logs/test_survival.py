@@ -153,3 +153,11 @@ def test_a_server_that_only_counts_idle_seconds_has_not_gone_on(
 def test_a_word_behind_a_bar_says_how_the_process_ended(found: Callable[[str], list[Finding]]) -> None:
     bar = "training:  68%|######8   | 15/22 [00:19<00:09,  1.29s/it]Killed\n"
     assert [f.rule for f in found("loading data\n" + bar)] == ["process-killed"]
+
+
+def test_a_bar_of_answers_is_no_step_under_way(found: Callable[[str], list[Finding]]) -> None:
+    bar = "{what}:   0%|          | 0/9 [00:00<?, ?it/s, est. speed input: 0.00 toks/s]\n"
+    assert found("INFO engine is up\n" + bar.format(what="Processed prompts")) == []
+    assert [f.rule for f in found("INFO engine is up\n" + bar.format(what="Training"))] == [
+        "log-ends-under-way"
+    ]

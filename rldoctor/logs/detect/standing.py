@@ -81,6 +81,11 @@ ROWS: Final = (
         "start",
         r"torch\.compile takes|Compiling a graph for|GPU KV cache size|Maximum concurrency for",
     ),
+    (
+        "engine",
+        "start",
+        r"init engine \(profile|Graph capturing finished in|Asynchronous scheduling is enabled",
+    ),
     ("extensions", "start", r"as PyTorch extensions root|Loading extension module|Building extension module"),
     ("extensions", "start", r"Emitting ninja build file|Detected CUDA files, patching ldflags"),
     ("engine", "rollout", r"No available shared memory broadcast block|run together took [\d.]+ s in total"),
@@ -103,7 +108,12 @@ ROWS: Final = (
     ),
     ("step", "train", r"Timer (?:actor_train|train|train_wait|log_probs|ref_log_probs) start"),
     ("step", "rollout", r"Timer (?:rollout|generate|data_preprocess|sleep|wake_up) start"),
-    ("step", "train", r"(?:Training Progress|Train(?:ing)?)?:? *0%\|.{0,160}\| 0/\d+ \[\d"),
+    (
+        "step",
+        "train",
+        r"(?:^\s*|[Tt]rain(?:ing)?(?: \w+)?|[Ee]pochs?(?: [\d/]+)?|[Ss]teps?|[Ii]terations?):? *0%\|"
+        r".{0,160}\| 0/\d+ \[\d",
+    ),
     (
         "step",
         "train",
