@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from rldoctor.types import Command, Event, Setting
+from rldoctor.dialects import grammar, suggest
+from rldoctor.types import Command, Event, LogLine, Setting
 
 MANY: Final = 4  # unknown keys from which one mistake may be behind them all
 TRIED: Final = 3
@@ -31,6 +32,35 @@ def without_followers(
         if 2 * len(_unknown(left)) <= len(unknown):
             return (event, *left)
     return _of_another(command, found, read, others)
+
+
+def configs(system: str, newest: str, command: Command, below: Sequence[Setting]) -> Sequence[str]:
+    """Return the configurations that a command may name, those whose keys are known."""
+    from rldoctor import dialects
+
+    names = (dialects.load(system).hydra or {}).get("known", ())
+    launched = ((name, launching(command, name)) for name in names)
+    return [name for name, other in launched if grammar.of(system, newest, other, below) is not None]
+
+
+def misnamed(
+    system: str, releases: Sequence[str], command: Command, below: Sequence[Setting]
+) -> Iterator[Event]:
+    """Yield the name of a configuration that is only a slip away from one that there is."""
+    if system != "verl":
+        return
+    found = [grammar.misnamed(each, command, below) for each in releases]
+    if not found or any(each is None for each in found) or found[-1] is None:
+        return
+    named, names = found[-1]
+    stem = str(named.value).removesuffix(".yaml")
+    near = suggest.word(stem, names)
+    if near is None or suggest.distance(stem, near) > suggest.TYPO or named.place is None:
+        return
+    about = {"key": named.key, "written": named.key, "value": stem, "nearest": near, "choices": names}
+    fields = {**about, "system": system, "release": releases[-1], "root": "", "certain": True}
+    line = LogLine(named.place.file, named.place.line, "")
+    yield Event("unknown_choice", {**fields, "consequence": "refused"}, lines=(line,))
 
 
 def _of_another(

@@ -15,15 +15,6 @@ from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.grammar import Grammar
 from rldoctor.types import UNKNOWN, Command, Document, Event, LogLine, Setting
 
-KINDS: Final = (
-    "unknown_key",
-    "renamed_key",
-    "removed_key",
-    "wrong_type",
-    "unknown_choice",
-    "duplicate_key",
-    "missing_reference",
-)
 _REFERENCE: Final = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)+)\}")
 _TWICE: Final = re.compile(r"(?P<key>.+) stands at (?P<line>\d+):\d+ already")
 FEW: Final = 2
@@ -52,36 +43,13 @@ def strange(launch: Launch) -> tuple[Event, ...]:
     def read(command: Command) -> tuple[Event, ...]:
         return _in_releases(replace(launch, command=command), releases)
 
-    others = partial(_configs, launch, releases[-1])
+    others = partial(misplaced.configs, launch.system, releases[-1], launch.command, launch.below)
     found = misplaced.without_followers(launch.command, read(launch.command), read, others)
-    return (*found, *_leftovers(launch, found), *_misnamed(launch, releases))
-
-
-def _configs(launch: Launch, newest: str) -> Sequence[str]:
-    """Return the configurations that a command may name, those whose keys are known."""
-    from rldoctor import dialects
-
-    names = (dialects.load(launch.system).hydra or {}).get("known", ())
-    launched = ((name, misplaced.launching(launch.command, name)) for name in names)
-    return [n for n, other in launched if grammar.of(launch.system, newest, other, launch.below) is not None]
-
-
-def _misnamed(launch: Launch, releases: Sequence[str]) -> Iterator[Event]:
-    """Yield the name of a configuration that is only a slip away from one that there is."""
-    if launch.system != "verl":
-        return
-    found = [grammar.misnamed(each, launch.command, launch.below) for each in releases]
-    if not found or any(each is None for each in found) or found[-1] is None:
-        return
-    named, names = found[-1]
-    stem = str(named.value).removesuffix(".yaml")
-    near = suggest.word(stem, names)
-    if near is None or suggest.distance(stem, near) > suggest.TYPO or named.place is None:
-        return
-    about = {"key": named.key, "written": named.key, "value": stem, "nearest": near, "choices": names}
-    fields = {**about, "system": launch.system, "release": releases[-1], "root": "", "certain": True}
-    line = LogLine(named.place.file, named.place.line, "")
-    yield Event("unknown_choice", {**fields, "consequence": "refused"}, lines=(line,))
+    return (
+        *found,
+        *_leftovers(launch, found),
+        *misplaced.misnamed(launch.system, releases, launch.command, launch.below),
+    )
 
 
 def _in_releases(launch: Launch, releases: Sequence[str]) -> tuple[Event, ...]:
