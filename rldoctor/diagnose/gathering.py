@@ -76,7 +76,10 @@ def _read_logs(paths: Sequence[str], patterns: Collection[str], beside: DumpRead
 
 def with_dumps(reading: LogReading, beside: DumpReading) -> LogReading:
     """Return a reading with what dumps say: folded into the event that they are about, else as one more."""
-    events = list(reading.events)
+    stacks = any(event.kind == "hang" for event in beside.events)
+    pasted = ("stacks",) if stacks else ()
+    events = [event for event in reading.events if event.fields.get("last_event") not in pasted]
+    reading = replace(reading, events=tuple(events))
     notes = list(beside.notes)
     for event in map(_placed, beside.events):
         at = _same(events, event)

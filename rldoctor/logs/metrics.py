@@ -19,7 +19,7 @@ SUMMARY: Final = (
 )
 PLAYED: Final = re.compile(
     r"(?i)\bdone['\"]?[=:] ?(?:true|false)\b|\benv(?:ironment)? (?:response|step)\b"
-    r"|\bobs(?:ervation)?['\"]?[=:]"
+    r"|\b(?<!mean )obs(?:ervation)?['\"]?[=:]"
 )  # a step of an agent in its environment is none of the training
 LONGEST_WORD: Final = 24  # characters before a step that tell one counter from another
 
@@ -81,7 +81,9 @@ def _read(
         if found is None:
             return [], (), None
         if found["step"] is None:  # a row of the table that stands below a step's line
-            return list(_samples(shape, line, ordinal.get(line.file), 0)), (), None
+            if line.file not in ordinal:  # a printed config has rows that look the same
+                return [], (), None
+            return list(_samples(shape, line, ordinal[line.file], 0)), (), None
         step, start = int(found["step"]), found.start()
         ordinal[line.file] = step
         word = line.text[max(start, found.start("step") - LONGEST_WORD) : found.start("step")].strip(" :=")
