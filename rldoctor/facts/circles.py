@@ -32,17 +32,24 @@ def circles(facts: Facts) -> Iterator[Event]:
 
 def _references(setting: Setting, facts: Facts) -> Iterator[str]:
     """Yield the keys that a value refers to, as they are from the root."""
-    place, document = setting.place, facts.document
-    if setting.form not in ("yaml", "override"):
-        return
-    if place is None or document is None or place.file not in document.files:
-        return
-    text = document.files[place.file][place.start : place.end].decode("utf-8", "replace")
+    text = _text(setting, facts)
     above = setting.key.split(".")
-    for name in _REFERENCE.findall(text):
+    # an unset variable of the shell looks the same; it is what the value hangs on
+    variables = setting.depends if setting.form == "override" else ()
+    for name in (each for each in _REFERENCE.findall(text) if each not in variables):
         ups = len(name) - len(name.lstrip("."))
         base = above[:-ups] if ups else []
         yield ".".join((*base, name.lstrip(".").replace("[", ".").replace("]", "")))
+
+
+def _text(setting: Setting, facts: Facts) -> str:
+    """Return what a value refers with: of a script's words what the shell makes of them."""
+    place, document = setting.place, facts.document
+    if setting.form == "override":
+        return str(setting.value)
+    if setting.form != "yaml" or place is None or document is None:
+        return ""
+    return document.files.get(place.file, b"")[place.start : place.end].decode("utf-8", "replace")
 
 
 def _circle(key: str, refers: Mapping[str, tuple[str, ...]], told: set[str]) -> tuple[str, ...]:

@@ -37,3 +37,17 @@ def test_many_references_to_one_value_are_no_circle() -> None:
 
 def test_the_environment_and_a_missing_key_are_no_circle() -> None:
     assert told("trial_name: ${oc.env:trial_name}\nfileroot: ${cluster.fileroot}\n") == []
+
+
+def test_a_variable_of_the_shell_is_no_reference() -> None:
+    words = "agg='${actor_rollout_ref.actor.agg}' actor_rollout_ref.actor.agg=${agg} trainer.nnodes=1"
+    for line in ("agg=token-mean\n", ""):
+        script = f"{line}python3 -m verl.trainer.main_ppo {words}\n"
+        (found,) = walk(read_text(script, "run.sh", "shell"), ToldFacts())
+        assert list(circles(found)) == []
+
+
+def test_overrides_that_refer_to_one_another() -> None:
+    words = "agg='${actor_rollout_ref.actor.agg}' 'actor_rollout_ref.actor.agg=${agg}' trainer.nnodes=1"
+    (found,) = walk(read_text(f"python3 -m verl.trainer.main_ppo {words}\n", "run.sh", "shell"), ToldFacts())
+    assert len(list(circles(found))) == 1
