@@ -59,6 +59,21 @@ CELL: Final = re.compile(
 NEXT_CELL: Final = re.compile(r" ?\| (?=\S| {2})")
 GATHERED: Final = re.compile(r"[A-Za-z][\w./-]{2,120} >> (?=\S| {2}|$)")  # whose output a collector shows
 CRI: Final = re.compile(r"(?:stdout|stderr) [FP] ")  # how Kubernetes keeps the output of containers
+_SAID: Final = (
+    r"(?=\[(?:rank|default)\d|Traceback \(most| {2}File \"| {4}[^\s|]|File \"|\[?20\d\d[-/]\d\d[-/]"
+    r"|\[?[IWEF]\d{4} |The above exception was|During handling of|\((?:\w{1,40} )?pid="
+    r"|[\w.]{0,80}(?:Error|Exception)(?:: |$))"
+)  # what a program says, so that what stands before it is a launcher's mark
+LAUNCHER: Final = re.compile(
+    r"\[1,(?:mpirank:)?(?P<mpi>\d{1,6})(?:,[\w.-]{1,80})?\]<std(?:out|err|diag)>:"  # mpirun --tag-output
+    r"|(?P<ip>\d{1,3}(?:\.\d{1,3}){3}): "  # pdsh, as DeepSpeed starts its nodes
+    rf"|(?P<host>[a-z][a-z-]{{0,40}}\d[a-z0-9-]{{0,60}}(?:\.[a-z0-9-]{{1,60}}){{0,6}}): {_SAID}"
+    rf"|[Rr]ank[ _]?(?P<rank>\d{{1,6}}): {_SAID}|std(?:out|err): {_SAID}"
+    rf"|\[(?!rank\d|default\d)(?P<named>[\w.-]{{1,80}})(?::\d{{1,5}})?\]:? (?!20\d\d){_SAID}"
+    rf"|\[pod/(?P<pod>[\w.-]{{1,80}})(?:/[\w.-]{{1,80}})?\] "  # kubectl logs --prefix
+    rf"|(?P<stern>[a-z][a-z0-9]{{0,40}}-[a-z0-9-]{{1,80}}) [a-z][a-z0-9-]{{0,40}} {_SAID}"
+    rf"|(?P<service>[a-z][\w.-]{{0,60}}) {{1,20}}\| {_SAID}"
+)
 JSON_TEXT: Final = ("log", "message", "msg", "textPayload")
 INSIDE_RANK: Final = re.compile(r"\[(?:[Gg]lobal )?[Rr]ank[ _:]?\s?(\d{1,6})\]|\bRank (\d{1,6})\]")
 
@@ -164,6 +179,8 @@ def _identity(text: str, at: int, number: int) -> tuple[int | None, Identity]:
     start = text[at : at + 1]
     if start == "(":
         return _in_parentheses(text, at)
+    if number == 0 and (found := LAUNCHER.match(text)):
+        return found.end(), _marked(found.groupdict())
     if start == "[":
         found = RANK.match(text, at)
         return (found.end(), Identity(rank=int(found["rank"]))) if found else _service(text, number)
@@ -176,6 +193,13 @@ def _identity(text: str, at: int, number: int) -> tuple[int | None, Identity]:
         found = SRUN.match(text)
         return (found.end(), Identity(rank=int(found["rank"]))) if found else (None, NOBODY)
     return _service(text, number)
+
+
+def _marked(part: dict[str, str | None]) -> Identity:
+    """Return whose line it is by the mark that a launcher of several nodes has put before it."""
+    rank = part["mpi"] or part["rank"]
+    node = part["ip"] or part["host"] or part["named"]
+    return Identity(node, int(rank) if rank else None, None, part["pod"] or part["stern"] or part["service"])
 
 
 def _cell(text: str, at: int, number: int) -> int | None:

@@ -63,6 +63,17 @@ SHAPES = [
     ),
     ("  | 21:33:46.932 | (Runner pid=7) boom", "boom", Identity(pid=7, actor="Runner")),
     ("| | (Runner pid=7) boom", "boom", Identity(pid=7, actor="Runner")),
+    ("[1,3]<stderr>:    boom()", "    boom()", Identity(rank=3)),
+    ("[1,mpirank:3,algo-2]<stdout>:boom", "boom", Identity(rank=3)),
+    ("10.0.0.7: [rank5]: boom", "boom", Identity("10.0.0.7", 5)),
+    ('worker-1:   File "a.py", line 3, in b', '  File "a.py", line 3, in b', Identity("worker-1")),
+    ("gpu17.farm: sheep.WoolError: boom", "sheep.WoolError: boom", Identity("gpu17.farm")),
+    ("Rank 3: Traceback (most recent call last):", "Traceback (most recent call last):", Identity(rank=3)),
+    ("[pod/train-0/main] boom", "boom", Identity(actor="train-0")),
+    ("train-0 main WoolError: boom", "WoolError: boom", Identity(actor="train-0")),
+    ("epoch1: 0.31", "epoch1: 0.31", Identity()),
+    ("torch.cuda.WoolError: boom", "torch.cuda.WoolError: boom", Identity()),
+    ("Rank 3: 0.31", "Rank 3: 0.31", Identity()),
     ("| 12 | 0.31 | boom |", "| 12 | 0.31 | boom |", Identity()),
 ]
 
