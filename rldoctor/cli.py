@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -290,6 +292,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; bad input is one message and code 2, never a traceback."""
     if os.environ.get("RLDOCTOR_DEBUG") != "1":
         sys.excepthook = _unexpected
+    _say_anything()
     try:
         cli.main(args=None if argv is None else list(argv), prog_name="rldoctor", standalone_mode=False)
         sys.stdout.flush()
@@ -304,9 +307,31 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except RLDoctorError as error:
         _say(f"error: {error}")
         sys.exit(BAD_INPUT)
+    except OSError as error:
+        if os.environ.get("RLDOCTOR_DEBUG") == "1":
+            raise
+        _say(f"error: {_of_system(error)}")
+        os._exit(BAD_INPUT)  # what is still to be written would only fail again
     finally:
         gc.freeze()  # the process ends: walking all that lives once more frees nothing
     sys.exit(OK)
+
+
+def _say_anything() -> None:
+    """Have no character of a log or a path end the program: what an encoding lacks is shown otherwise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            whole = stream.encoding.lower().replace("-", "") == "utf8"
+            stream.reconfigure(errors="backslashreplace" if whole else "replace")
+
+
+def _of_system(error: OSError) -> str:
+    """Return what the system refuses, in words."""
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if error.errno == errno.ENOENT:
+        return "the current folder does not exist any more"
+    return f"cannot be written: {error.strerror}"
 
 
 def _unexpected(kind: type[BaseException], error: BaseException, _trace: object) -> None:

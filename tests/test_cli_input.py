@@ -187,3 +187,31 @@ def test_a_broken_yaml_says_what_is_missing_and_where_it_began(tmp_path: Path) -
         "not valid YAML: did not find expected ',' or ']' while parsing a flow sequence that begins in line 1"
     )
     assert wanted in done.stderr
+
+
+def test_an_encoding_that_lacks_characters_ends_nothing(tmp_path: Path) -> None:
+    put(tmp_path, "train.sh", SCRIPT)
+    told = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "rldoctor", "estimate", "train.sh", "--set", "model.path=Qwen/Qwen3-4B"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=told)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "parameters" in done.stdout
+
+
+def test_a_path_that_is_no_utf8_is_shown_all_the_same(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.sh")
+    put(tmp_path, name, SCRIPT)
+    done = rldoctor("check", name, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "caf\\udce9.sh" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+def test_a_full_disk_behind_the_output_is_one_sentence(tmp_path: Path) -> None:
+    put(tmp_path, "train.sh", SCRIPT)
+    told = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "rldoctor", "check", "train.sh"]
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, env=told)
+    assert done.returncode == 2
+    assert done.stderr == "error: cannot be written: No space left on device\n"
