@@ -11,10 +11,8 @@ from rldoctor import vocabulary, wording
 from rldoctor.dialects.strange import Launch, strange
 from rldoctor.facts import Facts
 from rldoctor.facts.arrays import unused
-from rldoctor.facts.circles import circles
 from rldoctor.facts.cut import cut_off
 from rldoctor.facts.limits import refused
-from rldoctor.facts.lost_config import lost_configs
 from rldoctor.facts.torn import torn
 from rldoctor.matching.config import Outcome
 from rldoctor.matching.evidence import LONGEST
@@ -30,7 +28,7 @@ def examine_keys(facts: Facts, index: Index) -> Outcome:
     launch = _launch(facts)
     events: tuple[Event, ...] = ()
     if launch is not None:
-        shape = (*cut_off(facts), *torn(facts), *unused(facts), *circles(facts), *lost_configs(facts))
+        shape = (*cut_off(facts), *torn(facts), *unused(facts), *_seldom(facts))
         events = (*shape, *refused(facts), *strange(launch))
     matches: list[Match] = []
     broken: list[str] = []
@@ -41,6 +39,20 @@ def examine_keys(facts: Facts, index: Index) -> Outcome:
             except ISOLATED as error:
                 broken.append(f"rule {entry.rule} could not be evaluated: {error}")
     return Outcome(tuple(matches), broken=tuple(dict.fromkeys(broken)))
+
+
+def _seldom(facts: Facts) -> Iterator[Event]:
+    """Yield what only some files can have wrong; what looks for it is loaded for those alone."""
+    document, start = facts.document, facts.start
+    if document is not None and document.kind in ("shell", "command"):
+        from rldoctor.facts.lost_config import lost_configs
+
+        yield from lost_configs(facts)
+    own = start.command.settings if start.command is not None else ()
+    if any("${" in str(setting.value) for setting in (*start.below, *own)):
+        from rldoctor.facts.circles import circles
+
+        yield from circles(facts)
 
 
 def _once(events: Iterable[Event]) -> Iterator[Event]:
