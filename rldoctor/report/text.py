@@ -14,6 +14,8 @@ from rldoctor.report.pieces import WIDTH, Line, clip, folded, remedies, style, w
 from rldoctor.report.redact import redact
 from rldoctor.types import Evidence, Finding, Report, Safety
 
+CONTROLS: Final = {code: None for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
+"""What a terminal would obey rather than show: it may come from a log that somebody else has written."""
 LONGEST_SOURCE: Final = 16 * 2**20
 
 
@@ -26,7 +28,7 @@ def lines(report: Report, verbose: bool = False, width: int = WIDTH) -> Iterator
     """Yield the report line by line, redacted; of a diagnosis one screen unless all is asked for."""
     body = diagnosis(report, verbose) if report.command == "diagnose" else _check(report)
     for line in body:
-        yield from folded(replace(line, text=redact(line.text)), width)
+        yield from folded(replace(line, text=redact(line.text).translate(CONTROLS)), width)
 
 
 def _check(report: Report) -> Iterator[Line]:

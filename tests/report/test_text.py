@@ -204,3 +204,9 @@ def test_what_follows_from_the_settings_shown_is_left_to_verbose() -> None:
     assert "experts of a rank" not in diagnosed(root)
     report = Report("diagnose", ("run.log",), "config", "summary", (root,))
     assert "experts of a rank: 128 (computed)" in as_text(report, verbose=True)
+
+
+def test_what_a_terminal_would_obey_is_not_passed_on() -> None:
+    loud = (Evidence("bad\x07 \x1b]0;title\x07thing\x9b31m\tcolumn", "run.log", 3),)
+    shown = diagnosed(replace(finding("run.log"), part="root", evidence=loud))
+    assert "    run.log:3: bad ]0;titlething31m\tcolumn\n" in shown
