@@ -304,10 +304,11 @@ class _Reading:
     def _twice(self, settings: Iterable[Setting]) -> Iterator[Event]:
         """Yield flags and overrides that a command gives twice: only the last counts."""
         last: dict[str, Setting] = {}
+        collected = _SWITCHES[:2] if self.grammar.manner == "hydra" else _SWITCHES
         for setting in settings:
             before, known = last.get(setting.key), self._known(setting.key)
             last[setting.key] = setting
-            if before is None or known is None or known.kind in _SWITCHES or setting.form == "yaml":
+            if before is None or known is None or known.kind in collected or setting.form == "yaml":
                 continue
             if before.place is None or setting.place is None or "unknown" in (before.state, setting.state):
                 continue

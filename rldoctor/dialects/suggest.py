@@ -66,9 +66,12 @@ def nearest(key: str, known: Sequence[str], taken: Collection[str] = ()) -> Sugg
 def word(said: str, choices: Sequence[str]) -> str | None:
     """Return the one of some words that a misspelt one is most like, None where none is."""
     same = next((choice for choice in choices if _flat(choice) == _flat(said)), None)
+    slips = [choice for choice in choices if distance(said, choice) == 1]
+    if same is not None or (len(slips) == 1 and len(said) > TYPO):
+        return same or slips[0]
     import difflib
 
-    return same or next(iter(difflib.get_close_matches(said, choices, n=1)), None)
+    return next(iter(difflib.get_close_matches(said, choices, n=1)), None)
 
 
 def _initials(key: str, known: Sequence[str]) -> str | None:

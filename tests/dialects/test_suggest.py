@@ -42,3 +42,9 @@ def test_a_key_whose_section_is_almost_right_stays_in_it() -> None:
 
 def test_two_policies_leave_it_open() -> None:
     assert meant("seq_len", ("models.a.seq_len", "models.b.seq_len")) is None
+
+
+def test_two_letters_turned_round_are_one_slip() -> None:
+    assert suggest.word("gpdo", ("gae", "grpo", "gdpo")) == "gdpo"
+    assert suggest.word("gpro", ("gae", "grpo", "gdpo")) == "grpo"
+    assert suggest.word("disabled", ("auto", "disable", "resume_path")) == "disable"
