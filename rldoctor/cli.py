@@ -105,7 +105,10 @@ def _fix(files: Sequence[str], facts: ToldFacts, unsafe: bool, asked: Choice | N
 
     fixed = fix(files, facts, unsafe=unsafe, choice=asked)
     for change in fixed.applied:
-        _say(f"changed {change.file}" + (f" (before: {change.backup})" if change.backup else ""))
+        named = change.backup and (
+            change.backup if change.file.startswith("/") else os.path.relpath(change.backup)
+        )
+        _say(f"changed {change.file}" + (f" (before: {named})" if named else ""))
     for text in fixed.left:
         _say(f"left: {text}")
     return fixed.checked

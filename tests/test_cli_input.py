@@ -174,6 +174,12 @@ def test_diff_never_writes_even_beside_fix(tmp_path: Path) -> None:
     assert (tmp_path / "train.sh").read_text() == SCRIPT
 
 
+def test_the_copy_from_before_is_named_as_the_file_was(tmp_path: Path) -> None:
+    put(tmp_path, "train.sh", SCRIPT)
+    done = rldoctor("check", "--fix", "train.sh", folder=tmp_path)
+    assert "changed train.sh (before: train.sh.rldoctor-backup)\n" in done.stderr
+
+
 def test_nothing_on_standard_input_is_no_healthy_log(tmp_path: Path) -> None:
     done = rldoctor("diagnose", "-", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
