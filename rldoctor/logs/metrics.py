@@ -107,13 +107,21 @@ def _samples(shape: Shape, line: LogLine, step: int | None, start: int) -> Itera
 
 
 def by_metric(samples: Iterable[Sample]) -> Mapping[str, Sequence[tuple[Values, LogLine]]]:
-    """Return for each metric, in order, all that was printed for a step and the line that shows it."""
+    """Return for each metric, in order, all that was printed for a step and the line that shows it.
+
+    What two lines tell of one step, one after the other, is one step.
+    """
     together: dict[tuple[object, ...], dict[str, float | None]] = {}
     series: dict[str, list[tuple[Values, LogLine]]] = {}
+    files: dict[str, int] = {}
     for sample in samples:
         line = sample.line
         moment = (line.file, sample.step) if sample.step is not None else (line.file, "line", line.number)
         values = together.setdefault(moment, {})
         values[sample.metric] = sample.value
+        files.setdefault(line.file, len(files))
         series.setdefault(sample.metric, []).append((values, line))
+    for told in series.values():
+        told.sort(key=lambda pair: (files[pair[1].file], pair[1].number))
+        told[:] = [each for at, each in enumerate(told) if at == 0 or each[0] is not told[at - 1][0]]
     return series

@@ -119,3 +119,15 @@ def test_the_trainers_own_clock_tells_recovery_in_another_file(
         + FAILURE.format("y")
     )
     assert [f.recovered for f in read([str(folder)], []).failures] == [True, False]
+
+
+def test_a_loss_that_two_loggers_tell_is_one_series_in_the_order_of_the_log(
+    reading: Callable[[str], LogReading],
+) -> None:
+    lines = "".join(
+        f"sd-1: steps: {n} loss: {12.0 - n} iter time (s): 8.1\n"
+        f" iteration {n:8}/      20 | consumed samples: {n} | lm loss: {12.0 - n:.6E} | grad norm: 1.0 |\n"
+        for n in range(1, 9)
+    )
+    told = reading(lines).series["loss"]
+    assert [values["loss"] for values, _ in told] == [12.0 - n for n in range(1, 9)]
