@@ -168,17 +168,12 @@ def _sifted(path: str, part: _Part, project: Project | None, rules: Index, choic
 
 def _examined(world: Facts, rules: Index) -> Outcome:
     """Return what the facts give, and what the system would not understand of the settings."""
+    told, keys = examine_config(world, rules), examine_keys(world, rules)
+    if any(match.finding.severity == "error" for match in keys.matches):
+        from rldoctor.matching import releases
 
-    def examined(facts: Facts) -> Outcome:
-        told, keys = examine_config(facts, rules), examine_keys(facts, rules)
-        return Outcome((*told.matches, *keys.matches), told.silent, (*told.broken, *keys.broken))
-
-    outcome = examined(world)
-    if not any(match.finding.severity == "error" for match in outcome.matches):
-        return outcome
-    from rldoctor.matching import releases
-
-    return releases.settled(world, outcome, examined)
+        keys = releases.settled(world, keys, rules)
+    return Outcome((*told.matches, *keys.matches), told.silent, (*told.broken, *keys.broken))
 
 
 def _finding(match: Match, world: Facts, rules: Index) -> Finding:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
 from rldoctor.facts import Facts
 from rldoctor.matching.config import Outcome
+from rldoctor.matching.keys import examine_keys
+from rldoctor.rules import Index
 from rldoctor.types import Match
 
 MOST: Final = 6
 """Series of releases (0.9, 0.8, …) that are thought of: what is older hardly anybody runs."""
 
 
-def settled(facts: Facts, outcome: Outcome, examine: Callable[[Facts], Outcome]) -> Outcome:
-    """Return the outcome with errors lowered that an older release does not have, where nobody told which.
+def settled(facts: Facts, outcome: Outcome, rules: Index) -> Outcome:
+    """Return what is wrong with keys, errors that an older release does not have lowered, if none is told.
 
     Only a release in which less fails and nothing else does speaks against an error. What upstream itself
     has renamed or removed stays one, and is only possible: old scripts are run with new releases.
@@ -26,7 +28,7 @@ def settled(facts: Facts, outcome: Outcome, examine: Callable[[Facts], Outcome])
     if release is None or release.sure or not release.others or not mine:
         return outcome
     for other in _tried(release.others):
-        theirs = _errors(examine(facts.under(other)).matches)
+        theirs = _errors(examine_keys(facts.under(other), rules).matches)
         if theirs < mine:
             fine, taken = mine - theirs, f"{facts.system} {release.version}: {other} does not mind"
             return replace(outcome, matches=tuple(_lowered(each, fine, taken) for each in outcome.matches))
