@@ -102,9 +102,7 @@ def _of_file(path: str, told: ToldFacts, rules: Index, choice: Choice | None) ->
     document = sources.read(path, sources.told_of(told.env, told.args, told.set))
     worlds = facts.walk_known(document, told)
     outcomes = [(world, _examined(world, rules)) for world in worlds]
-    found = [
-        (world, [_finding(match, world, rules) for match in outcome.matches]) for world, outcome in outcomes
-    ]
+    found = [(world, _findings(world, outcome, rules)) for world, outcome in outcomes]
     notes = [str(problem).replace("\n  ", "; ") for problem in document.problems]
     notes += [text for _, outcome in outcomes for text in outcome.broken]
     notes += _other_system(document, told.system)
@@ -176,12 +174,24 @@ def _examined(world: Facts, rules: Index) -> Outcome:
     return Outcome((*told.matches, *keys.matches), told.silent, (*told.broken, *keys.broken))
 
 
+def _findings(world: Facts, outcome: Outcome, rules: Index) -> list[Finding]:
+    told = (match for match in outcome.matches if not _is_the_authors(match.finding, world))
+    return [_finding(match, world, rules) for match in told]
+
+
 def _finding(match: Match, world: Facts, rules: Index) -> Finding:
     ladder = remedies.ladder(rules.rule(match.finding.rule), match, world, rules)
     finding, why = replace(match.finding, remedies=ladder), world.unproven
-    if why is None or finding.severity != "error" or _is_of_the_text(match):
+    if why is None or _is_of_the_text(match):
         return finding
-    return replace(finding, severity="warning", confidence="possible", assumes=(*finding.assumes, why))
+    severity: Severity = "warning" if finding.severity == "error" else finding.severity
+    return replace(finding, severity=severity, confidence="possible", assumes=(*finding.assumes, why))
+
+
+def _is_the_authors(finding: Finding, world: Facts) -> bool:
+    """Say whether a finding is only about what the program brings along, and no more than a warning."""
+    files = {piece.file for piece in finding.evidence if piece.file is not None}
+    return bool(files) and files <= world.start.shipped and finding.severity != "error"
 
 
 def _is_of_the_text(match: Match) -> bool:

@@ -50,12 +50,13 @@ def fork(
     package: str = "verl/trainer",
     batch: int = 256,
     path: str = "config",
+    config: str = CONFIG,
 ) -> list[Finding]:
     """Check a script in a tree that has a trainer of its own."""
     folder = root / package
     (folder / "config").mkdir(parents=True)
     (folder / "main_ppo.py").write_text(MAIN.format(path=path))
-    (folder / "config" / "ppo_trainer.yaml").write_text(CONFIG)
+    (folder / "config" / "ppo_trainer.yaml").write_text(config)
     (root / "verl" / "version").mkdir(parents=True, exist_ok=True)
     (root / "verl" / "version" / "version").write_text(version)
     (root / "scripts").mkdir()
@@ -108,6 +109,19 @@ def test_a_trainer_of_ones_own_starts_from_its_own_configuration(tmp_path: Path)
     assert not [each for each in found if each.rule.startswith("no-micro-batch")]
 
 
+def test_what_a_tree_ships_is_its_authors_business(tmp_path: Path) -> None:
+    idle = "ppo_micro_batch_size_per_gpu: 8\n    ppo_max_token_len_per_gpu: 16384"
+    shipped = CONFIG.replace("ppo_micro_batch_size_per_gpu: 8", idle)
+    words = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=8192"
+
+    def idles(root: Path, words: str) -> int:
+        found = fork(root, words, package="lab/rl", config=shipped)
+        return sum(each.rule == "token-budget-inactive" for each in found)
+
+    assert idles(tmp_path / "a", "data.max_turns_of_search=4") == 0
+    assert idles(tmp_path / "b", words) == 1
+
+
 def test_of_a_trainer_that_is_not_here_nothing_is_certain(tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_text(LAUNCH.format(program="lab.rl.main_ppo", words="trainer.n_gpus_per_node=8", batch=256))
@@ -130,6 +144,15 @@ def test_many_keys_that_no_release_has_are_a_forks_own(tmp_path: Path) -> None:
     assert {found[0] for found in about_keys(list(check([str(script)], ToldFacts()).report.findings))} == {
         "error"
     }
+
+
+@pytest.mark.parametrize(("word", "rules"), [("house_rules", []), ("house_rule", ["unknown-choice"])])
+def test_what_the_tree_registers_is_known(tmp_path: Path, word: str, rules: list[str]) -> None:
+    managers = tmp_path / "verl" / "workers"
+    managers.mkdir(parents=True)
+    (managers / "house.py").write_text('@register("house_rules")\nclass House:\n    pass\n')
+    found = fork(tmp_path, f"reward_model.reward_manager={word}")
+    assert [each.rule for each in found if each.rule == "unknown-choice"] == rules
 
 
 @pytest.mark.parametrize(("word", "severity"), [("dappo", "error"), ("house_rules", "warning")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,6 +15,7 @@ from rldoctor.types import RLDoctorError
 
 UPWARDS: Final = 4
 MOST_FILES: Final = 30
+MOST_OF_A_PACKAGE: Final = 1000
 MOST_BYTES: Final = 1_000_000
 _LOADED: Final = re.compile(r"load_expr_config\([^,()]*,\s*(\w+)\s*\)")
 _HYDRA: Final = re.compile(r"@hydra\.main\(([^()]*)\)")
@@ -61,7 +63,7 @@ def config(program: str, path: str, name: str | None = None) -> Path | None:
         inner = package.replace(".", "/")
         places = [above / inner for above in list(entry.resolve().parents)[: UPWARDS * 2]]
     files = (place / f"{stem}.yaml" for place in places if stem and not stem.startswith(("/", ".")))
-    return next((file for file in files if _is_readable(file)), None)
+    return next((Path(os.path.normpath(file)) for file in files if _is_readable(file)), None)
 
 
 def overrides(program: str, path: str) -> frozenset[str]:
@@ -75,6 +77,17 @@ def overrides(program: str, path: str) -> frozenset[str]:
         return frozenset(setting.key for setting in hydra.composed(file, {}).settings)
     except RLDoctorError:  # a file that cannot be read says nothing
         return frozenset()
+
+
+def registers(program: str, path: str, word: str) -> bool:
+    """Say whether the package of a program of the user's own tree registers a word."""
+    entry = _entry(program, path)
+    if entry is None:
+        return False
+    mark = re.compile(rf"(?:register\w*\(|Enum|=)[^\n]*[\"']{re.escape(word)}[\"']")
+    top = entry.parents[max(0, program.removesuffix(".py").replace("/", ".").count(".") - 1)]
+    files = sorted(top.rglob("*.py"))[:MOST_OF_A_PACKAGE]
+    return any(mark.search(_text(file)) for file in files if _is_readable(file))
 
 
 def is_here(program: str, path: str) -> bool:

@@ -21,13 +21,17 @@ _UNRESOLVED: Final = re.compile(r"^.*[$`}][^/]*/?")
 
 
 class Below(Struct, frozen=True):
-    """Settings of the config file that a command names; without ``complete`` it could not be read."""
+    """Settings of the config file that a command names; without ``complete`` it could not be read.
+
+    ``shipped`` are those of its files that the launched program brings along.
+    """
 
     document: Document
     settings: tuple[Setting, ...] = ()
     complete: bool = True
     assumes: tuple[str, ...] = ()
     base: str | None = None
+    shipped: frozenset[str] = frozenset()
 
 
 def below(document: Document, command: Command, dialect: Dialect) -> Below:
@@ -60,7 +64,8 @@ def _own_tree(document: Document, command: Command, dialect: Dialect, name: str 
         return Below(document)
     path = nearby.config(program, document.path, name)
     if path is not None:
-        return _composed(document, str(path), command)
+        whole = _composed(document, str(path), command)
+        return replace(whole, shipped=frozenset(whole.document.files) - frozenset(document.files))
     return Below(document, assumes=(f"{program} starts from {system}'s own settings",) if foreign else ())
 
 
@@ -87,7 +92,9 @@ def _composed(document: Document, name: str, command: Command) -> Below:
     problems = (*document.problems, *found.problems)
     whole = replace(document, files={**document.files, **found.files}, problems=problems)
     settings = _following(tuple(found.settings), above)
-    return Below(whole, settings, base=found.bases[0] if found.bases else None)
+    base = found.bases[0] if found.bases else None
+    elsewhere = frozenset(name for name in found.files if not Path(name).is_relative_to(path.parent))
+    return Below(whole, settings, base=base, shipped=elsewhere)
 
 
 def _following(settings: tuple[Setting, ...], above: Mapping[str, Setting]) -> tuple[Setting, ...]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from rldoctor import dialects, expr
-from rldoctor.dialects import catalogue, grammar, limits, release, suggest
+from rldoctor.dialects import catalogue, grammar, limits, nearby, release, suggest
 from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.limits import Limit
 from rldoctor.dialects.values import FALSE, NOTHING, TRUE, unquoted
@@ -168,9 +168,19 @@ def _chosen(limit: Limit, keys: Keys) -> Iterator[Event]:
         about = {"nearest": None if isinstance(value, list) else said, "choices": list(limit.choices)}
         about["usual"] = usual
         slip = nearest is not None and (strange in limit.means or _is_slip(strange, nearest))
-        fate = "unclear" if limit.open and (keys.facts.unproven or not slip) else "refused"
+        if limit.open and (keys.facts.unproven or _is_registered(strange, keys.facts)):
+            return
+        fate = "unclear" if limit.open and not slip else "refused"
         fields = {**_fields(setting.key, value, keys), "consequence": fate, **about}
         yield Event("unknown_choice", fields, lines=_lines([setting]))
+
+
+def _is_registered(word: str, facts: Facts) -> bool:
+    """Say whether the tree that the launch stands in registers a word."""
+    command, document = facts.start.command, facts.document
+    if command is None or document is None or document.kind == "log":
+        return False
+    return nearby.registers(command.program, document.path, word)
 
 
 def _is_slip(word: str, other: str) -> bool:

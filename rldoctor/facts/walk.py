@@ -62,6 +62,7 @@ class Start(Struct, frozen=True):
     changes: Mapping[str, Any] = field(default_factory=dict)
     release: InUse | None = None
     of_files: tuple[Fact, ...] = ()
+    shipped: frozenset[str] = frozenset()
 
 
 class Facts(Struct, frozen=True):
@@ -118,6 +119,9 @@ class Facts(Struct, frozen=True):
         if self.table is None or key is None:
             fact = self.resolve(name)
             return fact.value if fact is not None and fact.origin.kind == "written" else None
+        setting = self.table.setting(key[1], key[0]) if self.start.shipped else None
+        if setting is not None and setting.place and setting.place.file in self.start.shipped:
+            return None  # a default of the tree's own
         return self.table.written(key[1], key[0])
 
     def setting(self, concept: str, role: Role = "policy") -> tuple[Command, Setting] | None:
@@ -205,7 +209,7 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
             start = Start(told, files.command, base.settings, launchers, base.complete, base.assumes)
             used = _release(start, files.document, dialects.load(system))
             of_files = (*files.facts, *_based_on(base.base), *line_ends(document))
-            start = replace(start, release=used, of_files=of_files)
+            start = replace(start, release=used, of_files=of_files, shipped=base.shipped)
             every = tuple(dict.fromkeys((system, *systems)))
             walked.append(_facts(system, every, files.document, world, start))
     return tuple(walked)

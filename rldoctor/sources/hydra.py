@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rldoctor.types import RLDoctorError, Setting
+from rldoctor.types import Document, RLDoctorError, Setting
 
 MOST_FILES: Final = 64
 DEEPEST: Final = 8
@@ -22,12 +22,17 @@ _ENTRY: Final = re.compile(r"defaults\.(?P<number>\d+)(?:\.(?P<group>.+))?")
 
 
 class Composed(Struct):
-    """The settings from the lowest to the highest, their files, and the bases that are not here."""
+    """The settings from the lowest to the highest, their files, and the bases that are not here.
+
+    ``seen`` are the files with the packages into which they have gone: one file may go into several.
+    """
 
     settings: list[Setting]
     files: dict[str, bytes]
     bases: list[str]
     problems: list[RLDoctorError]
+    read: dict[str, Document] = field(default_factory=dict)
+    seen: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Choice(Struct, frozen=True):
@@ -69,34 +74,58 @@ def _resolved(setting: Setting, last: Mapping[str, Setting], has_base: bool) -> 
     return replace(setting, value=here.value, state="known", depends=(), assumes=here.assumes)
 
 
-def _compose(found: Composed, path: Path, root: Path, package: str, chosen: Mapping[str, str]) -> None:
+def _compose(
+    found: Composed,
+    path: Path,
+    root: Path,
+    package: str,
+    chosen: Mapping[str, str],
+    line: Choice | None = None,
+) -> None:
     from rldoctor import sources
 
-    if str(path) in found.files or len(found.files) >= MOST_FILES:
+    if len(found.read) >= MOST_FILES:
         return
-    document = sources.read(str(path))
-    found.files.update(document.files)
-    found.problems += document.problems
+    document = found.read.get(str(path)) or sources.read(str(path))
+    package = _inside(package, _own_package(document.files[str(path)], line))
+    if (str(path), package) in found.seen:
+        return
+    found.seen.add((str(path), package))
+    if str(path) not in found.read:
+        found.read[str(path)] = document
+        found.files.update(document.files)
+        found.problems += document.problems
     own = document.worlds[0][0].settings if document.worlds and document.worlds[0] else ()
-    package = _header(document.files[str(path)], package)
-    lines = list(_lines(own))
-    if SELF not in lines:
-        lines.append(SELF)  # as Hydra since 1.1 has it: a file's own values stand above its list
+    entries = list(_lines(own))
+    if SELF not in entries:
+        entries.append(SELF)  # as Hydra since 1.1 has it: a file's own values stand above its list
     roots = [root, *_search_path(own, root)]
-    for line in lines:
-        if isinstance(line, Choice):
-            _include(found, line, roots, path, chosen)
+    for entry in entries:
+        if isinstance(entry, Choice):
+            _include(found, entry, roots, path, package, chosen)
         else:
-            found.settings += [_under(package, each) for each in own if not _is_defaults(each.key)]
+            said = (
+                each for each in own if not _is_defaults(each.key) and (each.key != "defaults" or not line)
+            )
+            found.settings += [_under(package, each) for each in said]
 
 
-def _header(data: bytes, package: str) -> str:
-    """Return the package that a file names at its top, else the one it is put into."""
+def _own_package(data: bytes, line: Choice | None) -> str:
+    """Return the package that a file's line gives it, else the one at its top, else its group."""
+    if line is not None and line.package is not None:
+        return line.package
     told = _PACKAGE.search(data[:2000])
-    if told is None:
-        return package
-    name = told[1].decode("utf-8", "replace")
-    return "" if name == "_global_" else package if name in ("_group_", "_name_") else name
+    name = told[1].decode("utf-8", "replace") if told is not None else "_group_"
+    group = line.group.replace("../", "").replace("/", ".") if line is not None else ""
+    return group if name in ("_group_", "_name_") else name
+
+
+def _inside(parent: str, package: str) -> str:
+    """Return a package in that of the file whose list names it, as Hydra joins them."""
+    if package.startswith("_global_"):
+        return package.removeprefix("_global_").lstrip(".")
+    own = "" if package == "_here_" else package
+    return f"{parent}.{own}" if parent and own else parent or own
 
 
 def _lines(own: tuple[Setting, ...]) -> Iterator[Choice | str]:
@@ -118,7 +147,9 @@ def _grouped(key: str, name: Any) -> Iterator[Choice]:
             yield Choice(part["group"].lstrip("/"), each, part["package"])
 
 
-def _include(found: Composed, line: Choice, roots: list[Path], path: Path, chosen: Mapping[str, str]) -> None:
+def _include(
+    found: Composed, line: Choice, roots: list[Path], path: Path, package: str, chosen: Mapping[str, str]
+) -> None:
     marked = f"{line.group}@{line.package}" if line.package else line.group
     name = chosen.get(marked, chosen.get(line.group, line.name)) if line.group else line.name
     folders = [path.parent, *roots]
@@ -127,10 +158,8 @@ def _include(found: Composed, line: Choice, roots: list[Path], path: Path, chose
         if not line.group:
             found.bases.append(name)
         return
-    package = line.package if line.package is not None else line.group.replace("/", ".")
-    package = "" if package == "_global_" else package
-    if len(found.files) < MOST_FILES and len(file.parts) - len(roots[0].parts) <= DEEPEST:
-        _compose(found, file, roots[0], package, chosen)
+    if len(found.seen) < 4 * MOST_FILES and len(file.parts) - len(roots[0].parts) <= DEEPEST:
+        _compose(found, file, roots[0], package, chosen, line)
 
 
 def _file(root: Path, group: str, name: str) -> Path | None:

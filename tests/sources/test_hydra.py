@@ -154,3 +154,22 @@ actor_rollout_ref:
     assert found.fact("batch.mini_prompts").value == 1024
     rules = [each.title for each in check([str(tmp_path / "run.sh")], ToldFacts()).report.findings]
     assert not any("_target_" in title for title in rules)
+
+
+def test_a_list_within_a_group_goes_into_the_groups_package(tmp_path: Path) -> None:
+    files = {
+        "main.yaml": "defaults: [{actor@policy.actor: fast}, _self_]\nlr: 1\n",
+        "actor/fast.yaml": "defaults:\n- actor\n- ../optim@optim: adam\n- ../optim@slow: adam\n"
+        "- ../kl@_global_.kl: low\n- _self_\nspeed: 9\n",
+        "actor/actor.yaml": "clip: 0.2\nspeed: 1\n",
+        "optim/adam.yaml": "beta: 0.9\n",
+        "kl/low.yaml": "coef: 0.1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = hydra.composed(tmp_path / "main.yaml", {})
+    values = {each.key: each.value for each in found.settings if each.key != "defaults"}
+    expected = {"policy.actor.clip": 0.2, "policy.actor.speed": 9, "policy.actor.optim.beta": 0.9}
+    assert values == {**expected, "policy.actor.slow.beta": 0.9, "kl.coef": 0.1, "lr": 1}
+    assert found.bases == []
