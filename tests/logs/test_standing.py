@@ -25,6 +25,7 @@ def standing(result: LogReading) -> list[Event]:
         ("Using /root/.cache/torch_extensions/py311_cu126 as PyTorch extensions root...", "extensions"),
         ("Running tokenizer on dataset (num_proc=16):   0%|      | 0/77976 [00:00<?, ? examples/s]", "data"),
         ("(Actor pid=4) [2026-03-24 06:36:50] timer.py:24 - Timer actor_train start", "step"),
+        ("Train GPT-2 model:   0%|            | 0/3000 [00:00<?, ?it/s]", "step"),
     ],
 )
 def test_the_last_line_tells_what_is_under_way(reading: Read, line: str, what: str) -> None:

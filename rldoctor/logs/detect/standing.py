@@ -111,8 +111,8 @@ ROWS: Final = (
     (
         "step",
         "train",
-        r"(?:^\s*|[Tt]rain(?:ing)?(?: \w+)?|[Ee]pochs?(?: [\d/]+)?|[Ss]teps?|[Ii]terations?):? *0%\|"
-        r".{0,160}\| 0/\d+ \[\d",
+        r"(?:^\s*|[Tt]rain(?:ing)?(?: [\w-]{1,20}){0,3}|[Ee]pochs?(?: [\d/]+)?|[Ss]teps?|[Ii]terations?):? *"
+        r"0%\|.{0,160}\| 0/\d+ \[\d",
     ),
     (
         "step",
