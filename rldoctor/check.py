@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rldoctor.suppress.choice import Choice
     from rldoctor.suppress.project import Project
 
+LAST: Final = 1 << 60
 SHOWN: tuple[Severity, ...] = ("error", "warning", "hint")
 PROJECT: Final = ".rldoctor.yaml"
 MARK: Final = b"rldoctor:"
@@ -249,7 +250,7 @@ def _numbered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def _first_line(finding: Finding) -> tuple[str, int]:
     lines = [piece.line for piece in finding.evidence if piece.line]
-    return finding.subject, lines[0] if lines else 0
+    return finding.subject, lines[0] if lines else LAST  # what is missing may follow from what is there
 
 
 def _verdict(findings: Sequence[Finding]) -> Verdict:

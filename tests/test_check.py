@@ -184,3 +184,14 @@ def test_a_mistake_of_two_branches_is_told_once(tmp_path: Path) -> None:
     found = check([str(script)], ToldFacts()).report.findings
     wrong = [each for each in found if each.rule == "expert-parallel-size-does-not-divide-gpus"]
     assert [each.title.partition(":")[0] for each in wrong] == ["8 GPUs are not divisible by 16"]
+
+
+def test_what_is_written_comes_before_what_is_missing(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(
+        "python3 -m verl.trainer.main_ppo \\\n    algorithm.adv_estimator=grpo \\  # ours\n    data.x=1\n"
+    )
+    rules = [
+        each.rule for each in check([str(script)], ToldFacts()).report.findings if each.severity == "error"
+    ]
+    assert rules[0] == "arguments-cut-off" and "no-micro-batch" in rules
