@@ -145,10 +145,21 @@ class Catalogue:
         """Return the releases in which one of the roots has what is of a scope."""
         return _united(mask for root, mask in self._shipped.scopes[scope] if self.roots[root] in roots)
 
+    @cached_property
+    def _judged(self) -> dict[str, list[Rename]]:
+        """What was written down of values, by their keys."""
+        found: dict[str, list[Rename]] = {}
+        for row in self.renames:
+            if row.value is not None:
+                found.setdefault(row.old, []).append(row)
+        return found
+
     def refuses(self, key: str, value: Any, release: str) -> Rename | None:
         """Return what was written down of a value that a release no longer takes, None where it takes it."""
+        if key not in self._judged:
+            return None
         said, here = str(value).strip("'\""), self.releases.index(release)
-        rows = (row for row in self.renames if row.value is not None and (row.old, row.value) == (key, said))
+        rows = (row for row in self._judged[key] if row.value == said)
         return next(
             (row for row in rows if row.until is None or here >= self.releases.index(row.until)), None
         )

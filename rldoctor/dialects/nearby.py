@@ -7,19 +7,21 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rldoctor.dialects import declared
-from rldoctor.dialects.declared import Class
 from rldoctor.types import RLDoctorError
+
+if TYPE_CHECKING:
+    from rldoctor.dialects.declared import Class
 
 UPWARDS: Final = 4
 MOST_FILES: Final = 30
 MOST_OF_A_PACKAGE: Final = 1000
 MOST_BYTES: Final = 1_000_000
-_LOADED: Final = re.compile(r"load_expr_config\([^,()]*,\s*(\w+)\s*\)")
-_HYDRA: Final = re.compile(r"@hydra\.main\(([^()]*)\)")
-_ARGUMENT: Final = re.compile(r"config_(path|name)\s*=\s*[\"']([\w./:-]+)[\"']")
+DEEPEST: Final = 7  # classes that extend one another
+_LOADED: Final = r"load_expr_config\([^,()]*,\s*(\w+)\s*\)"
+_HYDRA: Final = r"@hydra\.main\(([^()]*)\)"
+_ARGUMENT: Final = r"config_(path|name)\s*=\s*[\"']([\w./:-]+)[\"']"
 _SCRIPT: Final = re.compile(r"[\w./-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -40,11 +42,13 @@ def says(program: str, path: str, word: str) -> bool:
 
 def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
     """Return the fields of classes that extend one of the roots, in the entry script or beside the file."""
+    from rldoctor.dialects import declared  # reading Python takes a while to load
+
     entry = _entry(program, path) if program else None
     files = (entry, *_imports(entry)) if entry is not None else _beside(Path(path).parent)
     read = list(files)
     known = {name: each for file in read for name, each in _classes(file).items()}
-    loaded = {name for file in read for name in _LOADED.findall(_text(file))}
+    loaded = {name for file in read for name in re.findall(_LOADED, _text(file))}
     own = [name for name in known if name in loaded or _extends(name, known, roots)]
     return frozenset(key for name in own for key in declared.Flattening(known).of(name))
 
@@ -52,10 +56,10 @@ def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
 def config(program: str, path: str, name: str | None = None) -> Path | None:
     """Return the configuration that a program of the user's own tree hands to Hydra, or one beside it."""
     entry = _entry(program, path)
-    found = _HYDRA.search(_text(entry)) if entry is not None else None
+    found = re.search(_HYDRA, _text(entry)) if entry is not None else None
     if entry is None or found is None:
         return None
-    told = dict(_ARGUMENT.findall(found[1]))
+    told = dict(re.findall(_ARGUMENT, found[1]))
     stem = (name or told.get("name", "")).removesuffix(".yaml")
     folder, package = told.get("path", ""), told.get("path", "").removeprefix("pkg://")
     places = [entry.parent / folder]
@@ -110,7 +114,7 @@ def root(program: str, path: str) -> Path | None:
 
 
 def _extends(name: str, known: dict[str, Class], roots: tuple[str, ...], depth: int = 0) -> bool:
-    bases = known[name].bases if name in known and depth < declared.DEEPEST else ()
+    bases = known[name].bases if name in known and depth < DEEPEST else ()
     return any(base in roots or _extends(base, known, roots, depth + 1) for base in bases)
 
 
@@ -146,6 +150,8 @@ def _imports(entry: Path) -> list[Path]:
 
 @lru_cache(maxsize=64)
 def _flags(file: Path) -> frozenset[str]:
+    from rldoctor.dialects import declared
+
     try:
         return frozenset(declared.arguments(declared.parse(_text(file), str(file))))
     except RLDoctorError:  # a script that cannot be read declares nothing that is known here
@@ -154,6 +160,8 @@ def _flags(file: Path) -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def _classes(file: Path) -> dict[str, Class]:
+    from rldoctor.dialects import declared
+
     try:
         return declared.classes(declared.parse(_text(file), str(file)))
     except RLDoctorError:  # a script that cannot be read declares nothing that is known here

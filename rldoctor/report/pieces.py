@@ -13,7 +13,7 @@ from rldoctor.types import Edit, Evidence, Finding, Remedy
 WIDTH: Final = 100
 SHOWN_ROWS: Final = 3
 MOST_OF_A_WORD: Final = 100
-_EVENT: Final = re.compile(r'^\{"v": ?\d+, ?"t": ?[\d.]+, ?"kind": ?"(\w+)"(?:, ?)?(.*?)\}?$')
+_EVENT: Final = r'^\{"v": ?\d+, ?"t": ?[\d.]+, ?"kind": ?"(\w+)"(?:, ?)?(.*?)\}?$'
 
 Style = Literal["plain", "error", "warning", "hint", "dim", "old", "new", "strong"]
 
@@ -101,7 +101,7 @@ def where(piece: Evidence) -> str:
 
 def shown(piece: Evidence) -> str:
     """Return a piece of evidence as a person reads it: an event of a run's own file in words."""
-    return clip(_EVENT.sub(lambda found: f"{found[1]}: {found[2]}".replace('"', ""), piece.text))
+    return clip(re.sub(_EVENT, lambda found: f"{found[1]}: {found[2]}".replace('"', ""), piece.text))
 
 
 def clip(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import Final
 
@@ -42,6 +41,8 @@ def _width() -> int:
     """Return the columns to fill: those of a terminal within reason, elsewhere the usual ones."""
     if not sys.stdout.isatty():
         return WIDTH
+    import shutil  # only a terminal has a size
+
     return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))
 
 
