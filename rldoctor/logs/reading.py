@@ -168,8 +168,10 @@ def _limits(known: Iterable[Shape]) -> dict[str, int]:
 def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Sequence[Shape]) -> LogReading:
     """Return what the matched lines say: steps first, then exceptions, configurations and events."""
     steps = pasted.with_pasted(metrics.read_steps(known, hits), text)
-    served = survival.served(hits, *survival.SERVED)
-    moves = replace(follow(steps.counts), served=served, refused=survival.served(hits, survival.REFUSED))
+    regions = _regions(text, hits)
+    served = survival.served(text, hits, regions, survival.SERVED)
+    refused = survival.served(text, hits, regions, survival.REFUSED)
+    moves = replace(follow(steps.counts), served=served, refused=refused)
     found = survival.with_caught(_failures(text, hits))
     deaths = (line for key in detect.ENDS for line in hits.get(key, ()))
     earlier = attempts.earlier_attempts(log.name for log in text.logs)

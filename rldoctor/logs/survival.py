@@ -4,22 +4,24 @@ warnings that tell what is done instead."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
 from rldoctor.logs.failures import Failure
+from rldoctor.logs.rereading import Text
 from rldoctor.types import LogLine
 
 STARTED: Final = "/Application startup complete|The server is fired up and ready to roll/"
-SERVED: Final = (
-    '/"POST \\/(?:v1\\/\\S{1,60}|generate) HTTP\\/1\\.[01]" 2\\d\\d/',
-    "/Avg generation throughput: (?:[1-9]|0\\.0?[1-9])/",
-    "/(?:Decode|Prefill) batch[,. ].{0,20}#/",
+SERVED: Final = re.compile(
+    r'"POST /(?:v1/\S{1,60}|generate) HTTP/1\.[01]" 2\d\d'
+    r"|Avg generation throughput: (?:[1-9]|0\.0?[1-9])"
+    r"|(?:Decode|Prefill) batch[,. ].{0,20}#"
 )
-REFUSED: Final = '/"POST \\/\\S{0,80} HTTP\\/1\\.[01]" 4\\d\\d/'
-PATTERNS: Final = (STARTED, *SERVED, REFUSED)
+REFUSED: Final = re.compile(r'"POST /\S{0,80} HTTP/1\.[01]" 4\d\d')
+PATTERNS: Final = (STARTED,)
+AFTER: Final = 200  # lines behind an error, and at the end of a log, in which a server shows that it works
 SERVERS: Final = (None, "APIServer")  # who starts a server that is not part of a run
 
 INSTEAD: Final = re.compile(
@@ -34,14 +36,24 @@ FATAL: Final = re.compile(
 )
 
 
-def served(hits: Mapping[str, Sequence[LogLine]], *keys: str) -> dict[str, tuple[int, ...]]:
-    """Return for each log of a server of its own the lines that show it at work (of the keys), in order."""
-    files = {line.file for line in hits.get(STARTED, ()) if line.who.actor in SERVERS}
-    found: dict[str, list[int]] = {}
-    for key in keys:
-        for line in hits.get(key, ()):
-            if line.file in files:
-                found.setdefault(line.file, []).append(line.number)
+def served(
+    text: Text,
+    hits: Mapping[str, Sequence[LogLine]],
+    regions: Iterable[tuple[int, int, int]],
+    sign: re.Pattern[str],
+) -> dict[str, tuple[int, ...]]:
+    """Return for each log of a server of its own the lines that show it at work, in order.
+
+    A server says so all the time: only what stands behind errors (log, first and last line) and at the end
+    is looked at.
+    """
+    logs = {text.index[line.file] for line in hits.get(STARTED, ()) if line.who.actor in SERVERS}
+    found: dict[str, set[int]] = {}
+    ends = ((log, text.scan.lines[log] - AFTER, text.scan.lines[log]) for log in sorted(logs))
+    for log, first, last in (*regions, *ends):
+        for line in text.between(log, max(1, first), last + AFTER) if log in logs else ():
+            if sign.search(line.text):
+                found.setdefault(line.file, set()).add(line.number)
     return {file: tuple(sorted(numbers)) for file, numbers in found.items()}
 
 
