@@ -18,7 +18,7 @@ SIZE: Final = 8  # bytes of the length that stands before each part of a cache f
 # Two bytes that no log has. A text so short makes hyperscan look at each offset instead of each second, which
 # for pieces as alike as words are leaves far fewer places to look at closely: a third less time in all.
 NEVER: Final = b"\\x01\\x02"
-FORM: Final = 6  # to be raised when patterns are put before the matcher in another way
+FORM: Final = 7  # to be raised when patterns are put before the matcher in another way
 
 
 class Matcher(Protocol):
