@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
@@ -14,6 +15,9 @@ from rldoctor.logs.decoding import MAGIC, SNIFF, Binary, decode, is_plain
 from rldoctor.types import RLDoctorError
 
 CHUNK: Final = 1 << 19  # bytes; what is read, searched and counted in turn should lie in the cache of a core
+LARGE: Final = 16 << 20
+"""Bytes on disk from which the end of a log is held: a packed one is slow to read again."""
+TAIL: Final = 4  # pieces of it
 OWN_RECORDS: Final = frozenset({"journal.jsonl"})  # what the doctor itself wrote is no evidence
 LOG_SUFFIXES: Final = {".log", ".out", ".err", ".txt", ".jsonl", ".stdout", ".stderr", ".gz", ".zst"}
 OTHER_SUFFIXES: Final = frozenset(
@@ -74,6 +78,7 @@ class LogFile(Struct, frozen=True, eq=False):
     size: int
     spool: IO[bytes] | None = None
     notes: list[str] = field(default_factory=list)
+    tail: list[tuple[int, bytes]] = field(default_factory=list)
 
     def open(self) -> IO[bytes]:
         """Open the bytes as they lie on disk."""
@@ -86,6 +91,21 @@ class LogFile(Struct, frozen=True, eq=False):
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the text in pieces of about CHUNK bytes that end at line ends; endless lines are cut."""
+        at, last = 0, deque[tuple[int, bytes]](maxlen=TAIL)
+        for piece in self._pieces():
+            if self.size >= LARGE:
+                last.append((at, piece))
+            at += len(piece)
+            yield piece
+        self.tail[:] = last
+
+    def end_from(self, start: int) -> bytes | None:
+        """Return the text from an offset to the end where the last pieces of a large log hold it."""
+        if not self.tail or start < self.tail[0][0]:
+            return None
+        return b"".join(piece for _, piece in self.tail)[start - self.tail[0][0] :]
+
+    def _pieces(self) -> Iterator[bytes]:
         carry = b""
         for data in self._decoded():
             cut = data.rfind(b"\n") + 1
@@ -136,6 +156,9 @@ class Forward:
             with self.log.open() as raw:
                 raw.seek(start)
                 return raw.read(end - start)
+        held = self.log.end_from(start)
+        if held is not None:
+            return held[: end - start]
         if start < self.at:
             self.chunks, self.data, self.at = self.log.chunks(), b"", 0
         pieces = []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from rldoctor.logs import read
+from rldoctor.logs import opening, read
 from rldoctor.logs.opening import CHUNK, find
 from rldoctor.types import RLDoctorError
 
@@ -184,3 +184,17 @@ def test_a_pipe_is_read_once_and_kept(tmp_path: Path) -> None:
 def test_a_device_is_no_log() -> None:
     with pytest.raises(RLDoctorError, match="neither a file nor a folder"):
         read(["/dev/null"], ["x"])
+
+
+def test_the_end_of_a_large_packed_log_is_not_unpacked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "LARGE", 1)
+    path = tmp_path / "run.log.gz"
+    path.write_bytes(gzip.compress(TEXT.encode() * 20))
+    (log,), _ = find([str(path)])
+    whole = b"".join(log.chunks())
+    assert len(whole) > 3 * CHUNK
+    monkeypatch.setattr(opening, "decode", None)  # to unpack anything would fail
+    assert log.forward().take(len(whole) - 100, len(whole)) == whole[-100:]
+    assert log.end_from(0) is None
