@@ -84,7 +84,7 @@ ROWS: Final = (
     (
         "engine",
         "start",
-        r"init engine \(profile|Graph capturing finished in|Asynchronous scheduling is enabled",
+        r"Graph capturing finished in|Asynchronous scheduling is enabled",
     ),
     ("extensions", "start", r"as PyTorch extensions root|Loading extension module|Building extension module"),
     ("extensions", "start", r"Emitting ninja build file|Detected CUDA files, patching ldflags"),
