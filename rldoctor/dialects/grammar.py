@@ -152,6 +152,7 @@ def _entry(known: Catalogue, release: str, program: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def is_entry(system: str, program: str) -> bool:
     """Say whether a program is one of a system's own, in some release."""
     known = catalogue.load(system)

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +28,7 @@ _SCRIPT: Final = re.compile(r"[\w./-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 def flags(program: str, path: str) -> frozenset[str]:
     """Return the flags that an entry script, and modules that it imports from beside it, declare."""
-    entry = _entry(program, path)
+    entry = file_of(program, path)
     if entry is None:
         return frozenset()
     return frozenset(flag for file in (entry, *_imports(entry)) for flag in _flags(file))
@@ -35,7 +36,7 @@ def flags(program: str, path: str) -> frozenset[str]:
 
 def says(program: str, path: str, word: str) -> bool:
     """Say whether a word stands in quotes in the entry script or in a module of its tree that it imports."""
-    entry = _entry(program, path)
+    entry = file_of(program, path)
     files = (entry, *_imports(entry)) if entry is not None else ()
     return any(f"{quote}{word}{quote}" in text for text in map(_text, files) for quote in "'\"")
 
@@ -44,7 +45,7 @@ def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
     """Return the fields of classes that extend one of the roots, in the entry script or beside the file."""
     from rldoctor.dialects import declared  # reading Python takes a while to load
 
-    entry = _entry(program, path) if program else None
+    entry = file_of(program, path) if program else None
     files = (entry, *_imports(entry)) if entry is not None else _beside(Path(path).parent)
     read = list(files)
     known = {name: each for file in read for name, each in _classes(file).items()}
@@ -55,7 +56,7 @@ def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
 
 def config(program: str, path: str, name: str | None = None) -> Path | None:
     """Return the configuration that a program of the user's own tree hands to Hydra, or one beside it."""
-    entry = _entry(program, path)
+    entry = file_of(program, path)
     found = re.search(_HYDRA, _text(entry)) if entry is not None else None
     if entry is None or found is None:
         return None
@@ -85,28 +86,26 @@ def overrides(program: str, path: str) -> frozenset[str]:
 
 def registers(program: str, path: str, word: str) -> bool:
     """Say whether the package of a program of the user's own tree registers a word."""
-    entry = _entry(program, path)
-    if entry is None:
-        return False
+    tree, name = root(program, path), re.split(r"[./]", program)[0]
+    if tree is None or not name or not (tree / name).is_dir():
+        return says(program, path, word)
     mark = re.compile(rf"(?:register\w*\(|Enum|=)[^\n]*[\"']{re.escape(word)}[\"']")
-    top = entry.parents[max(0, program.removesuffix(".py").replace("/", ".").count(".") - 1)]
-    files = sorted(top.rglob("*.py"))[:MOST_OF_A_PACKAGE]
+    files = islice((tree / name).rglob("*.py"), MOST_OF_A_PACKAGE)  # a tree may hold data beside its package
     return any(mark.search(_text(file)) for file in files if _is_readable(file))
 
 
-def is_here(program: str, path: str) -> bool:
-    """Say whether the source of a program can be read here."""
-    return _entry(program, path) is not None
-
-
 def file_of(program: str, path: str) -> Path | None:
-    """Return the file of a program that is here."""
-    return _entry(program, path)
+    """Return the file of a program, from the folder of what launches it or one above."""
+    if not _SCRIPT.fullmatch(program):
+        return None
+    name = program if program.endswith(".py") else program.replace(".", "/") + ".py"
+    folders = [Path(path).parent, *list(Path(path).resolve().parents)[:UPWARDS]]
+    return next((folder / name for folder in folders if _is_readable(folder / name)), None)
 
 
 def root(program: str, path: str) -> Path | None:
     """Return the folder from which a launch starts a program that is here."""
-    entry = _entry(program, path)
+    entry = file_of(program, path)
     if entry is None:
         return None
     depth = program.removesuffix(".py").replace("/", ".").lstrip(".").count(".")
@@ -116,15 +115,6 @@ def root(program: str, path: str) -> Path | None:
 def _extends(name: str, known: dict[str, Class], roots: tuple[str, ...], depth: int = 0) -> bool:
     bases = known[name].bases if name in known and depth < DEEPEST else ()
     return any(base in roots or _extends(base, known, roots, depth + 1) for base in bases)
-
-
-def _entry(program: str, path: str) -> Path | None:
-    """Return the file of a program, from the folder of what launches it or one above."""
-    if not _SCRIPT.fullmatch(program):
-        return None
-    name = program if program.endswith(".py") else program.replace(".", "/") + ".py"
-    folders = [Path(path).parent, *list(Path(path).resolve().parents)[:UPWARDS]]
-    return next((folder / name for folder in folders if _is_readable(folder / name)), None)
 
 
 def _is_readable(path: Path) -> bool:

@@ -79,7 +79,7 @@ def _others(document: Document, command: Command) -> Below:
 def _composed(document: Document, name: str, command: Command) -> Below:
     """Return what a Hydra configuration gives with the groups that the command chooses."""
     own = Path(name) if name == document.path and Path(name).is_file() else None
-    path = own or _path(document, name)  # what is checked keeps its spelling: it is one file, not two
+    path = own or config_path(document, name)  # what is checked keeps its spelling: it is one file, not two
     if path is None:
         return _absent(document, name)
     from rldoctor.sources import hydra
@@ -115,7 +115,7 @@ def _followed(setting: Setting, source: Setting | None, above: Mapping[str, Sett
 def reader_of(document: Document, command: Command) -> str | None:
     """Return the system that the config file named by a command is written for, None where nobody tells."""
     for system, name in dialects.config_readers(command):
-        path = _path(document, name)
+        path = config_path(document, name)
         if path is None:
             continue
         try:
@@ -156,7 +156,7 @@ def _absent(document: Document, name: str) -> Below:
 
 
 def _read(document: Document, name: str, form: Form) -> Below:
-    path = _path(document, name)
+    path = config_path(document, name)
     if path is None:
         return _absent(document, name)
     try:
@@ -167,10 +167,6 @@ def _read(document: Document, name: str, form: Form) -> Below:
     if form == "flag":
         settings = tuple(replace(each, key=f"--{each.key.replace('_', '-')}") for each in settings)
     return Below(replace(document, files={**document.files, **inner.files}), settings)
-
-
-def _path(document: Document, name: str) -> Path | None:
-    return next((place for place in _places(name, document) if place.is_file()), None)
 
 
 def config_path(document: Document, name: str, *, folder: bool = False) -> Path | None:
