@@ -34,18 +34,36 @@ RAY: Final = (
     "The actor is dead because its worker process has died",
     "EngineDeadError",
 )
-PATTERNS: Final = (TABLE, ELASTIC, *CRASHED, *RAY)
+CODE_IS: Final = (
+    r"(?i:\b(?:exit|return)[ _]?(?:code|status)(?: (?:is|was|of))?|\bexited(?: with)?)[\]:=(< ]{1,4}"
+)
+BY_CODE: Final = (
+    rf"/{CODE_IS}(?:-(?:[4-9]|1[15])|13[2-9]|143)\b/",
+    r"/(?:terminated|killed|interrupted|died) (?:by|with) "
+    r"(?:<Signals\.|signal )?(?:SIG[A-Z]|[4-9]\b|1[15]\b)/",
+)  # what a shell, a container's runtime or a wrapper says of a signal
+ENDED: Final = (
+    r"/(?i)\b(?:job|script|container|training|task|process|\S\.py|\S\.sh)\b.{0,60}\b(?:completed|exited|failed"
+    r"|finished|ended|terminated) with (?:a )?(?:non-?zero )?(?:exit )?(?:code|status):? ?[1-9]/",
+    r"/[Mm]ain process exited, code=\w+, status=[1-9]/",
+)  # a failure's code, which says something only as a log's last words
+LAST: Final = 12  # lines that may follow those
+PATTERNS: Final = (TABLE, ELASTIC, *CRASHED, *BY_CODE, *ENDED, *RAY)
 
 ELASTIC_LINE: Final = re.compile(
     r"failed \(exitcode: (?P<code>-?\d{1,5})\) local_rank: (?P<rank>\d{1,5}) \(pid: (?P<pid>\d{1,10})\)"
 )
 ROW: Final = re.compile(r"\s*(?P<key>time|host|rank|exitcode|error_file|traceback)\s*: (?P<value>.*)")
+BY_LAUNCHER: Final = re.compile(
+    r"\s*exitcode\s*:|.{0,200}\blocal_rank: \d"
+)  # torchrun's own table tells more
 RANK: Final = re.compile(r"(\d{1,6})(?: \(local_rank: (\d{1,5})\))?")
 CODE: Final = re.compile(r"(-?\d{1,5}) +\(pid: (\d{1,10})\)")
 SIGNAL: Final = re.compile(
     r"\b(SIG(?:KILL|TERM|SEGV|ABRT|BUS|INT|QUIT|HUP|ILL|FPE|PIPE|USR[12]))\b"
     r"|\b(?:[Ss]ignal:?|Received) (\d{1,2})\b"
-    r"|(?i:(sigquit|sigterm|sigkill))(?!_handler)|return code = -(\d{1,2})\b"
+    r"|(?i:(sigquit|sigterm|sigkill))(?!_handler)"
+    rf"|{CODE_IS}(-\d{{1,2}}|1[34]\d)\b"
 )
 EXIT_TYPE: Final = re.compile(
     r"Worker exit type: (?P<type>\w+)(?: Worker exit detail: (?P<detail>.{0,300}))?"
@@ -63,7 +81,9 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     for line in seen.lines(ELASTIC):
         yield from _elastic(seen, line)
     workers = {(line.file, line.number) for line in seen.lines(*RAY)}
-    for line in seen.lines(*CRASHED):
+    ended = (line for line in seen.lines(*ENDED) if _is_last(seen, line))
+    coded = (line for line in seen.lines(*BY_CODE) if not BY_LAUNCHER.match(line.text))
+    for line in dict.fromkeys((*seen.lines(*CRASHED), *coded, *ended)):
         if (line.file, line.number) not in workers and "[shutdown]" not in line.text:
             yield _crashed(seen, line)
     for line in seen.lines(*RAY):
@@ -97,6 +117,11 @@ def _elastic(seen: Seen, line: LogLine) -> Iterator[Sighting]:
         yield sighting("process_death", line, fields, (who.pid,), who)
 
 
+def _is_last(seen: Seen, line: LogLine) -> bool:
+    """Say whether next to nothing follows a line in its log."""
+    return seen.text.scan.lines[seen.text.index[line.file]] - line.number <= LAST
+
+
 def _is_told(seen: Seen, line: LogLine, code: int) -> bool:
     """Say whether an exit code only says that an exception, which the log tells, ended the process."""
     if not 0 < code < LEAST_SIGNAL:
@@ -123,8 +148,7 @@ def _crashed(seen: Seen, line: LogLine) -> Sighting:
     found = SIGNAL.search(line.text)
     name = None
     if found is not None:
-        number = found[2] or found[4]
-        name = _signal_name(int(number)) if number else (found[1] or found[3]).upper()
+        name = _of_number(found[2] or found[4]) or (found[1] or found[3] or "").upper() or None
     name = name or next((signal for word, signal in WORDS.items() if word in line.text), None)
     fields = {
         "signal": name,
@@ -133,6 +157,12 @@ def _crashed(seen: Seen, line: LogLine) -> Sighting:
         "step": seen.step(line),
     }
     return sighting("process_death", line, fields, (name, line.who.pid))
+
+
+def _of_number(text: str | None) -> str | None:
+    """Return the signal of a number as printed: its own, one below zero, or a shell's above 128."""
+    number = abs(int(text or 0))
+    return _signal_name(number - LEAST_SIGNAL if number > LEAST_SIGNAL else number) if number else None
 
 
 def _worker(seen: Seen, line: LogLine) -> Sighting:
