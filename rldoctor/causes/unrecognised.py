@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rldoctor import vocabulary
-from rldoctor.causes import firsts, words
+from rldoctor.causes import endings, firsts, words
 from rldoctor.causes.advice import advise
 from rldoctor.types import Event, Evidence, Finding, Identity, LogLine, Match, Remedy, Verdict
 
@@ -268,7 +268,8 @@ def _finding(first: Candidate) -> Finding:
 def _remedies(failure: Failure | None, title: str) -> tuple[Remedy, ...]:
     if failure is not None and failure.exception == CUT:
         return (Remedy(REST, "manual"),)
-    return (*advise(failure), Remedy(f"Search the issues of the project for: {_words(title)}", "manual"))
+    known = endings.advise(title) if failure is None else ()
+    return (*known, *advise(failure), Remedy(f"Search the issues of the project for: {_words(title)}", "manual"))
 
 
 def _further(failure: Failure) -> Iterator[Evidence]:
