@@ -123,7 +123,7 @@ def _build_marks() -> dict[str, Any]:
         "marks": [
             {
                 "system": dialect.system,
-                "programs": dialect.programs,
+                "programs": [*dialect.programs, *(name for each in dialect.others for name in each.programs)],
                 "signature": dialect.signature,
                 "embeds": [embed.system for embed in dialect.embeds],
                 "launcher": dialect.launcher,

@@ -18,6 +18,7 @@ _WORDS: Final = {
     "list": "a list",
     SECTION: "a section",
 }
+_PERIODS: Final = ("after_each_epoch",)  # what verl's fine-tuning takes in place of a number of steps
 _UNTOLD: Final = re.compile(r"\$|\?\?\?|`")
 
 
@@ -89,7 +90,7 @@ def _override(kind: str, value: Any, known: Known) -> bool:
         return True
     if kind == "bool":
         return word in ("true", "false", "0", "1")
-    return word[:1] in "[{" or _is_float(word)
+    return word[:1] in "[{" or _is_float(word) or word in _PERIODS
 
 
 def _is_int(text: str) -> bool:

@@ -203,12 +203,16 @@ def _variant(
     known: Catalogue, release: str, root: str, own: Sequence[Setting]
 ) -> tuple[tuple[str, ...], str]:
     """Return the roots of a configuration as its groups are chosen, and what to call them."""
-    name, chosen = root.rpartition("/")[2], _last(own, "model_engine")
+    name, group, chosen = root.rpartition("/")[2], "model_engine", _last(own, "model_engine")
+    if chosen is None and known.has(f"{root}+engine=fsdp", release):
+        group, chosen = "engine", _last(own, "engine")
     if any("@" in setting.key for setting in own):  # groups chosen one by one: any of their options
         return tuple(each for each in known.roots if each.partition("+")[0] == root), name
-    option = f"{root}+model_engine={chosen.value}" if chosen is not None else root
+    option = f"{root}+{group}={chosen.value}" if chosen is not None else root
     if chosen is not None and known.has(option, release):
-        return (option,), f"{name} with model_engine={chosen.value}"
+        return (option,), f"{name} with {group}={chosen.value}"
+    if chosen is not None and group == "engine":  # somebody's own engine, or one that hangs on a variable
+        return tuple(each for each in known.roots if each.partition("+")[0] == root), name
     return (root,), name
 
 

@@ -15,7 +15,7 @@ from rldoctor.types import RLDoctorError
 if TYPE_CHECKING:
     from rldoctor.dialects.declared import Class
 
-UPWARDS: Final = 4
+UPWARDS: Final = 6
 MOST_FILES: Final = 30
 MOST_OF_A_PACKAGE: Final = 1000
 MOST_BYTES: Final = 1_000_000

@@ -20,7 +20,7 @@ from rldoctor.dialects.rows import Dialect
 from rldoctor.dialects.versions import version_key
 from rldoctor.types import Command, Setting
 
-UPWARDS: Final = 4
+UPWARDS: Final = 6
 MOST_BYTES: Final = 200_000
 PACKAGES: Final = {"megatron": "megatron_core"}
 MOST_FILES: Final = 8

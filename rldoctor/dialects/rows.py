@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -71,12 +72,20 @@ class Embed(Struct, frozen=True):
     prefix: str = ""
 
 
+class Other(Struct, frozen=True):
+    """Programs of a system whose configuration is another one, with the rows that count for them alone."""
+
+    programs: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
 class Dialect(Struct, frozen=True):
     """One system's table. ``launcher`` marks programs that start others and train nothing themselves.
 
     ``closed_config``: an override of a key that the config file lacks is ``+key=value``.
     ``config_flags`` name a config file below the command's own words; ``hydra`` says which flags give
-    Hydra's ``path`` and ``name`` of it, and which names the system itself has (``known``).
+    Hydra's ``path`` and ``name`` of it, and which names the system itself has (``known``). ``others`` are
+    its programs that have a table of their own.
     """
 
     system: str
@@ -94,15 +103,25 @@ class Dialect(Struct, frozen=True):
     roles: Mapping[str, expr.Node] = field(default_factory=dict)
     upstream: Mapping[str, Any] = field(default_factory=dict)
     computed: str | None = None
+    others: tuple[Other, ...] = ()
+
+    def of(self, program: str) -> Dialect:
+        """Return the table as a program of the system speaks it."""
+        own = next((each for each in self.others if _starts(each.programs, program)), None)
+        return self if own is None else replace(self, rows=own.rows)
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Dialect:
         """Return the dialect of a plain dict that ``as_json`` made."""
         rows = tuple(_row_from_json(row) for row in data["rows"])
         embeds = tuple(Embed(**embed) for embed in data["embeds"])
+        others = tuple(
+            Other(tuple(each["programs"]), tuple(_row_from_json(row) for row in each["rows"]))
+            for each in data["others"]
+        )
         words: dict[str, Any] = {key: tuple(data[key]) for key in _WORDS}
         plain: dict[str, Any] = {key: data[key] for key in _PLAIN}
-        return Dialect(rows=rows, embeds=embeds, **words, **plain)
+        return Dialect(rows=rows, embeds=embeds, others=others, **words, **plain)
 
 
 _WORDS: Final = ("programs", "signature", "releases", "config_flags")
@@ -115,7 +134,16 @@ def as_json(dialect: Dialect) -> dict[str, Any]:
     plain = {key: getattr(dialect, key) for key in _PLAIN}
     words = {key: list(getattr(dialect, key)) for key in _WORDS}
     rows = [_row_as_json(row) for row in dialect.rows]
-    return {**plain, **words, "embeds": [to_builtins(embed) for embed in dialect.embeds], "rows": rows}
+    others = [
+        {"programs": list(each.programs), "rows": [_row_as_json(row) for row in each.rows]}
+        for each in dialect.others
+    ]
+    embeds = [to_builtins(embed) for embed in dialect.embeds]
+    return {**plain, **words, "embeds": embeds, "rows": rows, "others": others}
+
+
+def _starts(programs: tuple[str, ...], program: str) -> bool:
+    return any(re.fullmatch(pattern, program) for pattern in programs)
 
 
 def embedded(dialect: Dialect, others: Mapping[str, Dialect]) -> Dialect:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rldoctor import expr, vocabulary
-from rldoctor.dialects.rows import ROW_KEYS, Dialect, Embed, Row
+from rldoctor.dialects.rows import ROW_KEYS, Dialect, Embed, Other, Row
 from rldoctor.types import ROLES, RLDoctorError
 
 ROW_TYPES: Final = ("int", "float", "bool", "str", "enum", "list", "path", "flag", "dict")
@@ -27,6 +27,7 @@ DIALECT_KEYS: Final = (
     "hydra",
     "roles",
     "rows",
+    "others",
 )
 FORMS: Final = ("override", "flag", "yaml", "json")
 ENVIRONMENTS: Final = ("export", "runtime_env")
@@ -72,7 +73,12 @@ def parse(raw: Mapping[str, Any], path: str) -> Dialect:
         roles={role: expr.compile(str(text)) for role, text in raw.get("roles", {}).items()},
         upstream=raw.get("upstream", {}),
         computed=computed,
+        others=tuple(_other(each, raw["system"]) for each in raw.get("others", ())),
     )
+
+
+def _other(raw: Mapping[str, Any], system: str) -> Other:
+    return Other(tuple(raw["programs"]), tuple(_row(row, system) for row in raw["rows"]))
 
 
 def _row(raw: Mapping[str, Any], system: str) -> Row:
@@ -124,7 +130,11 @@ def _mistakes(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         yield "rows:", "rows is a list of rows"
         return
-    for row in rows:
+    others = raw.get("others", ())
+    if not all(isinstance(each, Mapping) and set(each) == {"programs", "rows"} for each in others):
+        yield "others:", "each of others says programs and rows"
+        return
+    for row in (*rows, *(row for each in others for row in each["rows"])):
         where = f"key: {row['key']}" if "key" in row else str(row.get("concept", "rows:"))
         yield from ((where, f"{row.get('concept')}: {mistake}") for mistake in _row_mistakes(row, raw))
 
@@ -138,7 +148,8 @@ def _head_mistakes(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{key}:", f"{key} is one of {', '.join(allowed)}"
     if raw.get("hydra") and set(raw["hydra"]) != {"path", "name", "known"}:
         yield "hydra:", "hydra says path, name and known"
-    for program in raw.get("programs", ()):
+    others = (name for each in raw.get("others", ()) for name in each.get("programs", ()))
+    for program in (*raw.get("programs", ()), *others):
         if not _compiles(program):
             yield str(program), f"not a regular expression: {program}"
     for role, text in raw.get("roles", {}).items():

@@ -12,7 +12,7 @@ from rldoctor import dialects
 from rldoctor.dialects import Detection
 from rldoctor.dialects.formulas import derived, product, quotient
 from rldoctor.facts.table import Table, hear
-from rldoctor.types import UNKNOWN, Fact, State
+from rldoctor.types import UNKNOWN, Command, Fact, State
 
 ASSUMPTION: Final = "the cluster has what the configuration asks for"
 OF_A_CLUSTER: Final = (
@@ -25,20 +25,36 @@ OF_A_CLUSTER: Final = (
 )
 
 
-def launched(detections: Sequence[Detection]) -> tuple[Fact, ...]:
-    """Return what the launchers of a world say about the cluster, the first that says it counting."""
+def launched(
+    detections: Sequence[Detection], world: Sequence[Command] = (), command: Command | None = None
+) -> tuple[Fact, ...]:
+    """Return what the launchers of a world say about the cluster: a command's own first, else the first.
+
+    What starts processes for another command says nothing of this one.
+    """
+    own = _wrapper(world, command) if command is not None else None
+    others = {"torchrun"} if command is not None and own is None else set()
+    starting = [each for each in detections if each.launcher and each.system not in others]
+    pairs = [(each.system, starter) for each in starting for starter in each.commands]
     found: dict[str, Fact] = {}
-    for detection in detections:
-        if not detection.launcher:
-            continue
-        dialect = dialects.load(detection.system)
-        for command in detection.commands:
-            table = Table(dialect, hear(command), None)
-            for concept in OF_A_CLUSTER:
-                fact = table.fact(concept)
-                if fact.value is not None:
-                    found.setdefault(concept, fact)
+    for system, starter in sorted(pairs, key=lambda pair: pair[1] is not own):
+        table = Table(dialects.load(system), hear(starter), None)
+        for concept in OF_A_CLUSTER:
+            fact = table.fact(concept)
+            if fact.value is not None:
+                found.setdefault(concept, fact)
     return tuple(found.values())
+
+
+def _wrapper(world: Sequence[Command], command: Command) -> Command | None:
+    """Return the nearest command above that wraps a command."""
+    before: Command | None = None
+    for each in world:
+        if each is command:
+            break
+        if each.program in command.wrapped_by:
+            before = each
+    return before
 
 
 def asked_by_launcher(table: Table, launchers: Sequence[Fact]) -> None:

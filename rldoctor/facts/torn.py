@@ -23,6 +23,8 @@ _ASSIGNED: Final = re.compile(
 _SWEPT: Final = re.compile(r"[^\[\]{}()'\"$,]+(,[^\[\]{}()'\"$,]+)+")
 JSON: Final = "--runtime-env-json"
 _STARTERS: Final = ("torchrun", "ray start", "ray job submit", "srun", "mpirun", "accelerate launch")
+_ALWAYS_SET: Final = ("HOME", "PWD", "USER")
+_CAPITALS: Final = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*(?=_?[a-z])")
 _PAIRS: Final = (("[", "]"), ("{", "}"))
 
 
@@ -105,7 +107,7 @@ def _misspelt(command: Command, document: Document, facts: Facts) -> Iterator[Ev
     assigned = {name.decode() for data in document.files.values() for name in _ASSIGNED.findall(data)}
     for setting in waiting:
         for name in setting.depends:
-            near = _nearest(name, assigned)
+            near = _nearest(name, assigned) or _glued(name, assigned)
             if near is not None:
                 about = {"why": near, "right": name}
                 yield _event("variable_misspelt", setting.key, about, command, setting, facts)
@@ -116,6 +118,13 @@ def _nearest(name: str, assigned: set[str]) -> str | None:
         return None
     ranked = sorted((distance(name, each), each) for each in assigned if _is_slip(name, each))
     return ranked[0][1] if ranked and ranked[0][0] <= SLIP else None
+
+
+def _glued(name: str, assigned: set[str]) -> str | None:
+    """Return the variable that a name begins with, where small letters run into it (``$HOMEdata``)."""
+    capitals = _CAPITALS.match(name)
+    known = capitals is not None and name not in assigned and capitals[0] in {*assigned, *_ALWAYS_SET}
+    return capitals[0] if known and capitals is not None else None
 
 
 def _is_slip(name: str, other: str) -> bool:

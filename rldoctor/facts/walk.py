@@ -202,12 +202,19 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
     for number, world in enumerate(document.worlds):
         here = [each for each in detections if each.world == number]
         systems = tuple(dict.fromkeys(each.system for each in here if each.certainty == "certain"))
-        launchers = launched([each for each in here if each.certainty == "certain"])
+        sure = [each for each in here if each.certainty == "certain"]
         for system, command in _distinct(_trained(world, here, told.system)):
             base = below(document, command, dialects.load(system))
             files = _named(base.document, command, system)
-            start = Start(told, files.command, base.settings, launchers, base.complete, base.assumes)
-            used = _release(start, files.document, dialects.load(system))
+            start = Start(
+                told,
+                files.command,
+                base.settings,
+                launched(sure, world, command),
+                base.complete,
+                base.assumes,
+            )
+            used = _release(start, files.document, dialects.load(system).of(command.program))
             of_files = (*files.facts, *_based_on(base.base), *line_ends(document))
             start = replace(start, release=used, of_files=of_files, shipped=base.shipped)
             every = tuple(dict.fromkeys((system, *systems)))
@@ -296,8 +303,8 @@ def _facts(
 
 
 def _table(system: str, start: Start, document: Document | None) -> Table:
-    dialect, told = dialects.load(system), start.told
-    spoken = hear(start.command or Command(""), start.below)
+    spoken, told = hear(start.command or Command(""), start.below), start.told
+    dialect = dialects.load(system).of(spoken.command.program)
     used = start.release or _release(start, document, dialect)
     table = Table(
         dialect,

@@ -13,6 +13,7 @@ from rldoctor.facts import Facts
 from rldoctor.facts.arrays import unused
 from rldoctor.facts.cut import cut_off
 from rldoctor.facts.limits import refused
+from rldoctor.facts.starters import misstarted
 from rldoctor.facts.torn import torn
 from rldoctor.matching.config import Outcome
 from rldoctor.matching.evidence import LONGEST
@@ -28,7 +29,7 @@ def examine_keys(facts: Facts, index: Index) -> Outcome:
     launch = _launch(facts)
     events: tuple[Event, ...] = ()
     if launch is not None:
-        shape = (*cut_off(facts), *torn(facts), *unused(facts), *_seldom(facts))
+        shape = (*cut_off(facts), *torn(facts), *unused(facts), *misstarted(facts), *_seldom(facts))
         events = (*shape, *refused(facts), *strange(launch))
     matches: list[Match] = []
     broken: list[str] = []

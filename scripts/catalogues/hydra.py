@@ -62,6 +62,13 @@ def choices(name: str, folders: Folders) -> dict[str, str]:
     return {group: str(option) for item in items for group, option in item.items() if group in named}
 
 
+def placed(name: str, folders: Folders) -> tuple[str, ...]:
+    """Return the groups of a configuration that fill the section of their own name (``engine@engine``)."""
+    items = _load(folders.find(name).read_text(encoding="utf-8")).get("defaults", [])
+    keys = (key for item in items if isinstance(item, dict) for key in item)
+    return tuple(key.partition("@")[0] for key in keys if key == "@".join([key.partition("@")[0]] * 2))
+
+
 def _composed(name: str, package: str, folders: Folders, chosen: dict[str, str]) -> dict[str, Any]:
     text = folders.find(name).read_text(encoding="utf-8")
     body = _load(text)
@@ -106,6 +113,8 @@ def _group(
             continue
         if "@" not in key and isinstance(option, str):
             option = chosen.setdefault(group, option)
+        if group == at and not package:
+            option = chosen.get(group, option)
         for each in option if isinstance(option, list) else [option]:
             word = _CHOICE.sub(lambda found: chosen.get(found[1], found[0]), str(each))
             config = f"{_absolute(group, name)}/{word}"

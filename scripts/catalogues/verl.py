@@ -59,6 +59,12 @@ def _add(found: Release, name: str, folder: Path, base: Path, known: dict[str, C
             if path.stem != usual:
                 other = hydra.compose(stem, hydra.Folders(folders, {group: path.stem}))
                 found.roots[f"{name}+{group}={path.stem}"] = _keys(other, known)
+    if "engine" in hydra.placed(stem, hydra.Folders(folders)):
+        for path in sorted((base / "engine").glob("*.yaml")):
+            whole = {"engine": path.stem, "optim": path.stem}
+            if (base / "optim" / path.name).is_file():
+                other = hydra.compose(stem, hydra.Folders(folders, whole))
+                found.roots[f"{name}+engine={path.stem}"] = _keys(other, known)
 
 
 def _dataclasses(root: Path) -> Iterator[tuple[str, Class]]:

@@ -16,10 +16,14 @@ def test_the_program_decides():
     assert found("python3 -m recipe.dapo.main_dapo actor_rollout_ref.rollout.n=8\n") == {("verl", "certain")}
 
 
-def test_an_evaluation_or_a_supervised_trainer_is_no_training_run_of_verl():
+def test_an_evaluation_is_no_training_run_of_verl():
     assert found("python3 -m verl.trainer.main_eval data.path=x\n") == set()
+
+
+def test_a_program_with_a_table_of_its_own_is_one_of_its_system():
     assert found("torchrun -m verl.trainer.sft_trainer data.train_batch_size=8 trainer.total_epochs=2\n") == {
-        ("torchrun", "certain")
+        ("verl", "certain"),
+        ("torchrun", "certain"),
     }
 
 

@@ -1,0 +1,112 @@
+"""What starters are told against what there is: GPUs hidden or not allocated, a dashboard's port."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rldoctor.facts.walk import Facts
+from rldoctor.types import Command, Event, LogLine, Setting
+
+DASHBOARD: Final = "8265"
+VISIBLE: Final = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
+_PROCESSES: Final = ("--nproc_per_node", "--nproc-per-node", "--num-gpus", "--num_processes")
+_STARTERS: Final = re.compile(r"(?:.*/)?(?:torchrun|ray start)|torch\.distributed\.(?:run|launch)")
+_HERE: Final = re.compile(r"(?:https?://)?(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::(?P<port>\d+))?/?")
+_ALLOCATED: Final = re.compile(
+    rb"^#SBATCH[ \t]+(?P<said>--(?:gres[= ]gpu|gpus-per-node)[=: ]?"
+    rb"(?:[A-Za-z][\w.-]*[:=])?(?P<gpus>\d{1,2}))\b",
+    re.MULTILINE,
+)
+
+
+def misstarted(facts: Facts) -> Iterator[Event]:
+    """Yield starters of a script that are told more than there is, or another address than the one given."""
+    document = facts.document
+    if document is None or document.kind not in ("shell", "command"):
+        return
+    for command in facts.world:
+        setting = _processes(command)
+        if setting is not None:
+            yield from _hidden(setting, command)
+            yield from _unallocated(setting, facts)
+    yield from _elsewhere(facts.world)
+
+
+def _processes(command: Command) -> Setting | None:
+    """Return the setting that says how many GPUs of a node a starter takes."""
+    if _STARTERS.fullmatch(command.program) is None:
+        return None
+    counts = (each for each in command.settings if each.key in _PROCESSES and each.state != "unknown")
+    return next((each for each in counts if str(each.value).isdigit()), None)
+
+
+def _hidden(setting: Setting, command: Command) -> Iterator[Event]:
+    """Yield a starter that counts on more GPUs than the environment shows it."""
+    for shown in command.env:
+        if shown.key not in VISIBLE or shown.state == "unknown" or shown.form == "delete":
+            continue
+        names = [name.strip() for name in str(shown.value).strip("'\" ").split(",")]
+        asked = int(setting.value)
+        if all(name.isdigit() for name in names) and len(names) < asked:
+            says = f"{command.program} counts on {asked} GPUs of a node, and {shown.key} shows {len(names)}"
+            every = ",".join(str(number) for number in range(asked))
+            advice = f"{setting.key} {len(names)}, or {shown.key}={every}"
+            text = f"{setting.key} {asked}, {shown.key}={shown.value}"
+            yield _event(shown, says, text, advice)
+
+
+def _unallocated(setting: Setting, facts: Facts) -> Iterator[Event]:
+    """Yield a starter that counts on more GPUs than Slurm gives the job on a node."""
+    document = facts.document
+    data = document.files.get(document.path, b"") if document is not None else b""
+    found = _ALLOCATED.search(data)
+    if found is not None and 0 < int(found["gpus"]) < int(setting.value):
+        said = found["said"].decode()
+        says = (
+            f"The job asks Slurm for {int(found['gpus'])} GPUs of a node, and {setting.value} are counted on"
+        )
+        more = said.removesuffix(found["gpus"].decode()) + str(setting.value)
+        advice = f"#SBATCH {more}, or {setting.key} {int(found['gpus'])}"
+        yield _event(setting, says, f"#SBATCH {said}, {setting.key} {setting.value}", advice)
+
+
+def _elsewhere(world: Sequence[Command]) -> Iterator[Event]:
+    """Yield a job that is sent to a port of this machine at which its dashboard does not listen."""
+    heads = [each for each in world if each.program.endswith("ray start") and _of(each, "--head") is not None]
+    port = _of(heads[-1], "--dashboard-port") if heads else None
+    there = str(port.value) if port is not None else DASHBOARD
+    if not heads or (port is not None and port.state == "unknown"):
+        return
+    for each in world:
+        address = _of(each, "--address") if each.program.endswith("ray job submit") else None
+        found = _HERE.fullmatch(str(address.value).strip("'\"")) if address is not None else None
+        if address is None or found is None or found["port"] in (None, there):
+            continue
+        says = f"The job goes to port {found['port']}, and the dashboard listens at {there}"
+        right = str(address.value).replace(found["port"], there)
+        advice = f"--address={right}, or ray start --head --dashboard-port={found['port']}"
+        yield _event(address, says, f"--address {address.value}, --dashboard-port {there}", advice)
+
+
+def _of(command: Command, key: str) -> Setting | None:
+    return next((each for each in reversed(command.settings) if each.key == key), None)
+
+
+def _event(setting: Setting, says: str, shown: str, advice: str) -> Event:
+    place = setting.place or setting.defined_at
+    fields = {
+        "key": setting.key,
+        "written": setting.key,
+        "value": str(setting.value),
+        "system": "The launcher",
+        "says": says,
+        "where": "torchrun, Ray and Slurm count GPUs and ports as they are told",
+        "severity": "error",
+        "shown": shown,
+        "advice": advice,
+        "safety": "unsafe",
+        "certain": True,
+    }
+    return Event("refused_setting", fields, lines=(LogLine(place.file, place.line, ""),) if place else ())
