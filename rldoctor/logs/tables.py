@@ -32,13 +32,22 @@ BESIDE: Final = re.compile(
     r"(?i)(?:wandb: )?\s*(?:[-*•|│] )?(?P<key>[A-Za-z][\w/@.()-]{0,80}) {1,80}"
     rf"(?P<value>{NUMBER})(?P<unit>%)?\s*"
 )
+SPACED: Final = re.compile(
+    rf"(?i)(?<![\w/.%-])(?P<key>[A-Za-z][\w/@.-]{{0,60}}) (?P<value>{NUMBER})(?=[\s,;|)]|$)"
+)
 COUNTED: Final = re.compile(
-    r"(?i)\b(?:iteration|iter|step|epoch|episode|update)s? ?[#:\[=]? ?(\d{1,9}) ?/ ?\d{1,9}\b"
+    r"(?i)\b(?:iteration|iter|step|epoch|episode|update|batch)s? ?[#:\[=]? ?(\d{1,9}) ?/ ?\d{1,9}\b"
 )
 BAR_STEP: Final = re.compile(r"\b(\d{1,9})/\d{1,9} \[\d")
 UNITS: Final[Mapping[str, float]] = {"%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9}
 MOST_CELLS: Final = 120
 LONGEST: Final = 6000  # characters of a line that are looked at
+
+QUALIFIED: Final = re.compile(
+    r"(?:average|avg|mean|step|batch|training|train|running|smooth(?:ed)?|current|cur|global|iter|epoch)_"
+    r"(?P<before>.+)|(?P<after>.+)_(?:mean|avg|average|step|epoch|value|unscaled)"
+)
+QUALIFIABLE: Final = frozenset({"loss", "policy_loss", "value_loss", "grad_norm"})
 
 Known = tuple[str, float]
 
@@ -67,10 +76,23 @@ def plain(name: str) -> str:
 def metric_of(name: str) -> Known | None:
     """Return the metric that a name means; of words before it any number may be left out."""
     known, bare = names(), plain(name)
-    found = known.get(bare) or known.get(bare.removeprefix("train/"))
+    found = known.get(bare) or known.get(bare.removeprefix("train/")) or _qualified(bare)
     if found is not None or " " not in name.strip():
         return found
     return metric_of(name.strip().split(" ", 1)[1].lstrip("/ "))
+
+
+def _qualified(bare: str) -> Known | None:
+    """Return the loss or norm that a name means which says how it was averaged."""
+    for _ in range(2):
+        found = QUALIFIED.fullmatch(bare)
+        if found is None:
+            return None
+        bare = found["before"] or found["after"]
+        known = names().get(bare)
+        if known is not None:
+            return known if known[0] in QUALIFIABLE else None
+    return None
 
 
 def number(text: str) -> float | None:
@@ -132,17 +154,25 @@ def pairs(text: str) -> Iterator[tuple[str, float]]:
         if len(row) > 1 and not any(":" in cell or "=" in cell for cell in row):
             return
     alone = BESIDE.fullmatch(text)
-    for found in (alone,) if alone is not None else PAIR.finditer(text):
+    for found in (alone,) if alone is not None else (*PAIR.finditer(text), *_spaced(text)):
         told = shapes.number(found["value"].replace(",", ""))
         if told is not None:
-            yield found["key"], told * (UNITS["%"] if found["unit"] else 1.0)
+            yield found["key"], told * (UNITS["%"] if found.groupdict().get("unit") else 1.0)
+
+
+def _spaced(text: str) -> list[re.Match[str]]:
+    """Return names and numbers with no more than a space between them, where several are of metrics."""
+    found = [each for each in SPACED.finditer(text) if metric_of(each["key"]) is not None]
+    return found if len(found) > 1 or COUNTED.search(text) else []
 
 
 def counter(found: Sequence[tuple[str, float]], text: str) -> tuple[int | None, bool]:
     """Return the step that a line's pairs name, and whether as such rather than as an epoch or a bar."""
     for kind in (STEP, WEAKER):
         for key, value in found:
-            if plain(key) in kind and value == int(value) if value == value and abs(value) < 1e12 else False:
+            if value != value or abs(value) >= 1e12 or value != int(value):
+                continue
+            if plain(key) in kind or (" " in key and plain(key.rsplit(" ", 1)[1]) in kind):
                 return int(value), kind is STEP
     counted = COUNTED.search(text) or (BAR_STEP.search(text) if found else None)
     return (int(counted[1]), False) if counted else (None, False)

@@ -93,6 +93,20 @@ def test_a_block_under_the_number_of_an_iteration(reading: Read) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "10:00:01 DEBUG TRAIN Batch 7/100 loss nan lr 0.00055 grad_norm nan rank 2\n",
+        "> Training Epoch: 0 Training Iteration: 2387  average_loss : nan  step_loss : nan  learning_rate : 0.005\n",
+        "Epoch 3: train_loss_step=nan, v_num=0\n",
+    ],
+)
+def test_numbers_in_whatever_way_they_are_written(reading: Read, text: str) -> None:
+    (told,) = values(reading(text), "loss")
+    assert told is not None and math.isnan(told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the loss 0.5 is what I would expect of such a model\n",
         "| Model | loss | reward | kl |\n|---|---|---|---|\n| base | 0.5 | 0.2 | 0 |\n| ours | 0.4 | 0.7 | 0 |\n",
         "actor:\n  optim:\n    lr: 1e-6\n    weight_decay: 0.1\n  entropy_coeff: 0.0\n  kl_loss_coef: 0.001\n  grad_clip: 1.0\n",
         "| N/A   45C    P0    70W / 300W |   1024MiB / 81920MiB |      0%      Default |\n",
@@ -120,6 +134,9 @@ def test_only_the_end_of_a_long_log_is_looked_at(reading: Read) -> None:
         ("Training Loss", "loss"),
         ("train/kl", "ref_kl"),
         ("in this step the grad norm", "grad_norm"),
+        ("average_loss", "loss"),
+        ("train_grad_norm_step", "grad_norm"),
+        ("batch_reward_model", None),
         ("temperature", None),
     ],
 )

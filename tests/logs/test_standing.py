@@ -26,6 +26,17 @@ def standing(result: LogReading) -> list[Event]:
         ("Running tokenizer on dataset (num_proc=16):   0%|      | 0/77976 [00:00<?, ? examples/s]", "data"),
         ("(Actor pid=4) [2026-03-24 06:36:50] timer.py:24 - Timer actor_train start", "step"),
         ("Train GPT-2 model:   0%|            | 0/3000 [00:00<?, ?it/s]", "step"),
+        ("Processed prompts:  48%|####  | 29/60 [00:07<00:02, 12.66it/s, output: 417.77 toks/s]", "rollout"),
+        (
+            "(RolloutManager pid=7) Rollout generation:  62%|######  | 40/64 [04:51<02:52,  7.19s/it]",
+            "rollout",
+        ),
+        ("▶ Generating responses for batch of size 64...", "rollout"),
+        ("Update actor:  25%|##   | 4/16 [00:51<02:52,  7.19s/it]", "step"),
+        ("Loading checkpoint shards:  33%|###3      | 1/3 [00:10<00:20, 10.00s/it]", "weights"),
+        ("INFO 03-23 16:30:37 [backends.py:419] Dynamo bytecode transform time: 6.76 s", "engine"),
+        ("> compiling and loading fused kernels ...", "extensions"),
+        ("Initializing distributed: GLOBAL_RANK: 0, MEMBER: 1/8", "meeting"),
     ],
 )
 def test_the_last_line_tells_what_is_under_way(reading: Read, line: str, what: str) -> None:
@@ -46,6 +57,34 @@ def test_the_last_line_tells_what_is_under_way(reading: Read, line: str, what: s
 )
 def test_what_has_ended_or_moves_stands_not(reading: Read, line: str) -> None:
     assert standing(reading(f"INFO starting\n{line}\n")) == []
+
+
+ENGINE = "INFO 03-23 16:30:06 [gpu_model_runner.py:1128] Starting to load model /models/mine...\n"
+ATTENTION = "INFO 03-23 16:30:09 [cuda.py:215] Using some other attention on V1 engine.\n"
+
+
+def test_any_line_of_an_engine_on_its_way(reading: Read) -> None:
+    (event,) = standing(reading(ENGINE + ATTENTION))
+    assert event.fields["what"] == "engine"
+    assert "other attention" in event.lines[0].text
+    assert standing(reading(ATTENTION)) == []
+    assert standing(reading(ENGINE + "INFO 03-23 16:31 init engine (profile) took 2 s\n" + ATTENTION)) == []
+
+
+def test_a_persons_own_words(reading: Read) -> None:
+    bar = "  3%|3         | 3/100 [10:45<5:00:00, 190.3s/it]\n"
+    for text in (
+        bar + "and then it is stuck forever\n",
+        "it hangs after this:\n" + bar,
+        bar + "卡住了，没有反应\n",
+    ):
+        (event,) = standing(reading(text))
+        assert event.fields["what"] == "silence"
+        assert "3/100" in event.lines[0].text
+    assert standing(reading(bar)) == []
+    assert standing(reading("it hangs sometimes\n" + bar.replace(" 3%", "100%"))) == []
+    answer = "10:01:00 INFO sample: the car got stuck in the mud\n"
+    assert standing(reading(bar + answer)) == []
 
 
 def test_signs_of_life_tell_for_how_long(reading: Read) -> None:
