@@ -10,8 +10,8 @@ from rldoctor.types import Remedy
 CODE: Final = re.compile(r"(?i)\b(?:code|status|exitcode)\b\W{0,4}(?:(?:is|was|of) )?(-?\d{1,3})\b")
 ELSEWHERE: Final = (
     "Read what the process itself said last: its own error stream, the log of that rank or task (Slurm's "
-    "--error file, one a task by srun --output=%j.%t.log; torchrun --log-dir LOGS --redirects 3; kubectl logs "
-    "--previous), of several that of the task that ended first"
+    "--error file, one a task by srun --output=%j.%t.log; torchrun --log-dir LOGS --redirects 3; kubectl "
+    "logs --previous), of several that of the task that ended first"
 )
 MEANS: Final = (
     (

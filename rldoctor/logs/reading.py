@@ -52,6 +52,7 @@ GOES_ON: Final = re.compile(
     r"|falls? back|falling back"
     r"|(?:using|set to|defaults? to|treated as) (?:the )?(?:default|zero|none|0(?:\.0)?))\b"
 )
+FOR_A_PERSON: Final = re.compile(r"(?i)^\W*(?:to|please|you (?:can|may|should|must|need)|try|consider)\b")
 ENDS_WELL: Final = re.compile(
     r"(?i)\W(?:retrying|skipping|ignoring|going on|continuing)(?: in [\d.]+ ?\w+)?\W*$"
 )
@@ -236,7 +237,8 @@ def _is_passed_over(failure: Failure, text: Text) -> bool:
     said = [line.text for line in behind if line.who == last.who and not line.text.startswith(IGNORED)]
     if said and WARNED.search(text.whole(failure.start)):
         return True  # whoever logs it as a warning has caught it, and speaks on
-    return ENDS_WELL.search(last.text) is not None or any(GOES_ON.search(text) for text in said)
+    told = (text for text in said if not FOR_A_PERSON.search(text))
+    return ENDS_WELL.search(last.text) is not None or any(GOES_ON.search(text) for text in told)
 
 
 def _is_recovered(failure: Failure, moves: Progress) -> bool:

@@ -167,3 +167,34 @@ def test_an_exit_code_after_an_exception_is_no_death(reading: Callable[..., LogR
 )
 def test_a_connection_that_is_tried_again_is_not_lost(reading: Callable[..., LogReading], line: str) -> None:
     assert reading(line + "\n").events == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "signal"),
+    [
+        ("Container killed on request. Exit code is 137", "SIGKILL"),
+        ("[ExitCode]: 137", "SIGKILL"),
+        ("Process finished with exit code 139 (interrupted by signal 11: SIGSEGV)", "SIGSEGV"),
+        ("Command terminated by signal 9", "SIGKILL"),
+        ("Command '['python', 'train.py']' died with <Signals.SIGBUS: 7>.", "SIGBUS"),
+        ("the trainer ended with exit status -11", "SIGSEGV"),
+        ("srun: error: node-7: tasks 0-3: Exited with exit code 134", "SIGABRT"),
+        ("launcher: returncode=-15, exit code: 143", "SIGTERM"),
+    ],
+)
+def test_a_code_that_is_a_signals_tells_it_whoever_prints_it(
+    reading: Callable[..., LogReading], line: str, signal: str
+) -> None:
+    assert [event.fields["signal"] for event in events(reading(line + "\n"), "process_death")] == [signal]
+
+
+def test_a_row_of_torchruns_table_is_no_death_of_its_own(reading: Callable[..., LogReading]) -> None:
+    told = events(reading(TABLE), "process_death")
+    assert [event.fields["signal"] for event in told] == ["SIGKILL"]
+
+
+@pytest.mark.parametrize(
+    "line", ["exit code: 0", "the function returns -9", "exit code 13 of 143", "status 200"]
+)
+def test_a_number_that_is_no_signals_is_no_death(reading: Callable[..., LogReading], line: str) -> None:
+    assert not events(reading(line + "\n"), "process_death")

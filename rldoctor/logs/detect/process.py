@@ -43,7 +43,7 @@ BY_CODE: Final = (
     r"(?:<Signals\.|signal )?(?:SIG[A-Z]|[4-9]\b|1[15]\b)/",
 )  # what a shell, a container's runtime or a wrapper says of a signal
 ENDED: Final = (
-    r"/(?i)\b(?:job|script|container|training|task|process|\S\.py|\S\.sh)\b.{0,60}\b(?:completed|exited|failed"
+    r"/(?i)\b(?:job|script|container|training|task|process|\w+\.(?:py|sh))\b.{0,60}\b(?:completed|exited|failed"
     r"|finished|ended|terminated) with (?:a )?(?:non-?zero )?(?:exit )?(?:code|status):? ?[1-9]/",
     r"/[Mm]ain process exited, code=\w+, status=[1-9]/",
 )  # a failure's code, which says something only as a log's last words

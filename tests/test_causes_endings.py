@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rldoctor.diagnose import diagnose
+from rldoctor.facts import ToldFacts
+from rldoctor.types import Finding
+
+
+def findings(folder: Path, text: str) -> tuple[Finding, ...]:
+    (folder / "job.log").write_text(text)
+    return diagnose([str(folder / "job.log")], None, ToldFacts()).findings
+
+
+def cures(root: Finding) -> list[str]:
+    return [remedy.title for remedy in root.remedies[:2]]
+
+
+@pytest.mark.parametrize(
+    ("line", "cure"),
+    [
+        ("srun: error: gpu-3: task 5: Exited with exit code 127", "PATH"),
+        ("srun: error: gpu-3: task 5: Exited with exit code 255", "ssh"),
+        ("Error: Process completed with exit code 134.", "PYTHONFAULTHANDLER"),
+        ("train.sh exited with code 2", "command line"),
+    ],
+)
+def test_a_code_says_where_to_look_first(tmp_path: Path, line: str, cure: str) -> None:
+    root = findings(tmp_path, f"loading the model\n{line}\n")[0]
+    first, second = cures(root)
+    assert cure in first
+    assert "error stream" in second
+
+
+def test_what_the_program_said_before_counts_for_more_than_its_code(tmp_path: Path) -> None:
+    said = "ERROR: the tokenizer of the teacher has no padding"
+    root = findings(tmp_path, f"{said}\nsrun: error: gpu-3: task 5: Exited with exit code 1\n")[0]
+    assert root.evidence[0].text == said
+    assert not any("error stream" in cure for cure in cures(root))
+
+
+def test_a_code_amid_a_log_is_no_end(tmp_path: Path) -> None:
+    steps = "".join(f"step {step} loss 1.{step}\n" for step in range(40))
+    assert not findings(tmp_path, f"warm-up job exited with code 2\n{steps}")
