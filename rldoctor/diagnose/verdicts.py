@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from rldoctor.logs import attempts
 from rldoctor.types import Evidence, Finding, Match, Remedy, Verdict
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 ATTEMPT: Final = re.compile(r"/attempt_(\d{1,4})/")
 AGAIN: Final = "a restart as it is will fail again the same way"
+SEVERAL: Final = 2
 UNRECOGNISED: Final = "unrecognised"
 STARTS: Final = ("start ", "restart ", "resume ", "go on ")
 LONGEST: Final = 160
@@ -34,16 +36,25 @@ def sentence(findings: Sequence[Finding], matches: Mapping[str, Match], reading:
     if root is None:
         return ""
     match = matches.get(root.id)
+    runs = _runs(root, match, reading)
+    again = AGAIN if runs < SEVERAL else f"do not restart as it is: it failed the same way in {runs} attempts"
     told = {
-        "config": f"{_change(root.remedies)}; {AGAIN}",
-        "restart": _restart(root, match),
+        "config": f"{_change(root.remedies)}; {again}",
+        "restart": _restart(root) if runs < SEVERAL else again,
         "hardware": _hardware(root, match),
-        "code": f"{_code(root)}; {AGAIN}",
-        "data": f"fix the data: {_todo(root.remedies) or _first(root)}; {AGAIN}",
+        "code": f"{_code(root)}; {again}",
+        "data": f"fix the data: {_todo(root.remedies) or _first(root)}; {again}",
         "nothing": "nothing is wrong",
-        "unsure": f"not sure: {_unsure(root)}",
+        "unsure": f"not sure: {_unsure(root)}" + (f"; {again}" if runs >= SEVERAL else ""),
     }
     return told[root.verdict]
+
+
+def _runs(root: Finding, match: Match | None, reading: LogReading) -> int:
+    """Return in how many attempts the run failed in this way: of a supervisor's files, or within one log."""
+    files = {found[1] for line in (match.lines if match else ()) if (found := ATTEMPT.search(line.file))}
+    first = root.evidence[0] if root.evidence else Evidence(root.title)
+    return max(len(files), attempts.times(reading, first.file, first.text))
 
 
 def _change(remedies: Sequence[Remedy]) -> str:
@@ -58,10 +69,7 @@ def _change(remedies: Sequence[Remedy]) -> str:
     return f"change the setup: {_todo(remedies) or 'see why'}"
 
 
-def _restart(root: Finding, match: Match | None) -> str:
-    attempts = {found[1] for line in (match.lines if match else ()) if (found := ATTEMPT.search(line.file))}
-    if len(attempts) > 1:
-        return f"do not restart as it is: it failed the same way in {len(attempts)} attempts"
+def _restart(root: Finding) -> str:
     todo = _todo(root.remedies)
     if todo and todo.startswith(STARTS):
         return f"restart: {todo}"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 
 from rldoctor.logs.printed import COMMAND
 from rldoctor.types import LogLine
+
+if TYPE_CHECKING:
+    from rldoctor.logs.reading import LogReading
 
 RAY: Final = "Started a local Ray instance"
 PATTERNS: Final = (RAY,)
@@ -16,6 +20,34 @@ ATTEMPT: Final = re.compile(r"(?P<before>(?:.*/)?logs/trainer_)(?P<number>\d{1,4
 TRACED: Final = re.compile(
     r"\+{1,3} (?P<program>.{0,200}?(?:(?<= -m )[\w.]+|[\w./-]+\.py|torchrun|accelerate|deepspeed)(?= |$))"
 )
+
+AGAIN: Final = re.compile(
+    r"(?i)\b(?:re-?start|re-?launch|re-?try|re-?run|attempt|try|trial)(?:ing|ed|s)?(?: count| no\.?| number)?"
+    r"[ #:(\[=]{0,3}\d|\b(?:restarting|relaunching|retrying|resubmitting|re-?queue(?:ing|d)?)\b"
+    r"|will restart worker group|^\s*\+{1,3} .{0,200}(?:python|torchrun)"
+)  # what a wrapper says when it starts a program once more
+BEHIND: Final = 60  # lines behind a failure in which it does
+LONGEST: Final = 1000  # characters of a line that evidence quotes
+NUMBERS: Final = re.compile(r"0x[0-9a-f]+|\d+")
+
+
+def times(reading: LogReading, file: str | None, words: str) -> int:
+    """Return how many runs of one log ended with the same words, by what a wrapper says between them."""
+    text = reading.text
+    if text is None or file not in text.index:
+        return 1
+    told = [line for lines in reading.hits.values() for line in lines]
+    told += [failure.line for failure in reading.failures if not failure.ignored]
+    alike = {line.number for line in told if line.file == file and _same(line.text, words)}
+    between = (
+        text.between(text.index[file], one + 1, min(other - 1, one + BEHIND))
+        for one, other in pairwise(sorted(alike))
+    )
+    return 1 + sum(any(AGAIN.search(line.text) for line in lines) for lines in between)
+
+
+def _same(text: str, words: str) -> bool:
+    return NUMBERS.sub("0", text.strip()[:LONGEST]) == NUMBERS.sub("0", words.strip())
 
 
 def last_starts(hits: Mapping[str, tuple[LogLine, ...]], ends: Iterable[LogLine]) -> dict[str, int]:

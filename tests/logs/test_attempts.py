@@ -42,3 +42,20 @@ def test_an_attempts_log_that_is_read_alone_is_a_run_of_its_own(tmp_path: Path) 
     run(tmp_path, STEPS + ERROR, STEPS)
     alone = diagnose([str(tmp_path / "logs" / "trainer_1.log")], None, ToldFacts())
     assert roots(alone) == ["unrecognised"]
+
+
+def verdict(folder: Path, text: str) -> str:
+    (folder / "run.log").write_text(text)
+    notes = diagnose([str(folder / "run.log")], None, ToldFacts()).notes
+    return next(note for note in notes if note.startswith("verdict: "))
+
+
+def test_a_wrapper_that_restarts_in_vain_is_told_so(tmp_path: Path) -> None:
+    again = "[run.sh] training failed (exit 1), restarting (attempt {} of 3)\n"
+    said = verdict(tmp_path, ERROR + again.format(2) + ERROR + again.format(3) + ERROR)
+    assert said.endswith("do not restart as it is: it failed the same way in 3 attempts")
+    assert verdict(tmp_path, "=== try 1 ===\nKilled\n=== try 2 ===\nKilled\n").endswith("in 2 attempts")
+
+
+def test_ranks_that_fail_alike_are_one_attempt(tmp_path: Path) -> None:
+    assert "attempts" not in verdict(tmp_path, ERROR + "loading shard 2 of 8\n" + ERROR)
