@@ -13,6 +13,7 @@ from rldoctor.causes.unrecognised import CAUSE, FOLLOW, UNRECOGNISED, unrecognis
 from rldoctor.types import Finding, LogLine, Match, Part, Severity
 
 if TYPE_CHECKING:
+    from rldoctor.facts import Facts
     from rldoctor.logs import LogReading
 
 __all__ = ["SEVERITIES", "UNRECOGNISED", "explain"]
@@ -25,10 +26,13 @@ ILLNESS: Final = 4
 LATER: Final = {"process_death": 1, "connection_lost": 2, "stall": 2, "collective_timeout": 3}
 
 
-def explain(matches: Sequence[Match], reading: LogReading) -> tuple[Finding, ...]:
-    """Return the findings with their parts, the root first; an unknown first failure is one of them."""
+def explain(matches: Sequence[Match], reading: LogReading, facts: Facts | None = None) -> tuple[Finding, ...]:
+    """Return the findings with their parts, the root first; an unknown first failure is one of them.
+
+    With ``facts``, its advice names the user's own settings.
+    """
     loud = [_as_illness(match, reading) for match in _without_harmless(matches)]
-    stranger = unrecognised(reading, [match for match in matches if not _is_vacuous(match)])
+    stranger = unrecognised(reading, [match for match in matches if not _is_vacuous(match)], facts)
     known = [match for match in loud if _is_cause(match) and not match.ill]
     if stranger is not None:
         loud, known = _with_survivors(loud, known, stranger, reading)

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from rldoctor.causes import settings
 from rldoctor.causes.features import avoid
 from rldoctor.causes.kinds import ASSERTED, KINDS, VERSIONS, Kind
+from rldoctor.causes.settings import Told
 from rldoctor.types import Remedy
 
 if TYPE_CHECKING:
+    from rldoctor.facts import Facts
     from rldoctor.logs.failures import Failure, Frame
 
+DEMAND: Final = "Make true what"
 LONGEST_QUOTE: Final = 160
 LONGEST_MESSAGE: Final = 2000  # characters of a message in which a cure is looked for
 _PACKAGE: Final = re.compile(
@@ -63,13 +67,28 @@ _LOOKS_UP: Final = re.compile(
 )
 
 
-def advise(failure: Failure | None) -> tuple[Remedy, ...]:
-    """Return what the kind of an exception lets one advise, best first; nothing where it says nothing."""
+def advise(failure: Failure | None, facts: Facts | None = None) -> tuple[Remedy, ...]:
+    """Return what an exception lets one advise: settings that it names, what its kind says, best first."""
     if failure is None:
         return ()
+    told = settings.speaks_of(failure, _innermost(failure), facts)
     said = _said(failure.message)
-    told = (Remedy(f"Do what the message says: {said}", "manual"),) if said else ()
-    return (*told, *_with_a_way_round(_of_its_kind(failure), avoid(failure)))
+    cures = _with_a_way_round(_of_its_kind(failure), avoid(failure))
+    if said:
+        cures = (Remedy(f"Do what the message says: {said}", "manual"), *cures)
+    return _with_settings(cures, told, bool(said))
+
+
+def _with_settings(cures: tuple[Remedy, ...], told: Told | None, is_said: bool) -> tuple[Remedy, ...]:
+    """Return the cures with the settings that are meant, by themselves or within the first."""
+    if told is None or (is_said and not told.adds):
+        return cures
+    first = cures[0].title if cures else ""
+    if is_said or first.startswith(DEMAND) or (cures and not told.turns):
+        ahead = told.turns and not is_said
+        title = f"{told.sentence}. {first}" if ahead else f"{first.rstrip('.')}. {told.sentence}"
+        return (replace(cures[0], title=title, command=told.command or cures[0].command), *cures[1:])
+    return (Remedy(told.sentence, "manual", command=told.command), *cures)
 
 
 def _with_a_way_round(cures: tuple[Remedy, ...], way: str | None) -> tuple[Remedy, ...]:
@@ -118,7 +137,7 @@ def _as_it_says(failure: Failure, name: str) -> tuple[Remedy, ...]:
         name == "AssertionError" or re.search(_TELLS_ITS_CURE, failure.message, re.IGNORECASE)
     ):
         return _elsewhere(failure)
-    demand = f"Make true what {_place(failure)} demands: {told}{also}{_of_what_is_asserted(failure)}"
+    demand = f"{DEMAND} {_place(failure)} demands: {told}{also}{_of_what_is_asserted(failure)}"
     return (Remedy(demand, "manual"), *_elsewhere(failure))
 
 

@@ -17,6 +17,7 @@ from rldoctor.causes.advice import advise
 from rldoctor.types import Event, Evidence, Finding, Identity, LogLine, Match, Remedy, Verdict
 
 if TYPE_CHECKING:
+    from rldoctor.facts import Facts
     from rldoctor.logs import LogReading
     from rldoctor.logs.failures import Failure
 
@@ -89,7 +90,7 @@ class Candidate(Struct, frozen=True):
     failure: Failure | None = None
 
 
-def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
+def unrecognised(reading: LogReading, matches: Sequence[Match], facts: Facts | None = None) -> Match | None:
     """Return the first failure that no rule claims and the run did not survive, None if there is none."""
     claimed = [line for match in matches for line in match.lines]
     causes = {(line.file, line.number) for match in matches if not match.symptom for line in match.lines}
@@ -119,7 +120,9 @@ def unrecognised(reading: LogReading, matches: Sequence[Match]) -> Match | None:
         and any(_is_told(m) and m.symptom for m in matches)
     ):
         return None  # a symptom says more than the mere report that something ended
-    return Match(_finding(first), first.lines, conditions=1, explains=FOLLOW[first.rank], spread=first.who)
+    return Match(
+        _finding(first, facts), first.lines, conditions=1, explains=FOLLOW[first.rank], spread=first.who
+    )
 
 
 def _with_stack(first: Candidate, reading: LogReading) -> Candidate:
@@ -237,7 +240,7 @@ def _title(event: Event) -> str:
     return f"{meaning} ({signal}): {event.lines[0].text}" if signal else f"{meaning}: {event.lines[0].text}"
 
 
-def _finding(first: Candidate) -> Finding:
+def _finding(first: Candidate, facts: Facts | None) -> Finding:
     failure = first.failure
     frames = [str(frame) for frame in reversed(failure.frames)][:SHOWN_FRAMES] if failure else []
     evidence = [
@@ -257,7 +260,7 @@ def _finding(first: Candidate) -> Finding:
         confidence="possible",
         explanation=f"{FIRST}{_whose(first)}. {_where(failure)}".strip(),
         evidence=tuple(evidence),
-        remedies=_remedies(failure, title),
+        remedies=_remedies(failure, title, facts),
         phase=first.phase,
         verdict=_verdict(failure),
         family="process_death" if failure is None else "code",
@@ -265,11 +268,15 @@ def _finding(first: Candidate) -> Finding:
     )
 
 
-def _remedies(failure: Failure | None, title: str) -> tuple[Remedy, ...]:
+def _remedies(failure: Failure | None, title: str, facts: Facts | None) -> tuple[Remedy, ...]:
     if failure is not None and failure.exception == CUT:
         return (Remedy(REST, "manual"),)
     known = endings.advise(title) if failure is None else ()
-    return (*known, *advise(failure), Remedy(f"Search the issues of the project for: {_words(title)}", "manual"))
+    return (
+        *known,
+        *advise(failure, facts),
+        Remedy(f"Search the issues of the project for: {_words(title)}", "manual"),
+    )
 
 
 def _further(failure: Failure) -> Iterator[Evidence]:

@@ -42,10 +42,10 @@ def diagnose(
         refuse_nothing(paths, reading)
     seen = examine_log(reading, world, rules)
     matches = seen.matches
-    findings = causes.explain(matches, reading)
+    findings = causes.explain(matches, reading, world)
     if any(finding.part == "root" for finding in findings):
         matches += _hints_of_the_config(seen.matches, world, rules)
-        findings = causes.explain(matches, reading)
+        findings = causes.explain(matches, reading, world)
     findings = _with_remedies(findings, matches, world, rules)[:MOST_HINTS]
     difference = _difference((reading, world), against, told)
     more = (next_run.hint(findings, reading, world, rules), difference)

@@ -1,0 +1,275 @@
+"""Which of the user's settings an unknown failure speaks of, and which way to turn them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from rldoctor import wording
+from rldoctor.causes import demands, named
+from rldoctor.causes.demands import Demand
+from rldoctor.causes.named import Name
+from rldoctor.dialects import catalogue
+from rldoctor.dialects import named as keys
+from rldoctor.facts import standing
+from rldoctor.facts.spoken import number
+from rldoctor.facts.standing import Standing
+from rldoctor.types import UNKNOWN
+
+if TYPE_CHECKING:
+    from rldoctor.facts import Facts
+    from rldoctor.logs.failures import Failure, Frame
+
+MOST_CHOICES: Final = 8
+MOST_SHOWN: Final = 3
+LONGEST_VALUE: Final = 80
+_ENGINES: Final = (
+    ("vllm", re.compile(r"/vllm/")),
+    ("sglang", re.compile(r"sglang/srt/|/sglang/")),
+    ("megatron", re.compile(r"megatron/(?:core|training|legacy)/")),
+)
+_LISTED: Final = ("trl", "vllm", "sglang")  # whose arguments others take over by their names
+_ARGUMENTS: Final = re.compile(r"(?:\w+_)?args?")
+_NO_SETTING: Final = re.compile(r"has no attribute|No module named|cannot import name")
+_QUOTED: Final = re.compile(r"[`'\"]([^`'\"\s]{4,200})[`'\"]|(?<![\w:/])(/[\w./-]{4,200}\w)")
+
+_SENTENCES: Final = {
+    ("divisible", True): "Make {one} a multiple of {other}",
+    ("divisible", False): "Make {one} a number that divides evenly",
+    ("at most", True): "Lower {one}, or raise {other}",
+    ("at most", False): "Lower {one}",
+    ("at least", True): "Raise {one}, or lower {other}",
+    ("at least", False): "Raise {one}",
+    ("equal", True): "Give {one} and {other} the same value",
+    ("given", True): "Set {one}{choices}, as {other} asks for it",
+    ("given", False): "Set {one}{choices}",
+    ("needs", True): "Set {other}, or leave out {one}, which asks for it",
+    ("needs", False): "Give {one} what it asks for, or leave it out",
+    ("refused", True): "Give {one} another value{choices}, or do without {other}",
+    ("refused", False): "Give {one} another value{choices}, or leave it out",
+}
+
+
+class Subject(Struct, frozen=True):
+    """A name of the text and the settings that it stands for."""
+
+    name: Name
+    settings: tuple[Standing, ...]
+
+    @property
+    def number(self) -> float | None:
+        """Return the number that the text gives, else that of the one setting."""
+        value = self.settings[0].value if len(self.settings) == 1 else UNKNOWN
+        return self.name.number if self.name.number is not None else number(value)
+
+
+class Told(Struct, frozen=True):
+    """What a failure says of the user's settings: a sentence, words to set, whether it says which way."""
+
+    sentence: str
+    command: str | None = None
+    turns: bool = False
+    adds: bool = True  # it tells more than the message's own words
+
+
+def speaks_of(failure: Failure, frame: Frame | None, facts: Facts | None) -> Told | None:
+    """Return what message and innermost line say of the user's settings, None where they name none."""
+    if facts is None or _NO_SETTING.search(failure.message):
+        return None
+    reader = _Reader(facts, _engine(frame))
+    message = failure.message[: named.LONGEST]
+    spoken = reader.of_message(message)
+    code = frame.code if frame is not None else ""
+    written = reader.of_code(code)
+    demand = demands.of_message(message)
+    found = _turned(message, spoken, demand, facts) if demand is not None else None
+    if found is None and (demand := demands.of_code(code)) is not None:
+        found = _turned(code, written, demand, facts)
+    if found is not None:
+        return found
+    looked_up = failure.exception.endswith("KeyError")  # its line tells where, and not which
+    return _of_values(message, facts) or _about(spoken or (() if looked_up else written), message, facts)
+
+
+class _Reader(Struct, frozen=True):
+    """Looks names up for one failure: in the user's system, as the engine on top of the stack calls them."""
+
+    facts: Facts
+    engine: str | None
+
+    def of_message(self, message: str) -> tuple[Subject, ...]:
+        return self._subjects(named.in_message(message, self._is_known))
+
+    def of_code(self, code: str) -> tuple[Subject, ...]:
+        return self._subjects(named.in_code(code))
+
+    def _subjects(self, names: Sequence[Name]) -> tuple[Subject, ...]:
+        pairs = ((name, self._settings(name)) for name in names)
+        found: dict[tuple[str, ...], Subject] = {}
+        for name, settings in pairs:
+            if settings:
+                found.setdefault(tuple(each.key for each in settings), Subject(name, settings))
+        return tuple(found.values())
+
+    def _settings(self, name: Name) -> tuple[Standing, ...]:
+        plain = len(name.path) == 1 and "_" not in name.path[0]
+        if not plain or name.sure:
+            found = standing.of_name(self.facts, name.path, self.engine)
+            if found and not (len(name.path) > 1 and "_" not in name.path[-1] and not _agrees(name, found)):
+                return found
+        return self._as_said(name)
+
+    def _as_said(self, name: Name) -> tuple[Standing, ...]:
+        """Return an argument of a system whose keys nobody lists under the name that the text has for it."""
+        listed = self.facts.system is not None and catalogue.has(self.facts.system)
+        sure = name.sure and (len(name.path) == 1 or _ARGUMENTS.fullmatch(name.path[0]) is not None)
+        bare = len(name.path) == 1 and any(name.path[0] in keys.tails(each) for each in _LISTED)
+        return () if listed or not (sure or bare) else (Standing(name.path[-1]),)
+
+    def _is_known(self, name: str) -> bool:
+        system = self.facts.system
+        if self.engine is not None and keys.concepts_of(self.engine, name):
+            return True
+        found = keys.keys_of(system, (name,)) if system is not None else ()
+        return 0 < len(found) <= (1 if name.count("_") == 1 else standing.MOST)
+
+
+def _agrees(name: Name, found: Sequence[Standing]) -> bool:
+    """Say whether a common word such as ``n`` or ``lr`` is told by what stands before it, too."""
+    before = name.path[-2]
+    return all(before in keys.parts_of(each.key)[:-1] for each in found) or (
+        _ARGUMENTS.fullmatch(before) is not None and all(each.key.startswith("-") for each in found)
+    )
+
+
+def _turned(text: str, subjects: Sequence[Subject], demand: Demand, facts: Facts) -> Told | None:
+    """Return which way to turn the settings on both sides of what is demanded, None where that is open."""
+    left = [each for each in subjects if each.name.start < demand.start]
+    right = [each for each in subjects if each not in left]
+    if demand.relation == "unexpected":
+        return _taken_out(right, facts)
+    if not left:
+        left, right = right, []
+    if not left or (demand.relation == "equal" and not right):
+        return None
+    one, other = _spelled(left, text, facts), _spelled(right, text, facts)
+    sentence = _SENTENCES[demand.relation, bool(other)].format(
+        one=one, other=other, choices=_choices(left, facts)
+    )
+    adds = any(_is_new(setting, text) for each in subjects for setting in each.settings)
+    if demand.relation != "divisible":
+        return Told(sentence, None, True, adds)
+    return Told(sentence + _numbers(left, right), _command(left, right), True, adds)
+
+
+def _taken_out(subjects: Sequence[Subject], facts: Facts) -> Told | None:
+    """Return that a setting is to be left out which the one that is called does not know."""
+    written = [each for each in subjects if any(setting.written for setting in each.settings)]
+    if not written:
+        return None
+    spelled = _spelled(written, "", facts)
+    return Told(f"Leave {spelled} out: what is called in this release does not know it", None, True)
+
+
+def _numbers(left: Sequence[Subject], right: Sequence[Subject]) -> str:
+    if len(left) != 1 or len(right) != 1 or left[0].number is None or right[0].number is None:
+        return ""
+    have, of = left[0].number, right[0].number
+    near = " or ".join(map(str, demands.multiples(have, of)))
+    return f": {have:g} is no multiple of {of:g}, {near} would be" if near else ""
+
+
+def _command(left: Sequence[Subject], right: Sequence[Subject]) -> str | None:
+    """Return the words that set the one setting to the nearest multiple, where it is what the text counts."""
+    if len(left) != 1 or len(right) != 1 or len(left[0].settings) != 1:
+        return None
+    setting, have, of = left[0].settings[0], left[0].number, right[0].number
+    if have is None or of is None or not setting.written or str(setting.value) != f"{have:g}":
+        return None
+    near = demands.multiples(have, of)
+    return wording.pair(setting.key, near[0]) if near else None
+
+
+def _choices(subjects: Sequence[Subject], facts: Facts) -> str:
+    """Return the words that a setting may be, where the catalogue lists a few."""
+    if facts.system is None or not catalogue.has(facts.system) or len(subjects) != 1:
+        return ""
+    known = catalogue.load(facts.system)
+    for setting in subjects[0].settings:
+        said = known.find(setting.key, known.releases[-1], known.roots) if setting.key in known else None
+        if said is not None and 0 < len(said.choices) <= MOST_CHOICES:
+            return f" (one of {', '.join(str(word) for word in said.choices if word is not None)})"
+    return ""
+
+
+def _of_values(message: str, facts: Facts) -> Told | None:
+    """Return the settings whose values the message quotes: a path, a model, a column."""
+    for match in _QUOTED.finditer(message):
+        for text in _upwards(match[1] or match[2]):
+            found = standing.of_value(facts, text)
+            if found:
+                spelled = " or ".join(_spell(each, facts) for each in found)
+                return Told(f"{text[:LONGEST_VALUE]} stands in {spelled}")
+    return None
+
+
+def _upwards(text: str) -> Iterator[str]:
+    yield text
+    for _ in range(3 if text.startswith("/") else 0):
+        text = text.rpartition("/")[0]
+        if text.count("/") > 1:
+            yield text
+
+
+def _about(subjects: Sequence[Subject], message: str, facts: Facts) -> Told | None:
+    """Return the settings of which a text speaks without a demand, where they tell more than the text."""
+    listed = facts.system is not None and catalogue.has(facts.system)
+    new = [
+        each for each in subjects if listed and any(_is_new(setting, message) for setting in each.settings)
+    ]
+    if not new or len(new) > MOST_SHOWN:
+        return None
+    return Told(f"It speaks of {_spelled(new, '', facts)}")
+
+
+def _is_new(setting: Standing, text: str) -> bool:
+    """Say whether a setting tells more than the name that stands in a text already."""
+    return setting.value is not UNKNOWN or setting.key.lstrip("-").replace("-", "_") not in text.replace(
+        "-", "_"
+    )
+
+
+def _spelled(subjects: Sequence[Subject], text: str, facts: Facts) -> str:
+    """Return settings as the user would write them, with their places; a product as such."""
+    each = [_spell_all(subject, facts) for subject in subjects]
+    between = text[subjects[0].name.end : subjects[-1].name.start] if len(subjects) > 1 else ""
+    return (" × " if re.search(r"\*|\btimes\b|×", between) else ", ").join(each[:MOST_SHOWN])
+
+
+def _spell_all(subject: Subject, facts: Facts) -> str:
+    """Return what a name stands for; a default counts only where the text does not give another number."""
+    told = subject.name.number
+    other = [not each.written and told is not None and each.value != told for each in subject.settings]
+    pairs = zip(subject.settings, other, strict=True)
+    return " or ".join(setting.key if is_other else _spell(setting, facts) for setting, is_other in pairs)
+
+
+def _spell(setting: Standing, facts: Facts) -> str:
+    if setting.value is UNKNOWN or len(str(setting.value)) > LONGEST_VALUE:
+        return setting.key
+    is_yaml = facts.document is not None and facts.document.kind == "yaml"
+    spelled = wording.pair(setting.key, setting.value, yaml=is_yaml)
+    place = setting.place
+    named_place = f" ({Path(place.file).name}:{place.line})" if place is not None else ""
+    where = named_place if setting.written else " (default)"
+    return spelled + where
+
+
+def _engine(frame: Frame | None) -> str | None:
+    """Return the engine whose code is on top of the stack."""
+    file = frame.file if frame is not None else ""
+    return next((engine for engine, pattern in _ENGINES if pattern.search(file)), None)

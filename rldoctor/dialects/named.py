@@ -1,0 +1,123 @@
+"""The keys that a name in a system's code or messages stands for: those that end in it, longest way first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Final
+
+from rldoctor import dialects
+from rldoctor.dialects import catalogue
+from rldoctor.dialects.catalogue import SECTION
+from rldoctor.dialects.suggest import OTHER_ROLES
+
+TELLING: Final = 3  # words of a name that may stand behind others, as in real_train_batch_size
+_HANDED_ON: Final = {
+    "vllm": re.compile(r".+\.engine_kwargs\.vllm"),
+    "sglang": re.compile(r".+\.engine_kwargs\.sglang"),
+    "megatron": re.compile(r".+\.actor\..*override_transformer_config"),
+}
+"""The section of a system's configuration whose settings are handed on to an engine as they are."""
+
+
+def parts_of(key: str) -> tuple[str, ...]:
+    """Return the words of a dotted key or of a flag, as code would write them."""
+    return tuple(key.lstrip("-+").replace("-", "_").split("."))
+
+
+def keys_of(system: str, path: Sequence[str]) -> tuple[str, ...]:
+    """Return the keys that a dotted name of the code may stand for; other roles' only if it says so."""
+    same = [key for key in tails(system).get(path[-1], ()) if not _is_section(system, key)]
+    ranked = {key: _agreement(path, parts_of(key)) for key in same}
+    best = max(ranked.values(), default=(0, 0))
+    found = [key for key in same if ranked[key] == best]
+    own = [key for key in found if OTHER_ROLES.isdisjoint(set(parts_of(key)[:-1]) - set(path))] or found
+    spread = {key: _spread(system, key) for key in own}
+    most = max(spread.values(), default=0)
+    return tuple(key for key in own if 2 * spread[key] >= most)
+
+
+def shortened(system: str, name: str) -> str:
+    """Return the end of a name that is a key's: ``train_batch_size`` of ``real_train_batch_size``."""
+    words = name.split("_")
+    ends = ("_".join(words[start:]) for start in range(1, len(words) - TELLING + 1))
+    return next((end for end in ends if end in tails(system)), name)
+
+
+def concepts_of(engine: str, name: str) -> tuple[str, ...]:
+    """Return the concepts that an engine or trainer calls by a name: another system spells them otherwise."""
+    rows = dialects.load(engine).rows
+    return tuple(
+        dict.fromkeys(
+            row.concept
+            for row in rows
+            if row.role == "policy" and any(parts_of(k) == (name,) for k in row.keys)
+        )
+    )
+
+
+def handed_on(system: str, engine: str, name: str) -> str | None:
+    """Return how a system's user sets an engine's own argument, None where it cannot be told."""
+    flag = f"--{name.replace('_', '-')}"
+    if system == engine or not catalogue.has(engine) or flag not in catalogue.load(engine):
+        return None
+    section = _section(system, engine)
+    key = f"{section}.{name}"
+    if section is None or key in catalogue.load(system):
+        return key if section else None
+    return f"+{key}" if dialects.load(system).hydra else key
+
+
+@cache
+def tails(system: str) -> Mapping[str, tuple[str, ...]]:
+    """Return a system's keys by the last word of each, those of its table first."""
+    found: dict[str, dict[str, None]] = {}
+    for key in _keys(system):
+        found.setdefault(parts_of(key)[-1], {})[key] = None
+    for embed in dialects.load(system).embeds:
+        for flag in _catalogued(embed.system):
+            found.setdefault(parts_of(flag)[-1], {})[f"{embed.prefix or '--'}{flag.lstrip('-')}"] = None
+    return {tail: tuple(keys) for tail, keys in found.items()}
+
+
+def _keys(system: str) -> Iterator[str]:
+    """Yield the keys of a system's table, of rows with several spellings the first, and its catalogue's."""
+    for row in dialects.load(system).rows:
+        if not row.env and not row.key.startswith("@"):
+            yield row.key
+    yield from _catalogued(system)
+
+
+def _catalogued(system: str) -> Iterator[str]:
+    yield from catalogue.load(system) if catalogue.has(system) else ()
+
+
+@cache
+def _section(system: str, engine: str) -> str | None:
+    """Return the section of the policy's configuration that is handed on to an engine."""
+    pattern = _HANDED_ON.get(engine)
+    named = (key for key in _catalogued(system) if pattern is not None and pattern.fullmatch(key))
+    return next(
+        (key for key in named if OTHER_ROLES.isdisjoint(parts_of(key)) and _is_section(system, key)), None
+    )
+
+
+def _is_section(system: str, key: str) -> bool:
+    rows = catalogue.load(system).rows(key) if catalogue.has(system) else ()
+    return bool(rows) and all(row[1].rstrip("?") == SECTION for row in rows)
+
+
+def _spread(system: str, key: str) -> int:
+    """Return in how many releases, under how many roots, a key is known."""
+    if not catalogue.has(system):
+        return 0
+    known = catalogue.load(system)
+    return sum(len(known.roots_of(key, release)) for release in known.releases_of(key))
+
+
+def _agreement(path: Sequence[str], parts: Sequence[str]) -> tuple[int, int]:
+    """Return how many words agree from the end on, and how many at all."""
+    pairs = list(zip(reversed(path), reversed(parts), strict=False))
+    alike = next((n for n, (one, other) in enumerate(pairs) if one != other), len(pairs))
+    return alike, len(set(path) & set(parts))
