@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rldoctor.logs import LogReading
     from rldoctor.logs.failures import Failure
 
+CUT: Final = "Traceback without its exception"  # as the reading of tracebacks calls it
+RAISES: Final = re.compile(r"raise\s+([A-Z]\w*(?:\.\w+)*)\(|(assert)\b")
 LONGEST_TEXT: Final = 1000
 LOOK_BACK: Final = 80
 LOUD: Final = re.compile(
@@ -107,10 +109,21 @@ def _quiet_after(lines: Sequence[LogLine], loud: Sequence[bool]) -> Iterator[Log
             yield line
 
 
+def completed(failure: Failure) -> Failure:
+    """Return a failure whose last line is missing with the exception that its innermost code raises."""
+    frame = next(iter(failure.chain[0].frames[-1:]), None)
+    raised = RAISES.match(frame.code) if frame is not None and failure.exception == CUT else None
+    if raised is None:
+        return failure
+    name = raised[1] or "AssertionError"
+    return replace(failure, chain=(replace(failure.chain[0], name=name, message=""), *failure.chain[1:]))
+
+
 def bare_check(failure: Failure) -> Iterator[Evidence]:
     """Yield the source line that raised an exception without words, which says more than its name."""
     frame = next(iter(failure.chain[0].frames[-1:]), None)
-    if frame is not None and frame.code and not failure.message.strip():
+    wordless = not failure.message.strip() or failure.exception == CUT
+    if frame is not None and frame.code and wordless:
         yield Evidence(text=f"{frame.code} in {frame}"[:LONGEST_TEXT])
 
 
