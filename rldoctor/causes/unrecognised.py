@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 UNRECOGNISED: Final = "unrecognised"
 
 FIRST: Final = "It is the first failure that nothing else explains"
-CUT: Final = "Traceback without its exception"  # as the reading of tracebacks calls it
 REST: Final = (
     "Look for the end of this traceback: the exception's own line stands further below in the whole log, "
     "on the other stream (stderr), or in the process's own file"
@@ -166,9 +165,11 @@ def _exceptions(
         if _rank(failure) == FOLLOWS and _grew_into(failure, causes):
             continue
         lines = tuple(dict.fromkeys((failure.line, failure.start)))
-        message = _first_line(failure.message)
-        title = f"{failure.exception}: {message}" if message else failure.exception
-        yield Candidate(_rank(failure), title, lines, (failure.who,), failure.phase, failure.time, failure)
+        whole = words.completed(failure)
+        message = _first_line(whole.message)
+        title = f"{whole.exception}: {message}" if message else whole.exception
+        rank = _rank(failure) if whole is failure else FOLLOWS
+        yield Candidate(rank, title, lines, (failure.who,), failure.phase, failure.time, whole)
 
 
 def _grew_into(failure: Failure, causes: Collection[tuple[str, int]]) -> bool:
@@ -191,7 +192,7 @@ def _first_line(message: str) -> str:
 
 
 def _rank(failure: Failure) -> int:
-    if failure.exception == CUT or _REPORTS.search(failure.exception) or _reports(failure.message):
+    if failure.exception == words.CUT or _REPORTS.search(failure.exception) or _reports(failure.message):
         return REPORTS
     return FOLLOWS if _FOLLOWS.search(failure.message) else CAUSE
 
@@ -269,7 +270,7 @@ def _finding(first: Candidate, facts: Facts | None) -> Finding:
 
 
 def _remedies(failure: Failure | None, title: str, facts: Facts | None) -> tuple[Remedy, ...]:
-    if failure is not None and failure.exception == CUT:
+    if failure is not None and failure.exception == words.CUT:
         return (Remedy(REST, "manual"),)
     known = endings.advise(title) if failure is None else ()
     return (
