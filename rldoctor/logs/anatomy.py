@@ -44,7 +44,7 @@ PLACE: Final = re.compile(
     r"(?::[\w<>]{1,60}\]|[\]:]{1,2})(?: -+ ?| )?|\([\w./<>-]{1,100}\.(?:py|cc|cpp):\d{1,6}\) (?=\S| )"
 )
 LOGGER: Final = re.compile(
-    r" {0,2}- (?P<name>[\w./]{1,60}) - (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) - "
+    r" {0,2}- (?:(?P<name>[\w./]{1,60}) - )?(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) - "
 )
 SYSTEM: Final = re.compile(r"\(AReaL\) ")
 SERVICE: Final = re.compile(

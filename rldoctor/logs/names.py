@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,8 @@ RAY_WORKER: Final = re.compile(
 )
 ACTOR: Final = re.compile(rb"(?m)^:actor_name:([A-Za-z_][\w.]{0,120})")
 HEAD: Final = 1024
+NUMBER: Final = re.compile(r"(?<!\d)\d{1,5}(?!\d)")
+STREAM: Final = re.compile(r"(?:[./](?:log|out|err|txt|stdout|stderr))+$")
 NODE: Final = re.compile(r"(?:^|[/_.-])(node[_-]?\d{1,6})(?=[/_.-]|$)")
 
 
@@ -33,6 +36,34 @@ def writer(path: str) -> Identity:
         int(pid[1]) if pid else None,
         _actor(Path(path)) if pid else None,
     )
+
+
+def numbered(paths: Iterable[str], told: Mapping[str, int]) -> dict[str, int]:
+    """Return the rank of each of several files whose names differ in a number that is the rank.
+
+    That it is one (and not a run, a node or a step) is told by their lines: no file's rank is another
+    number than its name's, and of at least half of the numbers one file tells the rank.
+    """
+    groups: dict[str, dict[int, list[str]]] = {}
+    for path in paths:
+        for shape, number in _shapes(path):
+            groups.setdefault(shape, {}).setdefault(number, []).append(path)
+    found: dict[str, int] = {}
+    for members in groups.values():
+        says = {number: {told[path] for path in mine if path in told} for number, mine in members.items()}
+        agree = sum(ranks == {number} for number, ranks in says.items())
+        strange = any(ranks - {number} for number, ranks in says.items())
+        counted = len(members) > 1 and set(members) == set(range(len(members)))
+        if counted and not strange and 2 * agree >= len(members):
+            found |= {path: number for number, mine in members.items() for path in mine}
+    return found
+
+
+def _shapes(path: str) -> Iterator[tuple[str, int]]:
+    """Yield a path without the stream it keeps, each of its numbers taken out once."""
+    stem = STREAM.sub("", path)
+    for number in NUMBER.finditer(stem):
+        yield f"{stem[: number.start()]}#{stem[number.end() :]}", int(number[0])
 
 
 def _actor(path: Path) -> str | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 from msgspec import Struct, field
 
 from rldoctor.logs import phases
 from rldoctor.logs.failures import Failure, Frame
+from rldoctor.logs.names import numbered, writer
 from rldoctor.logs.phases import Table
 from rldoctor.logs.progress import Progress
 from rldoctor.logs.rereading import Text
@@ -73,6 +75,19 @@ class Seen(Struct, frozen=True, dict=True):
 
     def _place(self, place: tuple[str, int]) -> tuple[int, int]:
         return self.text.index.get(place[0], 0), place[1]
+
+    @cached_property
+    def ranks_of_logs(self) -> Mapping[str, int]:
+        """Return the rank whose log a file is: by its name, or its number and its siblings' lines."""
+        names = [log.name for log in self.text.logs]
+        named = {name: rank for name in names if (rank := writer(name).rank) is not None}
+        if named or len(names) == 1:
+            return named
+        told: dict[str, set[int]] = {}
+        for line in chain.from_iterable(self.hits.values()):
+            if line.who.rank is not None:
+                told.setdefault(line.file, set()).add(line.who.rank)
+        return numbered(names, {name: min(ranks) for name, ranks in told.items() if len(ranks) == 1})
 
     @cached_property
     def _by_line(self) -> dict[tuple[str, int], Failure]:

@@ -198,3 +198,18 @@ def test_a_row_of_torchruns_table_is_no_death_of_its_own(reading: Callable[..., 
 )
 def test_a_number_that_is_no_signals_is_no_death(reading: Callable[..., LogReading], line: str) -> None:
     assert not events(reading(line + "\n"), "process_death")
+
+
+def test_a_code_is_told_where_only_other_ranks_raised(reading: Callable[..., LogReading]) -> None:
+    raised = (
+        "[rank8]: Traceback (most recent call last):\n"
+        '[rank8]:   File "/job/sft.py", line 71, in main\n'
+        "[rank8]:     loss.backward()\n"
+        "[rank8]: RuntimeError: Connection closed by peer [10.0.3.8]:5117.\n"
+    )
+    table = TABLE.replace("exitcode  : -9 (pid: 4712)  (SIGKILL)", "exitcode  : 3 (pid: 4712)")
+    table = table.replace("(exitcode: -9)", "(exitcode: 3)")
+    (event,) = events(reading(raised + table), "process_death")
+    assert (event.fields["exit_code"], event.fields["rank"], event.fields["silent"]) == (3, 9, True)
+    assert not events(reading(raised.replace("[rank8]", "[rank9]") + table), "process_death")
+    assert not events(reading(raised.replace("[rank8]: ", "") + table), "process_death")

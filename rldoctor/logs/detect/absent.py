@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from rldoctor.logs.names import writer
 from rldoctor.logs.seen import Seen
 from rldoctor.types import LogLine
 
@@ -14,8 +13,8 @@ MOST: Final = 4
 
 
 def logged_ranks(seen: Seen) -> set[int]:
-    """Return the ranks whose logs are told by their names; one alone says nothing of the others."""
-    ranks = {rank for log in seen.text.logs if (rank := writer(log.name).rank) is not None}
+    """Return the ranks that have logs of their own; one alone says nothing of the others."""
+    ranks = set(seen.ranks_of_logs.values())
     return ranks if len(ranks) > 1 else set()
 
 
@@ -33,7 +32,8 @@ def last_lines(seen: Seen, ranks: Iterable[int]) -> list[LogLine]:
     told: list[LogLine] = []
     failed = {failure.who.rank for failure in seen.failures if not (failure.ignored or failure.recovered)}
     for rank in [rank for rank in ranks if rank not in failed][:MOST]:
-        ends = [_end(seen, at) for at, log in enumerate(seen.text.logs) if writer(log.name).rank == rank]
+        mine = (at for at, log in enumerate(seen.text.logs) if seen.ranks_of_logs.get(log.name) == rank)
+        ends = [_end(seen, at) for at in mine]
         said = [line for line in ends if line is not None]
         told += sorted(said, key=lambda line: line.time or 0.0)[-1:]
     return told

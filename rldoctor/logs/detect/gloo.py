@@ -17,11 +17,17 @@ from rldoctor.types import LogLine
 
 WAITED: Final = "/Timed out waiting \\d+ms for (?:recv|send) operation/"
 LOADED: Final = "/[Ll]oaded \\d+ (?:rows|samples|examples|records|prompts|batches)/"
-PATTERNS: Final = (WAITED, LOADED)
+REFUSED: Final = "/Ranks? [\\d, ]{1,400}failed to pass monitoredBarrier in \\d+ ms/"
+PATTERNS: Final = (WAITED, LOADED, REFUSED)
 
 TIMEOUT: Final = re.compile(r"Timed out waiting (\d{1,12})ms")
 NUMBER: Final = re.compile(r"[Ll]oaded (\d{1,12}) ")
 COLLECTIVES: Final = "torch/distributed/distributed_c10d.py"
+BACKWARD: Final = "_engine_run_backward"
+OF_GRADIENTS: Final = "all_reduce of gradients"
+BARRIER: Final = re.compile(
+    r"Ranks? (?P<ranks>[\d, ]{1,400}?) failed to pass monitoredBarrier in (?P<timeout>\d{1,12}) ms"
+)
 
 
 def detect(seen: Seen) -> Iterator[Sighting]:
@@ -49,12 +55,35 @@ def detect(seen: Seen) -> Iterator[Sighting]:
         }
         told = sighting("collective_timeout", line, fields, ("gloo",), failure.who)
         yield _with(told, [*(_uneven(seen, rank) if line in odd else ()), *ends])
+    for line in seen.lines(REFUSED):
+        yield from _at_barrier(seen, line)
+
+
+def _at_barrier(seen: Seen, line: LogLine) -> Iterator[Sighting]:
+    """Yield what a monitored barrier says, which names the ranks that did not come."""
+    found = BARRIER.search(line.text)
+    failure = seen.failure_at(line)
+    if found is None:
+        return
+    missing = [int(number) for number in re.findall(r"\d+", found["ranks"])]
+    ends = last_lines(seen, missing)
+    fields = {
+        "op": "monitored_barrier",
+        "timeout_ms": int(found["timeout"]),
+        "ranks_missing": missing,
+        "missing_last": ends[0].text.strip() if ends else "its own log tells",
+        "frames": [str(frame) for frame in failure.frames] or None if failure else None,
+        "phase": seen.phase(line, failure.frames if failure else ()),
+        "step": seen.step(line),
+    }
+    yield _with(sighting("collective_timeout", line, fields, ("monitored",)), ends)
 
 
 def _op(failure: Failure) -> str | None:
-    """Return the collective that a stack waits in, as torch names it."""
+    """Return the collective that a stack waits in, as torch names it; DDP's has no frame of its own."""
     inner = (frame.function for frame in reversed(failure.frames) if COLLECTIVES in frame.file)
-    return next((name for name in inner if name != "wrapper"), None)
+    backward = failure.frames and failure.frames[-1].function == BACKWARD
+    return next((name for name in inner if name != "wrapper"), OF_GRADIENTS if backward else None)
 
 
 def _odd_ones(ops: Mapping[LogLine, str | None]) -> set[LogLine]:

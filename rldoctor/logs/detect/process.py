@@ -7,7 +7,9 @@ import signal
 from collections.abc import Iterator
 from typing import Any, Final
 
+from rldoctor.logs.detect.absent import last_lines, logged_ranks
 from rldoctor.logs.detect.sightings import Sighting, sighting
+from rldoctor.logs.failures import Failure
 from rldoctor.logs.seen import Seen
 from rldoctor.types import Identity, LogLine
 
@@ -65,6 +67,10 @@ SIGNAL: Final = re.compile(
     r"|(?i:(sigquit|sigterm|sigkill))(?!_handler)"
     rf"|{CODE_IS}(-\d{{1,2}}|1[34]\d)\b"
 )
+LOST: Final = re.compile(
+    r"(?i)connection (?:was )?(?:closed|reset) by (?:remote )?peer|remote process exited|broken pipe"
+    r"|ncclRemoteError"
+)
 EXIT_TYPE: Final = re.compile(
     r"Worker exit type: (?P<type>\w+)(?: Worker exit detail: (?P<detail>.{0,300}))?"
 )
@@ -76,10 +82,9 @@ WORDS: Final = {"Killed": "SIGKILL", "Segmentation": "SIGSEGV", "Aborted": "SIGA
 
 def detect(seen: Seen) -> Iterator[Sighting]:
     """Yield each sighting of a process or worker that is gone."""
-    for line in seen.lines(TABLE):
-        yield from _table(seen, line)
-    for line in seen.lines(ELASTIC):
-        yield from _elastic(seen, line)
+    deaths = [one for line in seen.lines(TABLE) for one in _table(seen, line)]
+    deaths += [one for line in seen.lines(ELASTIC) for one in _elastic(seen, line)]
+    yield from deaths or _silent(seen)
     workers = {(line.file, line.number) for line in seen.lines(*RAY)}
     ended = (line for line in seen.lines(*ENDED) if _is_last(seen, line))
     coded = (line for line in seen.lines(*BY_CODE) if not BY_LAUNCHER.match(line.text))
@@ -100,13 +105,41 @@ def _table(seen: Seen, line: LogLine) -> Iterator[Sighting]:
         elif "=====" in other.text:
             break
     code = CODE.match(rows["exitcode"][0]) if "exitcode" in rows else None
-    rank = RANK.match(rows["rank"][0]) if "rank" in rows else None
-    if code is None or _is_told(seen, line, int(code[1])):
+    found = RANK.match(rows["rank"][0]) if "rank" in rows else None
+    rank = int(found[1]) if found else None
+    silent = rank is not None and _is_silent(seen, rank)
+    if code is None or (_is_told(seen, line, int(code[1])) and not silent):
         return
-    who = Identity(rows["host"][0] if "host" in rows else None, int(rank[1]) if rank else None, int(code[2]))
-    fields = _ending(int(code[1]))
-    fields["phase"] = seen.phase(line)
+    who = Identity(rows["host"][0] if "host" in rows else None, rank, int(code[2]))
+    fields = {**_ending(int(code[1])), "phase": seen.phase(line)}
+    if silent and 0 < int(code[1]) < LEAST_SIGNAL:
+        fields |= {"silent": True, "rank": rank}
     yield sighting("process_death", rows["exitcode"][1], fields, (who.pid,), who)
+
+
+def _is_silent(seen: Seen, rank: int) -> bool:
+    """Say whether all that failed are other ranks, as far as each failure tells its own."""
+    failed = {
+        one.who.rank for one in seen.failures if not (one.ignored or one.recovered or _is_of_launcher(one))
+    }
+    return bool(failed) and None not in failed and rank not in failed
+
+
+def _silent(seen: Seen) -> Iterator[Sighting]:
+    """Yield a sighting for each rank whose own log ends without a word while the others lost a peer."""
+    failed = [one for one in seen.failures if not (one.ignored or one.recovered or _is_of_launcher(one))]
+    ranks = {one.who.rank for one in failed}
+    quiet = sorted(logged_ranks(seen) - ranks)
+    if not quiet or len(quiet) > len(ranks) or not all(LOST.search(one.message) for one in failed):
+        return
+    for line in last_lines(seen, quiet):
+        rank = seen.ranks_of_logs[line.file]
+        fields = {"silent": True, "rank": rank, "reason": line.text.strip()[:300], "step": seen.step(line)}
+        yield sighting("process_death", line, fields, (rank,), Identity(rank=rank))
+
+
+def _is_of_launcher(failure: Failure) -> bool:
+    return failure.exception.endswith("ChildFailedError")
 
 
 def _elastic(seen: Seen, line: LogLine) -> Iterator[Sighting]:
@@ -127,7 +160,7 @@ def _is_told(seen: Seen, line: LogLine, code: int) -> bool:
     if not 0 < code < LEAST_SIGNAL:
         return False
     return any(
-        not (failure.recovered or failure.ignored) and not failure.exception.endswith("ChildFailedError")
+        not (failure.recovered or failure.ignored) and not _is_of_launcher(failure)
         for failure in seen.failures
     )
 
