@@ -98,6 +98,7 @@ def _blocks(lines: Iterator[LogLine], taken: Mapping[Place, int | None]) -> Iter
         if tables.is_rule(line.text):
             continue
         if table is None and not tables.may_tell(line.text):
+            _carry_on(block, line)
             continue
         row = tables.cells(line.text)
         if table is not None and len(row) == table.width:
@@ -137,6 +138,7 @@ def _with_pairs(block: _Block, line: LogLine) -> tuple[_Block, _Block | None]:
         if known is not None:
             fresh.setdefault(known[0], (value * known[1], line))
     if not fresh and step is None:
+        _carry_on(block, line)
         return block, None
     far = block.last is not None and line.number - block.last.number > GAP
     other = step is not None and block.step not in (None, step) and (named or not block.named)
@@ -148,6 +150,13 @@ def _with_pairs(block: _Block, line: LogLine) -> tuple[_Block, _Block | None]:
     block.found |= fresh
     block.last = line
     return block, ended
+
+
+def _carry_on(block: _Block, line: LogLine) -> None:
+    """Let a step go on over a line with other numbers than those that are known."""
+    near = block.last is not None and line.number - block.last.number <= GAP
+    if near and tables.PAIR.search(line.text, 0, tables.LONGEST):
+        block.last = line
 
 
 def _done(block: _Block) -> Iterator[_Block]:

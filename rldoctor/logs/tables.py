@@ -35,6 +35,10 @@ BESIDE: Final = re.compile(
 SPACED: Final = re.compile(
     rf"(?i)(?<![\w/.%-])(?P<key>[A-Za-z][\w/@.-]{{0,60}}) (?P<value>{NUMBER})(?=[\s,;|)]|$)"
 )
+GROUPED: Final = re.compile(
+    rf"(?i)(?<![\w/])(?P<name>[A-Za-z][\w/]{{0,40}}): {{0,3}}(?=(?:mean|avg|std|min|max)[=:] ?{NUMBER})"
+)
+PART: Final = re.compile(rf"(?i)(?P<part>mean|avg|std|min|max)[=:] ?(?P<value>{NUMBER})(?:,? {{1,3}}|$)")
 COUNTED: Final = re.compile(
     r"(?i)\b(?:iteration|iter|step|epoch|episode|update|batch)s? ?[#:\[=]? ?(\d{1,9}) ?/ ?\d{1,9}\b"
 )
@@ -158,6 +162,18 @@ def pairs(text: str) -> Iterator[tuple[str, float]]:
         told = shapes.number(found["value"].replace(",", ""))
         if told is not None:
             yield found["key"], told * (UNITS["%"] if found.groupdict().get("unit") else 1.0)
+    yield from _grouped(text)
+
+
+def _grouped(text: str) -> Iterator[tuple[str, float]]:
+    """Yield what a line tells of one name's mean, deviation and bounds."""
+    for found in GROUPED.finditer(text):
+        at = found.end()
+        while (part := PART.match(text, at)) is not None:
+            value = shapes.number(part["value"].replace(",", ""))
+            if value is not None:
+                yield f"{found['name']}/{part['part']}", value
+            at = part.end()
 
 
 def _spaced(text: str) -> list[re.Match[str]]:

@@ -71,6 +71,20 @@ def test_a_dictionary_cut_into_lines_is_one_step(reading: Read) -> None:
     assert values(result, "reward_zero_std") == [1.0]
 
 
+def test_other_numbers_between_those_of_a_step(reading: Read) -> None:
+    other = "".join(f" 'count_{n}': {n}.5,\n" for n in range(9))
+    result = reading(f"{{'loss': 0.0,\n 'grad_norm': 1.5,\n{other} 'reward': 0.0,\n 'reward_std': 0.25}}\n")
+    assert {sample.step for sample in result.samples} == {1}
+    assert values(result, "reward_std") == [0.25]
+
+
+def test_a_mean_and_its_bounds_behind_one_name(reading: Read) -> None:
+    result = reading("Metrics at step 6:\n  Reward: mean=nan, min=-1.5, max=2.5, std=nan\n")
+    (mean,) = values(result, "reward_mean")
+    assert mean is not None and math.isnan(mean)
+    assert values(result, "reward_max") == [2.5]
+
+
 def test_pretty_printed_history(reading: Read) -> None:
     rows = "".join(
         f'  {{\n   "epoch": 0.{n},\n   "grad_norm": 0.5,\n   "loss": {value},\n   "step": {n}\n  }},\n'

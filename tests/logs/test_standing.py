@@ -37,6 +37,7 @@ def standing(result: LogReading) -> list[Event]:
         ("INFO 03-23 16:30:37 [backends.py:419] Dynamo bytecode transform time: 6.76 s", "engine"),
         ("> compiling and loading fused kernels ...", "extensions"),
         ("Initializing distributed: GLOBAL_RANK: 0, MEMBER: 1/8", "meeting"),
+        ("initializing ddp: GLOBAL_RANK: 0, MEMBER: 1/8", "meeting"),
     ],
 )
 def test_the_last_line_tells_what_is_under_way(reading: Read, line: str, what: str) -> None:
@@ -98,6 +99,18 @@ def test_silence_counts_after_whatever_was_said(reading: Read) -> None:
     (event,) = standing(reading("2026-03-01 10:00:00 INFO batch is ready\n" + HEALTH.format("10:30")))
     assert event.fields["what"] == "silence"
     assert standing(reading("2026-03-01 10:00:00 INFO batch is ready\n" + HEALTH.format("10:01"))) == []
+
+
+STATE = "INFO 04-28 22:54:{0} [loggers.py:257] Engine 000: Avg prompt throughput: 0.0 tokens/s, Avg generation throughput: {1} tokens/s, Running: {2} reqs, Waiting: 4 reqs, GPU KV cache usage: 76.5%\n"
+
+
+def test_an_engine_that_makes_nothing_of_its_requests(reading: Read) -> None:
+    stuck = [STATE.format(n, "0.0", 7) for n in range(20, 24)]
+    (event,) = standing(reading(STATE.format(10, "88.1", 7) + "".join(stuck)))
+    assert event.fields["what"] == "rollout"
+    assert event.lines[0].number == 2
+    assert standing(reading("".join(stuck) + STATE.format(30, "5.4", 7))) == []
+    assert standing(reading("".join(STATE.format(n, "0.0", 0) for n in range(20, 24)))) == []
 
 
 def test_a_bars_own_clock(reading: Read) -> None:

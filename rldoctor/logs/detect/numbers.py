@@ -14,7 +14,9 @@ from rldoctor.types import Sample
 CHECKS: Final = (
     "/[Ff]ound (?:NaN|Inf|nan|inf)\\b/",
     "/Unexpected result (?:nan|inf)/",
-    "/(?:loss|grad(?:ient)?s?(?: norm)?) (?:is|became|contains?) (?:nan|NaN|inf|Inf)\\b/",
+    "/(?:[Ll]oss|grad(?:ient)?s?(?:[ _]norm)?) (?:is|was|became|contains?) "
+    "(?:nan|NaN|inf|Inf|infinite|not finite|non-finite)\\b/",
+    "/(?i)(?:non-?finite|infinite or nan|nan or inf(?:inite)?) (?:loss|grad)|diverged with loss = nan/",
     "/probability tensor contains either `?inf`?, `?nan`?/",
 )
 PATTERNS: Final = CHECKS

@@ -56,7 +56,8 @@ ROWS: Final = (
     (
         "meeting",
         "start",
-        r"Initializing distributed: GLOBAL_RANK|distributed init \(rank \d+|initialized host \S+ as rank \d",
+        r"[Ii]nitializing (?:distributed|ddp): GLOBAL_RANK|distributed init \(rank \d"
+        r"|initialized host \S+ as rank \d",
     ),
     (
         "engine",
@@ -160,9 +161,10 @@ ROWS: Final = (
 BEGUN: Final = tuple((what, phase, re.compile(pattern)) for what, phase, pattern in ROWS)
 OF_ENGINE: Final = re.compile(
     r"Using .{0,60}(?:[Aa]ttention|[Bb]ackend|[Ss]ampl)|Reducing Torch parallelism|[Cc]ustom all-?reduce"
-    r"|^# (?:GPU|CUDA|CPU) blocks|Memory profiling takes|the current vLLM instance can use|Started engine process"
-    r"|Cannot use|Automatically detected platform|Defaulting to use|engine process|Enabled custom fusions"
-    r"|Resolved architecture|Cache the (?:compiled )?graph|Overriding|DeepGEMM|[Ww]arm(?:ing)? ?up"
+    r"|^# (?:GPU|CUDA|CPU) blocks|Memory profiling takes|the current vLLM instance can use"
+    r"|Started engine process|Cannot use|Automatically detected platform|Defaulting to use|engine process"
+    r"|Enabled custom fusions|Resolved architecture|Cache the (?:compiled )?graph|Overriding|DeepGEMM"
+    r"|[Ww]arm(?:ing)? ?up"
 )  # what an engine says on its way to being ready
 
 

@@ -18,6 +18,10 @@ HEARTBEAT: Final = re.compile(
     r"|#running-req: \d+|Resource usage"
     r"|have not registered within the timeout|Still waiting|still waiting"
 )
+STATUS: Final = re.compile(
+    r"generation throughput: (?P<made>[\d.]+) tokens/s, Running: (?P<running>\d+) reqs?"
+)
+STANDING: Final = 3  # states of an engine in a row in which it makes nothing of the requests that it runs
 ENGINE_LINES: Final = 60
 READY: Final = re.compile(r"init engine \(|startup complete|fired up and ready|Starting vLLM (?:API )?server")
 NOTHING: Final = re.compile(
@@ -55,6 +59,10 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     said = [line for line in lines if not NOTHING.fullmatch(line.text)]
     alive = [line for line in said if HEARTBEAT.search(line.text)]
     said = [line for line in said if not HEARTBEAT.search(line.text)]
+    idle = _idle(alive)
+    if idle is not None:
+        yield sighting("standstill", idle, {"what": "rollout", "phase": "rollout"}, ("rollout", idle.file))
+        return
     if not said:
         return
     words = [line for line in (*said[:EDGE], *said[-EDGE:]) if _is_said_to_stand(line.text)]
@@ -81,6 +89,16 @@ def _engine_starts(said: Sequence[LogLine]) -> bool:
     """Say whether an engine began to load and has not said since that it is ready."""
     whats = [stages.begun(line.text)[0] for line in said[-ENGINE_LINES:]]
     return "engine" in whats and not any(READY.search(line.text) for line in said[-ENGINE_LINES:])
+
+
+def _idle(alive: Sequence[LogLine]) -> LogLine | None:
+    """Return the line from which on an engine has requests to the end and makes no token of them."""
+    states = [(line, found) for line in alive if (found := STATUS.search(line.text)) is not None]
+    first = next(
+        (n for n, (_, s) in enumerate(reversed(states)) if float(s["made"]) or s["running"] == "0"), -1
+    )
+    idle = states[len(states) - first :] if first >= 0 else states
+    return idle[0][0] if len(idle) >= STANDING else None
 
 
 def _seconds(last: LogLine, alive: Sequence[LogLine]) -> float | None:
