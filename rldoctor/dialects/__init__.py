@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rldoctor import compiled
 from rldoctor.dialects.detect import Detection, Mark, starts
@@ -19,8 +19,11 @@ from rldoctor.dialects.values import decode, default, encode
 from rldoctor.types import Command, Document, Fact, RLDoctorError
 from rldoctor.vocabulary import unknown_word
 
+if TYPE_CHECKING:
+    from rldoctor.dialects.limits import Limit
+
 __all__ = ["NAMES", "Detection", "Dialect", "Row", "computed", "config_readers", "decode", "default"]
-__all__ += ["detect", "encode", "load", "log_shape"]
+__all__ += ["detect", "encode", "load", "log_shape", "refusals"]
 
 NAMES: Final = (
     "verl",
@@ -83,6 +86,14 @@ def computed(dialect: Dialect) -> Callable[[Any], Iterable[Fact]] | None:
         return None
     compute: Callable[[Any], Iterable[Fact]] = importlib.import_module(dialect.computed).compute
     return compute
+
+
+def refusals(dialect: Dialect) -> Callable[[Any, str], Iterable[Limit]] | None:
+    """Return the function that says what a release refuses beyond its limits, or None."""
+    if dialect.refusals is None:
+        return None
+    refuse: Callable[[Any, str], Iterable[Limit]] = importlib.import_module(dialect.refusals).refuse
+    return refuse
 
 
 @cache

@@ -83,9 +83,11 @@ class Dialect(Struct, frozen=True):
     """One system's table. ``launcher`` marks programs that start others and train nothing themselves.
 
     ``closed_config``: an override of a key that the config file lacks is ``+key=value``.
-    ``config_flags`` name a config file below the command's own words; ``hydra`` says which flags give
-    Hydra's ``path`` and ``name`` of it, and which names the system itself has (``known``). ``others`` are
-    its programs that have a table of their own.
+    ``config_flags`` name a config file below the command's own words, and ``config_required`` says what
+    becomes of a launch without one (``why``, ``fate``, ``where``); ``hydra`` says which flags give
+    Hydra's ``path`` and ``name`` of it, and which names the system itself has (``known``). ``computed``
+    and ``refusals`` are the modules with its own formulas and with what no row of limits can say.
+    ``others`` are its programs that have a table of their own.
     """
 
     system: str
@@ -99,10 +101,12 @@ class Dialect(Struct, frozen=True):
     launcher: bool = False
     closed_config: bool = False
     config_flags: tuple[str, ...] = ()
+    config_required: Mapping[str, str] = field(default_factory=dict)
     hydra: Mapping[str, Any] = field(default_factory=dict)
     roles: Mapping[str, expr.Node] = field(default_factory=dict)
     upstream: Mapping[str, Any] = field(default_factory=dict)
     computed: str | None = None
+    refusals: str | None = None
     others: tuple[Other, ...] = ()
 
     def of(self, program: str) -> Dialect:
@@ -125,7 +129,7 @@ class Dialect(Struct, frozen=True):
 
 
 _WORDS: Final = ("programs", "signature", "releases", "config_flags")
-_LOOKED_UP: Final = ("hydra", "roles", "upstream", "computed")
+_LOOKED_UP: Final = ("config_required", "hydra", "roles", "upstream", "computed", "refusals")
 _PLAIN: Final = ("system", "form", "environment", "launcher", "closed_config", *_LOOKED_UP)
 
 

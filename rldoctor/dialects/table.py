@@ -24,6 +24,7 @@ DIALECT_KEYS: Final = (
     "launcher",
     "closed_config",
     "config_flags",
+    "config_required",
     "hydra",
     "roles",
     "rows",
@@ -55,8 +56,6 @@ def parse(raw: Mapping[str, Any], path: str) -> Dialect:
     mistakes = list(_mistakes(raw))
     if mistakes:
         raise DialectErrors("\n".join(_placed(mistakes, path)), file=path)
-    folder = Path(path).parent
-    computed = f"rldoctor.dialects.{raw['system']}.computed" if (folder / "computed.py").is_file() else None
     return Dialect(
         system=raw["system"],
         rows=tuple(_row(row, raw["system"]) for row in raw["rows"]),
@@ -69,16 +68,22 @@ def parse(raw: Mapping[str, Any], path: str) -> Dialect:
         launcher=raw.get("launcher", False),
         closed_config=raw.get("closed_config", False),
         config_flags=tuple(raw.get("config_flags", ())),
+        config_required=raw.get("config_required", {}),
         hydra=raw.get("hydra", {}),
         roles={role: expr.compile(str(text)) for role, text in raw.get("roles", {}).items()},
         upstream=raw.get("upstream", {}),
-        computed=computed,
+        computed=_module(raw["system"], "computed", path),
+        refusals=_module(raw["system"], "refusals", path),
         others=tuple(_other(each, raw["system"]) for each in raw.get("others", ())),
     )
 
 
 def _other(raw: Mapping[str, Any], system: str) -> Other:
     return Other(tuple(raw["programs"]), tuple(_row(row, system) for row in raw["rows"]))
+
+
+def _module(system: str, name: str, path: str) -> str | None:
+    return f"rldoctor.dialects.{system}.{name}" if Path(path).with_name(f"{name}.py").is_file() else None
 
 
 def _row(raw: Mapping[str, Any], system: str) -> Row:
@@ -146,6 +151,8 @@ def _head_mistakes(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, allowed in (("form", FORMS), ("environment", ENVIRONMENTS)):
         if key in raw and raw[key] not in allowed:
             yield f"{key}:", f"{key} is one of {', '.join(allowed)}"
+    if "config_required" in raw and set(raw["config_required"]) != {"why", "fate", "where"}:
+        yield "config_required:", "config_required says why, fate and where"
     if raw.get("hydra") and set(raw["hydra"]) != {"path", "name", "known"}:
         yield "hydra:", "hydra says path, name and known"
     others = (name for each in raw.get("others", ()) for name in each.get("programs", ()))

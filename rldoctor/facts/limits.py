@@ -28,14 +28,13 @@ def refused(facts: Facts) -> Iterator[Event]:
     table = facts.table
     if table is None or table.version is None or facts.start.command is None:
         return
-    if table.system == "areal":
-        from rldoctor.facts.allocations import misallocated
-
-        yield from misallocated(facts)
-    found = limits.load(table.system)
-    if not found or release.is_before(table.system, table.version):
+    found = () if release.is_before(table.system, table.version) else limits.load(table.system)
+    refuse = dialects.refusals(table.dialect)
+    if not found and refuse is None:
         return
     keys = Keys(facts, table)
+    if refuse is not None:
+        yield from (_event(limit, keys) for limit in refuse(keys.settings, table.version))
     for limit in limits.reading(found, keys.settings):
         if not _is_past(limit, table.version):
             continue

@@ -17,14 +17,6 @@ from rldoctor.facts.basefile import config_path
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Event, LogLine, Setting
 
-REQUIRED: Final = {
-    "areal": ("argparse stops: --config is required", "refused", "areal/api/cli_args.py:2892"),
-    "chatlearn": (
-        "without a file every key=value of the command counts for nothing, and all is left at its default",
-        "ignored",
-        "chatlearn/entrypoint.py:91",
-    ),
-}
 _FORWARDED: Final = re.compile(rb"\$[@*]|\$\{[@*]")
 YAML: Final = (".yaml", ".yml")
 
@@ -39,28 +31,29 @@ def lost_configs(facts: Facts) -> Iterator[Event]:
         or not command.program
     ):
         return
-    flags = dialects.load(str(facts.system)).config_flags
+    dialect = dialects.load(str(facts.system))
+    flags = dialect.config_flags
     named = [setting for setting in command.settings if setting.key in flags]
     if named:
         yield from _absent(named[-1], facts)
-    elif flags and facts.system in REQUIRED:
-        yield from _unnamed(flags[0], facts)
+    elif dialect.config_required:
+        yield from _unnamed(dialect, facts)
     yield from _hydra(facts)
 
 
-def _unnamed(flag: str, facts: Facts) -> Iterator[Event]:
+def _unnamed(dialect: dialects.Dialect, facts: Facts) -> Iterator[Event]:
     """Yield a launch without the file that it needs; words that nobody could read may name it."""
     command, document = facts.start.command, facts.document
     if command is None or document is None or command.assumes or not command.settings:
         return
     place = command.place
     text = document.files.get(place.file, b"")[place.start : place.end] if place is not None else b""
-    needs = dialects.is_program(str(facts.system), command)
-    if _FORWARDED.search(text) or not needs:
+    if _FORWARDED.search(text) or not dialects.is_program(dialect.system, command):
         return
-    why, fate, where = REQUIRED[str(facts.system)]
-    about = {"why": f"{why} ({where})", "nearest": None, "consequence": fate, "certain": True}
-    yield _event(flag, "", about, facts, command.settings[0])
+    said = dialect.config_required
+    why = f"{said['why']} ({said['where']})"
+    about = {"why": why, "nearest": None, "consequence": said["fate"], "certain": True}
+    yield _event(dialect.config_flags[0], "", about, facts, command.settings[0])
 
 
 def _absent(setting: Setting, facts: Facts) -> Iterator[Event]:

@@ -1,16 +1,23 @@
-"""What AReaL's own parser of allocations refuses, release by release.
+"""What AReaL refuses of its allocations, release by release, and engines without one.
 
 Places: areal/api/alloc_mode.py at 4aef98d and at the tags v0.3.4 to v1.0.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
 from rldoctor.dialects.areal.allocation import Component, parse
+from rldoctor.dialects.limits import Cure, Limit
 from rldoctor.dialects.versions import version_key
+from rldoctor.types import Setting
+
+PARSER: Final = "areal/api/alloc_mode.py"
+REQUIRED: Final = "areal/api/cli_args.py:1160"
+ALL: Final = "allocation_mode"
+ENGINES: Final = ("rollout", "actor", "critic", "ref", "teacher")
 
 NAMED: Final = "0.4.1"
 WITHOUT_EVAL: Final = "1.0.0"
@@ -18,6 +25,45 @@ EXPLICIT: Final = "1.0.3"
 INFERENCE: Final = "dtp"
 LEGACY: Final = "0.4.1"
 MANY: Final = 3
+
+
+def refuse(settings: Mapping[str, Setting], release: str) -> Iterator[Limit]:
+    """Yield allocations that the parser of a release refuses, and engines that lack theirs."""
+    explicit = version_key(release) >= version_key(EXPLICIT)
+    for key in (f"{name}.backend" for name in ENGINES) if explicit else (ALL,):
+        text = _text(settings.get(key))
+        found = trouble(text, release) if text else None
+        if found is not None:
+            yield Limit(reads=(key,), shows=(key,), says=found[0], where=PARSER, advice=found[1])
+    if explicit:
+        yield from _lacking(settings)
+
+
+def _lacking(settings: Mapping[str, Setting]) -> Iterator[Limit]:
+    """Yield an engine that only the allocation of older releases speaks of."""
+    whole = _text(settings.get(ALL))
+    parts = parse(whole) or ()
+    for name in ("rollout", "actor"):
+        key = f"{name}.backend"
+        part = next((each for each in parts if (each.engine is not None) is (name == "rollout")), None)
+        if part is not None and key not in settings:
+            says = f"{key} is required since AReaL {EXPLICIT}, which reads no sizes from here"
+            cure = Cure(key, ["const", _alone(part, whole)])
+            yield Limit(reads=(ALL,), shows=(ALL,), says=says, where=REQUIRED, cures=(cure,))
+
+
+def _alone(part: Component, text: str) -> str:
+    """Return a component as the text of one engine."""
+    sizes = "".join(text[slice(*part.span)].split()).replace("m", "t")
+    ffn = "".join(text[slice(*part.ffn_span)].split())
+    return f"{part.engine or part.trainer}:" + (
+        f"(attn:{sizes}|ffn:{ffn})" if part.ffn is not None else sizes
+    )
+
+
+def _text(setting: Setting | None) -> str:
+    known = setting is not None and setting.state != "unknown" and isinstance(setting.value, str)
+    return str(setting.value).strip("'\"") if setting is not None and known else ""
 
 
 def trouble(text: str, release: str) -> tuple[str, str] | None:

@@ -4,7 +4,7 @@ import pytest
 
 from rldoctor.dialects.areal.refusals import trouble
 from rldoctor.facts import ToldFacts, walk
-from rldoctor.facts.allocations import misallocated
+from rldoctor.facts.limits import refused
 from rldoctor.facts.walk import Facts
 from rldoctor.sources import read_text
 
@@ -96,11 +96,16 @@ def test_what_a_parser_takes(text: str, release: str) -> None:
     assert trouble(text, release) is None
 
 
+def required(text: str, release: str) -> list[tuple[str, str]]:
+    events = refused(facts(text, release))
+    told = (event.fields for event in events if "is required since" in event.fields["says"])
+    return [(fields["first_key"], fields["first_value"]) for fields in told]
+
+
 def test_engines_without_a_backend_are_told_theirs() -> None:
-    events = list(misallocated(facts("sglang:d4t2+d8", "1.0.4")))
-    cures = [(event.fields["first_key"], event.fields["first_value"]) for event in events]
-    assert cures == [("rollout.backend", "sglang:d4t2"), ("actor.backend", "fsdp:d8")]
+    told = required("sglang:d4t2+d8", "1.0.4")
+    assert told == [("rollout.backend", "sglang:d4t2"), ("actor.backend", "fsdp:d8")]
 
 
 def test_an_older_release_reads_the_one_string() -> None:
-    assert list(misallocated(facts("sglang:d4t2+d8", "1.0.2"))) == []
+    assert required("sglang:d4t2+d8", "1.0.2") == []
