@@ -20,15 +20,17 @@ from rldoctor.types import UNKNOWN
 
 FILE: Final = "catalogue.json"
 SECTION: Final = "section"
+MANDATORY: Final = {"=": "MISSING"}
 _FOLDER: Final = Path(__file__).parent
 
 
 class Known(Struct, frozen=True):
-    """What a release says of a key. ``default`` is UNKNOWN where code computes it."""
+    """What a release says of a key. ``default`` is UNKNOWN where code computes it, or users must."""
 
     type: str
     default: Any = None
     choices: tuple[Any, ...] = ()
+    mandatory: bool = False
 
     @property
     def kind(self) -> str:
@@ -101,6 +103,12 @@ class Catalogue:
             rows = (row for row in self.rows(key) if self._mask(row[0], roots) & bit)
             self._known[asked] = next((_known(row[1:]) for row in rows), None)
         return self._known[asked]
+
+    @cached_property
+    def mandatory(self) -> tuple[str, ...]:
+        """The keys that a configuration cannot be read without, in some release and section."""
+        mark = msgspec.json.encode(MANDATORY)
+        return tuple(key for key, raw in self._shipped.keys.items() if mark in bytes(raw))
 
     def releases_of(self, key: str, roots: Sequence[str] | None = None) -> tuple[str, ...]:
         """Return the releases that have a key, under any root if none is named."""
@@ -196,7 +204,8 @@ def _united(masks: Iterable[int]) -> int:
 def _known(spec: Sequence[Any]) -> Known:
     default = spec[1] if len(spec) > 1 else None
     choices = spec[2] if len(spec) > 2 and not any(isinstance(word, dict) for word in spec[2]) else ()
-    return Known(spec[0], UNKNOWN if isinstance(default, dict) else default, tuple(choices))
+    given = UNKNOWN if isinstance(default, dict) else default
+    return Known(spec[0], given, tuple(choices), mandatory=default == MANDATORY)
 
 
 def has(system: str) -> bool:

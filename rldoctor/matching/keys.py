@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rldoctor import vocabulary, wording
+from rldoctor.dialects.incomplete import incomplete
 from rldoctor.dialects.strange import Launch, strange
 from rldoctor.facts import Facts
 from rldoctor.facts.arrays import unused
@@ -27,10 +28,7 @@ from rldoctor.types import Event, Evidence, Match
 def examine_keys(facts: Facts, index: Index) -> Outcome:
     """Evaluate event triggers over what is strange in a configuration: one match a rule and setting."""
     launch = _launch(facts)
-    events: tuple[Event, ...] = ()
-    if launch is not None:
-        shape = (*cut_off(facts), *torn(facts), *unused(facts), *misstarted(facts), *_seldom(facts))
-        events = (*shape, *refused(facts), *strange(launch))
+    events = tuple(_events(launch, facts)) if launch is not None else ()
     matches: list[Match] = []
     broken: list[str] = []
     for event in _once(events):
@@ -40,6 +38,17 @@ def examine_keys(facts: Facts, index: Index) -> Outcome:
             except ISOLATED as error:
                 broken.append(f"rule {entry.rule} could not be evaluated: {error}")
     return Outcome(tuple(matches), broken=tuple(dict.fromkeys(broken)))
+
+
+def _events(launch: Launch, facts: Facts) -> Iterator[Event]:
+    """Yield what is wrong with the settings themselves; what another event asks for already is left out."""
+    shape = (*cut_off(facts), *torn(facts), *unused(facts), *misstarted(facts), *_seldom(facts))
+    refusals = tuple(refused(facts))
+    yield from (*shape, *refusals, *strange(launch))
+    if facts.table is None or not facts.table.complete or any(e.kind == "config_missing" for e in shape):
+        return
+    asked = {event.fields.get("first_key") for event in refusals}
+    yield from (event for event in incomplete(launch) if event.fields["key"] not in asked)
 
 
 def _seldom(facts: Facts) -> Iterator[Event]:
