@@ -3,8 +3,10 @@
 python benchmarks/oracle.py PYTHON SYSTEM=CHECKOUT... [--recipes 6] [--out docs/oracle.md]
 
 PYTHON runs the validators (oracle_judges.py); slime's and ChatLearn's need Megatron's checkout, too. A recipe
-counts that upstream accepts; its mistakes are those of every limit's example, and sizes times three, zero,
-more and less by one. Errors that the recipe itself has are left out.
+counts that upstream accepts. It is changed in one place at a time: *known* changes are the examples of our
+own limits; *values* changes each value that it says (numbers times three, zero, negative, more and less by
+one, switches turned, words cut, keys left out and cut); *keys* says each switch and word of the catalogue
+that it does not say. Errors that the recipe itself has are left out.
 """
 
 from __future__ import annotations
@@ -12,22 +14,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from msgspec import Struct
 
 from rldoctor import facts, sources
 from rldoctor.check import check
-from rldoctor.dialects import limits
+from rldoctor.dialects import catalogue, grammar, limits
 from rldoctor.facts import ToldFacts
 from rldoctor.types import RLDoctorError
 
@@ -40,51 +43,6 @@ PLACES = {
     "areal": ("examples/math/*.yaml",),
     "chatlearn": ("scripts/fsdp_*/*.sh", "scripts/mcore_*/*.sh"),
     "slime": ("scripts/run-*.sh",),
-}
-SIZES = {
-    "verl": (
-        "data.train_batch_size",
-        "actor_rollout_ref.rollout.n",
-        "actor_rollout_ref.actor.ppo_mini_batch_size",
-        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu",
-        "actor_rollout_ref.actor.megatron.tensor_model_parallel_size",
-        "actor_rollout_ref.actor.megatron.pipeline_model_parallel_size",
-        "trainer.n_gpus_per_node",
-    ),
-    "megatron": (
-        "--tensor-model-parallel-size",
-        "--pipeline-model-parallel-size",
-        "--context-parallel-size",
-        "--expert-model-parallel-size",
-        "--num-experts",
-        "--num-layers",
-        "--num-attention-heads",
-        "--seq-length",
-        "--max-position-embeddings",
-        "--save-interval",
-    ),
-    "areal": ("total_train_epochs", "actor.rejection_sampling.upper", "gconfig.n_samples"),
-    "chatlearn": (
-        "runtime_args.sample_per_episode",
-        "runtime_args.train_global_batch_size",
-        "models.policy.num_inference_per_prompt",
-        "models.policy.tensor_model_parallel_size",
-        "models.policy_trainer.num_gpu",
-        "models.policy_trainer.ulysses_sequence_parallel_size",
-        "models.policy_trainer.tensor_model_parallel_size",
-        "models.policy_trainer.pipeline_model_parallel_size",
-    ),
-    "slime": (
-        "--tensor-model-parallel-size",
-        "--pipeline-model-parallel-size",
-        "--context-parallel-size",
-        "--expert-model-parallel-size",
-        "--num-layers",
-        "--num-attention-heads",
-        "--n-samples-per-prompt",
-        "--global-batch-size",
-        "--rollout-num-gpus-per-engine",
-    ),
 }
 WHY = """
 ## Why we say more than they accept at the launch
@@ -104,6 +62,9 @@ WHY = """
 - Each line names the place that refuses it; sizes that are changed are told by the rule of that name, whose
   references `rldoctor explain RULE` shows.
 """
+LONGEST = 150
+NUMBER = re.compile(r"-?\d[\d.]*")
+FREE = ("path", "dir", "name", "project", "logger", "data", "load", "save", "tensorboard", "wandb")
 CPU = {
     "--attention-backend",
     "--fp8-format",
@@ -111,7 +72,7 @@ CPU = {
     "--transformer-impl",
     "--moe-grouped-gemm",
 }
-FILL = {
+FILL: dict[str, Settings] = {
     "megatron": {"--tokenizer-type": "NullTokenizer", "--vocab-size": 1000, "--use-mcore-models": True},
     "areal": {"train_dataset.path": "d", "train_dataset.type": "rl"},
     "chatlearn": {
@@ -137,10 +98,11 @@ FILL = {
 
 
 class Case(Struct, frozen=True):
-    """A recipe with one mistake."""
+    """A recipe with one change of a kind."""
 
     recipe: str
-    mistake: str
+    kind: str
+    change: str
     settings: Settings
     where: str = ""
 
@@ -173,19 +135,69 @@ def _plain(key: str, value: Any) -> bool:
     return key not in CPU and known and "$" not in str(value) and not listed
 
 
-def mistakes(system: str, recipe: str, base: Settings) -> Iterator[Case]:
-    """Yield the recipe with one mistake each."""
+def changes(system: str, recipe: str, base: Settings) -> Iterator[Case]:
+    """Yield the recipe with one change each."""
     for limit in limits.load(system):
         extra = {key: value for key, value in limit.example.items() if key != "program"}
         if limit.example.get("program") is None and not CPU & set(extra):
             told = limit.says or f"no such word: {limit.reads[0]}"
-            yield Case(recipe, told, {**base, **extra}, limit.where)
-    for key in SIZES[system]:
-        if str(base.get(key, "")).isdigit():
-            value = int(base[key])
-            for new in dict.fromkeys((value * 3, 0, value - 1, value + 1)):
-                if new != value and new >= 0:
-                    yield Case(recipe, f"{key} {value} → {new}", {**base, key: new})
+            yield Case(recipe, "known", told, {**base, **extra}, limit.where)
+    for key, value in base.items():
+        if key in FILL.get(system, {}) or any(word in key.lower() for word in FREE):
+            continue
+        rest = {name: base[name] for name in base if name != key}
+        for new in _others(value):
+            yield Case(recipe, "values", f"{key} {value} → {new}", {**base, key: new})
+        yield Case(recipe, "values", f"{key} left out", rest)
+        yield Case(recipe, "values", f"{key[:-1]} for {key}", {**rest, key[:-1]: value})
+    for key, new in _unsaid(system, base):
+        yield Case(recipe, "keys", f"{key} {new} added", {**base, key: new})
+
+
+def _others(value: Any) -> Iterator[Any]:
+    """Yield what one could have written by mistake in place of a value."""
+    word = str(value)
+    if word.lower() in ("true", "false"):
+        yield from (word.lower() == "false",) if value is not True else ()
+    elif word.lstrip("-").isdigit():
+        number = int(word)
+        yield from (
+            new for new in dict.fromkeys((number * 3, 0, -1, number - 1, number + 1)) if new != number
+        )
+    elif _is_number(word):
+        yield from (new for new in (float(word) * 10, 0.0, -float(word)) if new != float(word))
+    elif len(word) > 2 and word.isidentifier():
+        yield word[:-1]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _unsaid(system: str, base: Settings) -> Iterator[tuple[str, Any]]:
+    """Yield what could be said further: the other state of each switch, and each word of a choice."""
+    shipped = catalogue.load(system)
+    newest = grammar.of(system, shipped.releases[-1], _command(system, base), ())
+    for part in newest.parts if newest is not None else ():
+        for key in () if part.prefix else part.keys():
+            known = part.find(key)
+            if known is None or key in base or key in CPU or known.kind.startswith("section"):
+                continue
+            if known.kind == "flag":
+                yield key, True
+            elif known.kind.startswith("bool") and isinstance(known.default, bool):
+                yield key, not known.default
+            else:
+                yield from ((key, word) for word in known.choices if word != known.default)
+
+
+def _command(system: str, base: Settings) -> Any:
+    document = sources.read_text(_text(system, base), "a", _kind(system))
+    return facts.walk(document, ToldFacts(system=system))[0].start.command
 
 
 class Judge:
@@ -220,10 +232,14 @@ class Judge:
 def ours(system: str, settings: Settings) -> dict[str, str]:
     """Return the errors that check has for some settings: rule and title."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "a.yaml" if system == "areal" else "a.sh")
+        path = Path(folder, f"a.{'yaml' if _kind(system) == 'yaml' else 'sh'}")
         path.write_text(_text(system, settings))
         report = check([str(path)], ToldFacts(system=system)).report
     return {each.id: each.title for each in report.findings if each.severity == "error"}
+
+
+def _kind(system: str) -> Literal["yaml", "shell"]:
+    return "yaml" if system == "areal" else "shell"
 
 
 def _text(system: str, settings: Settings) -> str:
@@ -258,47 +274,51 @@ def compare(python: str, system: str, checkout: Path, most: int) -> dict[str, li
     judge = Judge(python, system, checkout)
     accepted = ((name, base) for name, base in recipes(system, checkout) if judge.says(base) is None)
     chosen = list(islice(accepted, most))
-    cases = [case for name, base in chosen for case in mistakes(system, name, base)]
     before = {name: set(ours(system, base)) for name, base in chosen}
     groups: dict[str, list[tuple[Case, str]]] = defaultdict(list)
-    for case in cases:
+    for case in (case for name, base in chosen for case in changes(system, name, base)):
         theirs = judge.says(case.settings)
-        new = {
-            rule: title
-            for rule, title in ours(system, case.settings).items()
-            if rule not in before[case.recipe]
-        }
-        kind = f"{'refused' if theirs else 'accepted'} {'error' if new else 'silent'}"
-        groups[kind].append((case, theirs or "; ".join(f"{rule}: {title}" for rule, title in new.items())))
-    groups["recipes"] = [(Case(name, "", {}), "") for name, _ in chosen]
+        said = ours(system, case.settings)
+        new = {rule: title for rule, title in said.items() if rule not in before[case.recipe]}
+        agreement = f"{'refused' if theirs else 'accepted'} {'error' if new else 'silent'}"
+        words = "; ".join(f"{rule}: {title}" for rule, title in new.items()) if new else theirs or ""
+        groups[agreement].append((case, words))
+    groups["recipes"] = [(Case(name, "", "", {}), "") for name, _ in chosen]
     return groups
+
+
+AGREEMENTS = ("refused error", "accepted silent", "refused silent", "accepted error")
 
 
 def page(groups: Mapping[str, Mapping[str, list[tuple[Case, str]]]]) -> str:
     """Return the page of the documentation that tells the figures."""
     lines = ["# Check against upstream's own validators", "", str(__doc__).split("\n\n")[2].strip(), ""]
-    lines += [
-        "| system | recipes | mistakes | both refuse | both accept | they refuse, we are silent "
-        "| we say error, they accept |"
-    ]
+    heads = ("system", "recipes", "changes", "both refuse", "both accept")
+    lines.append(f"| {' | '.join((*heads, 'they refuse, we are silent', 'we say error, they accept'))} |")
     lines += ["|---|---|---|---|---|---|---|"]
     for system, each in groups.items():
-        kinds = ("refused error", "accepted silent", "refused silent", "accepted error")
-        numbers = [len(each.get(kind, ())) for kind in kinds]
-        row = [system, str(len(each["recipes"])), str(sum(numbers)), *map(str, numbers)]
-        lines.append(f"| {' | '.join(row)} |")
-    for kind, title in (
-        ("refused silent", "They refuse, we are silent"),
-        ("accepted error", "We say error, they accept"),
-    ):
-        lines += ["", f"## {title}"]
-        for system, each in groups.items():
-            told = Counter((case.mistake, words[:150], case.where) for case, words in each.get(kind, ()))
-            lines += [
-                f"- {system}: {mistake} ({number}×): `{words}`" + (f"; refused by `{where}`" if where else "")
-                for (mistake, words, where), number in told.most_common(60)
-            ]
+        for kind in ("known", "values", "keys"):
+            numbers = [sum(case.kind == kind for case, _ in each.get(name, ())) for name in AGREEMENTS]
+            told = [system, str(len(each["recipes"])), f"{kind} {sum(numbers)}", *map(str, numbers)]
+            lines.append(f"| {' | '.join(told)} |")
+    lines += ["", "## They refuse, we are silent"]
+    for system, each in groups.items():
+        lines += _listed(system, each.get("refused silent", ()), lambda words: NUMBER.sub("N", words))
+    lines += ["", "## We say error, they accept"]
+    for system, each in groups.items():
+        lines += _listed(system, each.get("accepted error", ()), lambda words: NUMBER.sub("N", words))
     return "\n".join(lines) + "\n" + WHY
+
+
+def _listed(system: str, cases: Sequence[tuple[Case, str]], like: Callable[[str], str]) -> Iterator[str]:
+    """Yield a line for each thing that is said, with how often it is and one change that brings it."""
+    alike: dict[str, list[tuple[Case, str]]] = defaultdict(list)
+    for case, words in cases:
+        alike[like(words[:LONGEST])].append((case, words[:LONGEST]))
+    for each in sorted(alike.values(), key=len, reverse=True):
+        case, words = each[0]
+        where = next((f"; refused by `{case.where}`" for case, _ in each if case.where), "")
+        yield f"- {system}: {case.change} ({len(each)}×): `{words}`{where}"
 
 
 def main() -> None:
