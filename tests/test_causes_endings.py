@@ -44,3 +44,31 @@ def test_what_the_program_said_before_counts_for_more_than_its_code(tmp_path: Pa
 def test_a_code_amid_a_log_is_no_end(tmp_path: Path) -> None:
     steps = "".join(f"step {step} loss 1.{step}\n" for step in range(40))
     assert not findings(tmp_path, f"warm-up job exited with code 2\n{steps}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Failed to open the gripper session.",
+        "[2026-04-02 10:08:39,826 C 533 533] gizmo.cc:296: The gizmo was lost within the timeout setting.",
+        "node1:77:78 [0] misc/gizmo.cc:268 NCCL WARN Call to gizmo_create failed",
+        "srun: error: Unable to make a gizmo for job 3: Strange thing",
+        "F0402 10:08:39.826 533 gizmo.cc:296] The gizmo is gone",
+    ],
+)
+def test_what_a_short_text_ends_with_is_told_though_nothing_was_raised(tmp_path: Path, line: str) -> None:
+    root = findings(tmp_path, f"loading the model\n{line}\n")[0]
+    assert (root.rule, root.part) == ("unrecognised", "root")
+    assert root.evidence[0].text in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Could not load the library 'libgizmo.so'; it is optional\nall is loaded\nmodel exported\nsaved\n",
+        "step 1 loss 2.0\nstep 2 loss 1.9\nFailed to upload the summary\n",
+        "WARNING: Failed to upload the summary\n",
+    ],
+)
+def test_what_failed_and_ended_nothing_is_no_end(tmp_path: Path, text: str) -> None:
+    assert not findings(tmp_path, text)

@@ -27,18 +27,25 @@ END: Final = 25
 FATAL: Final = re.compile(
     r"\b(?:FATAL|[Ff]atal|panic|[Aa]bort(?:ed|ing)(?! request)|exiting|CRITICAL|ERROR)\b"
     r"|\b(?:[Ee]rror|ERR): \S|[a-z](?:Error|Exception): \S"
-    r"|NVRM: .{0,80}(?:[Tt]imed out|[Ff]ailed|ERROR)"
+    r"|NVRM: .{0,80}(?:[Tt]imed out|[Ff]ailed|ERROR)|NCCL WARN .{0,80}(?:[Ff]ailed|[Ee]rror|[Mm]ismatch)"
+    r"|\d [CF] \d+ \d+\] |^F\d{4} \d\d:"
 )
+GAVE_UP: Final = re.compile(
+    r"(?:[\w.-]{1,40}: )?(?:Failed|Unable|Cannot|Can not|Could not|Can't|Couldn't) (?:to )?[a-z]"
+)
+LAST: Final = 2  # lines at the end that such words must be among
 CALM: Final = re.compile(r"(?:^|[\s)\]m])INFO\b(?!.{0,80}(?i:exit|terminat|shut))")
 GOES_ON: Final = 4  # lines of a logger in its usual voice behind a loud one
 NAMED: Final = re.compile(r"\b(?:ERROR|CRITICAL|FATAL)\b.{0,20}?\b[A-Z]\w*(?:Error|Exception): \S")
 """An exception that a logger tells without its traceback says more than the state logged before it."""
 MILD: Final = re.compile(
-    r"\b(?:INFO|WARN(?:ING)?|DEBUG|warning)\b|\[W\d|\b(?:[Nn]o|0) errors?\b|[Rr]etr(?:y|ied)|step[:=]|loss"
+    r"\b(?:INFO|(?<!NCCL )WARN(?:ING)?|DEBUG|warning)\b|\[W\d|\b(?:[Nn]o|0) errors?\b|[Rr]etr(?:y|ied)"
+    r"|step[:=]|loss"
 )
 LAUNCHERS: Final = re.compile(
     r"torch[./]distributed|elastic|exitcode|exit code|return code|local_rank|ChildFailed|sigkill_handler"
-    r"|Sending process|closing signal|^\s*(?:File \"|raise |at::|frame #)|^srun:|^slurmstepd:|raysubmit"
+    r"|Sending process|closing signal|^\s*(?:File \"|raise |at::|frame #)"
+    r"|^srun: (?!error: .{0,40}(?:Unable|Invalid|failed: ))|^slurmstepd:|raysubmit"
     r"|Error executing job with overrides|HYDRA_FULL_ERROR|\[repeated |error_file|retry|[Rr]etrying"
     r"|[=#*-]{4,}\s*$"
 )
@@ -92,7 +99,11 @@ def loud_end(reading: LogReading) -> LogLine | None:
     whole = [reading.text.whole(line) for line in lines]
     caught = [(each.start.number, each.line.number) for each in reading.failures if each.ignored]
     passed = [any(first <= line.number <= last for first, last in caught) for line in lines]
-    loud = [_is_fatal(text) and not over for text, over in zip(whole, passed, strict=True)]
+    ended = [line.number for line in lines if line.text.strip()][-LAST:]
+    loud = [
+        not over and (_is_fatal(text) or (line.number in ended and _gave_up(line, text)))
+        for line, text, over in zip(lines, whole, passed, strict=True)
+    ]
     if True not in loud or any(line.time is not None for line in _quiet_after(lines, loud)):
         return None
     if sum(CALM.search(text) is not None for text in whole[loud.index(True) :]) >= GOES_ON:
@@ -129,6 +140,10 @@ def bare_check(failure: Failure) -> Iterator[Evidence]:
 
 def _is_fatal(text: str) -> bool:
     return FATAL.search(text) is not None and MILD.search(text) is None and LAUNCHERS.search(text) is None
+
+
+def _gave_up(line: LogLine, text: str) -> bool:
+    return GAVE_UP.match(line.text) is not None and MILD.search(text) is None
 
 
 def _is_loud(text: str) -> bool:
