@@ -9,20 +9,24 @@ from msgspec.structs import replace
 
 from rldoctor.causes import settings
 from rldoctor.causes.features import avoid
-from rldoctor.causes.kinds import ASSERTED, KINDS, VERSIONS, Kind
+from rldoctor.causes.kinds import KINDS, VERSIONS, Kind
 from rldoctor.causes.settings import Told
-from rldoctor.types import Remedy
+from rldoctor.types import Finding, Remedy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rldoctor.facts import Facts
     from rldoctor.logs.failures import Failure, Frame
 
+SHOWN: Final = 2  # remedies that a person reads first
 DEMAND: Final = "Make true what"
 LONGEST_QUOTE: Final = 160
 LONGEST_MESSAGE: Final = 2000  # characters of a message in which a cure is looked for
 _PACKAGE: Final = re.compile(
     r"(?:site|dist)-packages/([A-Za-z]\w*)"
-    r"|/(megatron/bridge|verl|slime|chatlearn|openrlhf|nemo_rl|llamafactory|prime_rl|areal|skyrl\w*|swift|trl|megatron)/.*\.py$"
+    r"|/(megatron/bridge|verl|slime|chatlearn|openrlhf|nemo_rl|llamafactory|prime_rl|areal|skyrl\w*|swift|trl|megatron|vllm"
+    r"|sglang|transformers|accelerate|deepspeed|peft|roll|rllm)/.*\.py$"
 )
 _OWNERS: Final = (
     (r"(?:GRPO|DPO|SFT|PPO|RLOO|KTO|ORPO|CPO|OnlineDPO|Reward|GKD)(?:Trainer|Config)|trl\b", "trl"),
@@ -51,9 +55,10 @@ _TELLS_ITS_CURE = (
 
 _TOLD_TO = re.compile(
     r"(?i:(?:^|\b(?:please|try|consider|should|can|may|to|by|and|or|then) |, )(?:set|us(?:e|ing)"
-    r"|increas(?:e|ing)|decreas(?:e|ing)|reduc(?:e|ing)|lower(?:ing)?|rais(?:e|ing)|(?:re|un)?install(?:ing)?|upgrad(?:e|ing)"
-    r"|downgrad(?:e|ing)|disabl(?:e|ing)|enabl(?:e|ing)|pass(?:ing)?|specify(?:ing)?|unset|export|mov(?:e|ing)"
-    r"|switch(?:ing)?|rebuild|launch) )\S|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+=[^\s)]"
+    r"|increas(?:e|ing)|decreas(?:e|ing)|reduc(?:e|ing)|lower(?:ing)?|rais(?:e|ing)|(?:re|un)?install(?:ing)?"
+    r"|upgrad(?:e|ing)|downgrad(?:e|ing)|disabl(?:e|ing)|enabl(?:e|ing)|pass(?:ing)?|specify(?:ing)?|unset"
+    r"|export|mov(?:e|ing)|switch(?:ing)?|rebuild|launch|adjust(?:ing)?|choos(?:e|ing)|select(?:ing)?) )\S"
+    r"|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+=[^\s)]"
 )
 _ABOUT_THE_REPORT = re.compile(
     r"(?i)for (?:more|a complete|details|further|debugging)|debug|stack ?trace|bug report"
@@ -65,6 +70,22 @@ _KEY: Final = re.compile(r"^['\"]*key [\\'\"]*([\w./-]+)[\\'\"]* not found in Te
 _LOOKS_UP: Final = re.compile(
     r"(?:.*\.)?(?:__get(?:attr|attribute|item)__|_?format_and_raise|_?raise\w*)$|(?:_get_|_default_get)\w*$"
 )
+
+ASSERTED: Final = (
+    (r"len\(.+\)\s*(?:!=|>=?)\s*[01]\b|numel\(\)\s*(?:!=|>)\s*0",
+     "Find out why nothing is left there: everything failed, was filtered out or truncated, or the batch is "
+     "smaller than the number of ranks (the environment's and the reward's own errors stand before it)"),
+    (r"[\w\])] % .+==\s*0\b",
+     "Choose numbers that divide: batch sizes by the ranks and micro-batches, GPUs by the parallel sizes"),
+    (r"dtype",
+     "Bring everything to one data type (bf16): adapters, heads and frozen parts as well"),
+    (r"is not None",
+     "Set the option or give the field that it comes from; it was left out"),
+    (r"\.(?:shape|size)\b.*==|len\(.+\)\s*==\s*[^0\s]|\w+_(?:num|count|len|length)s?\b\s*==",
+     "Compare the two counts: truncation, special tokens (also such as the model wrote itself in its "
+     "answer), padding and filtering must treat both alike"),
+)  # fmt: skip
+"""What an asserted condition without a message of its own says about its cure."""
 
 
 def advise(failure: Failure | None, facts: Facts | None = None) -> tuple[Remedy, ...]:
@@ -89,6 +110,22 @@ def _with_settings(cures: tuple[Remedy, ...], told: Told | None, is_said: bool) 
         title = f"{told.sentence}. {first}" if ahead else f"{first.rstrip('.')}. {told.sentence}"
         return (replace(cures[0], title=title, command=told.command or cures[0].command), *cures[1:])
     return (Remedy(told.sentence, "manual", command=told.command), *cures)
+
+
+def name_settings(finding: Finding, failures: Sequence[Failure], facts: Facts) -> Finding:
+    """Return a root whose rule has no edit to offer with the settings of the user that its failure names."""
+    if finding.part != "root" or not finding.evidence or not finding.remedies:
+        return finding
+    first, place = finding.remedies[0], (finding.evidence[0].file, finding.evidence[0].line)
+    failure = next((each for each in failures if (each.line.file, each.line.number) == place), None)
+    if failure is None or first.set or first.edits:
+        return finding
+    told = settings.speaks_of(failure, _innermost(failure), facts)
+    offered = " ".join(f"{each.title} {each.command or ''}" for each in finding.remedies[:SHOWN])
+    if told is None or not told.turns or all(name in offered.replace("-", "_") for name in told.names):
+        return finding
+    named = replace(first, title=f"{told.sentence}. {first.title}")
+    return replace(finding, remedies=(named, *finding.remedies[1:]))
 
 
 def _with_a_way_round(cures: tuple[Remedy, ...], way: str | None) -> tuple[Remedy, ...]:

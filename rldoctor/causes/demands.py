@@ -7,16 +7,31 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-Relation = Literal["divisible", "at most", "at least", "equal", "given", "needs", "refused", "unexpected"]
+Relation = Literal[
+    "divisible", "at most", "at least", "equal", "given", "needs", "refused", "unexpected", "value", "one"
+]
 
 _MUST: Final = r"\b(?:must|should|needs?|ha[sv]e?|ought|required|expect(?:ed|s)?|make sure .{1,60}\bis)\b"
 _MUST_NOT: Final = r"\b(?:cannot|can't|can not|must not|should not|may not|not|no)(?: be)?"
 _MORE: Final = r"\b(?:larger|greater|longer|bigger|higher|more|exceed(?:s|ed|ing)?|above|over|beyond)\b"
 _LESS: Final = r"\b(?:smaller|less|lower|shorter|fewer|below|under)\b"
 _SET: Final = r"(?:set|specif(?:y|ied)|provided?|given|defined)\b"
+_QUOTED: Final = r"[`'\"]{1,2}[\w.-]{1,40}[`'\"]{1,2}"
 _POSITIVE: Final = rf"{_MUST}(?!.{{0,12}}\b(?:not|n't)\b).{{0,30}}"
 _MESSAGES: Final[tuple[tuple[Relation, str], ...]] = (
     ("unexpected", r"\b(?:unexpected|invalid) (?:keyword |init )?(?:argument|kwargs?)\b"),
+    (
+        "one",
+        r"\bboth (?:be )?(?:\w+ )?(?:configured|set|specified|given|provided|enabled|used)\b"
+        r"|\bmutually exclusive\b|\bat the same time\b|\bsimultaneously\b|\b(?:only|exactly) one of\b"
+        r"|\bused together\b",
+    ),
+    (
+        "value",
+        rf"(?:{_MUST}(?: always)?(?: to)? be(?: set to)?|\bcan only be|\bother (?:value )?than"
+        rf"|\bonly supports?) (?P<value>True|False|None|\d+(?:\.\d+)?(?![\w.])|{_QUOTED})"
+        r"(?! or\b)",
+    ),
     ("divisible", r"\bdivisible\b|\bmultiples? of\b|\bevenly\b|\bdivides?\b| % [\w.]+ *(?:!=|==|is not)"),
     ("at least", rf"{_MUST_NOT} {_LESS}|{_POSITIVE}(?:{_MORE}|>=?)|\bat least\b"),
     ("at most", rf"{_MUST_NOT} {_MORE}|{_POSITIVE}(?:{_LESS}|<=?)|\bat most\b"),
@@ -50,6 +65,9 @@ _CODES: Final[tuple[tuple[Relation, str], ...]] = (
     ("refused", r"\bin\b|\bnot\b|!="),
 )  # fmt: skip
 _BARE: Final = re.compile(r"[\w.()\[\] *+-]{1,120}%[\w.()\[\] *+-]{1,120}== *0,?")  # on a line of its own
+_STRICT: Final = re.compile(rf"{_MORE}|{_LESS}|[<>]")
+_OR_EQUAL: Final = re.compile(r"=|\bequal\b|\bexceed|\bcannot|\bnot\b")
+_CAME_OUT: Final = re.compile(r"(?:\b(?:got|is|was|to)|[=:]) ?\(?-\d")
 
 
 class Demand(Struct, frozen=True):
@@ -58,10 +76,13 @@ class Demand(Struct, frozen=True):
     relation: Relation
     start: int
     end: int
+    value: str = ""
 
 
 def of_message(message: str) -> Demand | None:
-    """Return what a message demands, None where it tells no condition."""
+    """Return what a message demands, None where it tells no condition, or only what a count came out as."""
+    if _CAME_OUT.search(message):
+        return None
     return _first(message, _MESSAGES)
 
 
@@ -77,8 +98,22 @@ def _first(text: str, rows: tuple[tuple[Relation, str], ...]) -> Demand | None:
     for relation, pattern in rows:
         found = re.search(pattern, text)
         if found is not None:
-            return Demand(relation, *found.span())
+            value = found["value"].strip("`'\"") if relation == "value" else ""
+            return Demand(relation, *found.span(), value)
     return None
+
+
+def bound(text: str, demand: Demand) -> str:
+    """Return the number behind a comparison, as what to lower or raise to."""
+    if demand.relation not in ("at least", "at most"):
+        return ""
+    found = re.match(r"[^.;\d]{0,60}?\(?(-?\d{1,12}(?:\.\d{1,9})?)\b(?!\w)", text[demand.end :])
+    if found is None:
+        return ""
+    said = text[demand.start : demand.end + found.start(1)]
+    strict = _STRICT.search(said) is not None and _OR_EQUAL.search(said) is None
+    how = {"at least": "more than", "at most": "less than"}[demand.relation] if strict else demand.relation
+    return f" to {how} {found[1]}"
 
 
 def multiples(number: float, of: float) -> tuple[int, ...]:

@@ -95,6 +95,11 @@ FEATURES: Final = (
         "alltoall, the engine's moe back end triton, expert parallel size 1)",
     ),
     Feature(
+        r"chunked_(?:req|prefill)|prefill_chunk",
+        "Do without chunked prefill (enable_chunked_prefill False, --chunked-prefill-size -1), or with "
+        "larger chunks",
+    ),
+    Feature(
         r"prefix_cach|radix_cache|hicache",
         "Do without the prefix cache (enable_prefix_caching False, --disable-radix-cache)",
     ),

@@ -258,6 +258,26 @@ KINDS: Final = (
         ),
     ),
     Kind(
+        r"ValueError|AssertionError|RuntimeError|VLLMValidationError",
+        r"(?i)\b\w*(?:token|length|len)\w*\b.{0,80}(?:\b(?:got|is|was)|[=:]) ?\(?-\d",
+        (
+            "Leave room for the answer: the prompt is longer than the whole context, so that a negative "
+            "number of tokens is left; raise the longest length (max_model_len, max_length, the model's), "
+            "or cut or filter longer prompts",
+            "Stop a conversation of several turns before its history fills the context ({place})",
+        ),
+    ),
+    Kind(
+        r"ValueError|ZeroDivisionError|AssertionError|RuntimeError",
+        r"(?i)\barg 3 must not be zero|(?:chunk|split|batch)[ _]?size.{0,40}(?:positive|than (?:0|zero)|> ?0)"
+        r"|must be divided into at least",
+        (
+            "Raise the batch, or lower what it is split into (gradient accumulation steps, micro-batches, "
+            "generations, ranks): a size came out as 0 in {place}: {code}",
+            "Where that number is an option of its own, give it a value above 0",
+        ),
+    ),
+    Kind(
         r"RuntimeError|ValueError|TypeError|AssertionError",
         r"(?i)\bdtypes?\b|scalar type|(?:Half|BFloat16|Float)\b.{0,40}\b(?:Half|BFloat16|Float)\b",
         (
@@ -370,19 +390,3 @@ KINDS: Final = (
         ),
     ),
 )
-
-ASSERTED: Final = (
-    (r"len\(.+\)\s*(?:!=|>=?)\s*[01]\b|numel\(\)\s*(?:!=|>)\s*0",
-     "Find out why nothing is left there: everything failed, was filtered out or truncated, or the batch is "
-     "smaller than the number of ranks (the environment's and the reward's own errors stand before it)"),
-    (r"[\w\])] % .+==\s*0\b",
-     "Choose numbers that divide: batch sizes by the ranks and micro-batches, GPUs by the parallel sizes"),
-    (r"dtype",
-     "Bring everything to one data type (bf16): adapters, heads and frozen parts as well"),
-    (r"is not None",
-     "Set the option or give the field that it comes from; it was left out"),
-    (r"\.(?:shape|size)\b.*==|len\(.+\)\s*==\s*[^0\s]|\w+_(?:num|count|len|length)s?\b\s*==",
-     "Compare the two counts: truncation, special tokens (also such as the model wrote itself in its "
-     "answer), padding and filtering must treat both alike"),
-)  # fmt: skip
-"""What an asserted condition without a message of its own says about its cure."""

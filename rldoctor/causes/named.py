@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -97,10 +97,15 @@ def _as_words(text: str, is_known: Callable[[str], bool]) -> Iterator[Name]:
         for length in range(min(MOST_WORDS, len(words)), 1, -1):
             for first in range(len(words) - length + 1):
                 some = words[first : first + length]
-                name = "_".join(word[0].lower() for word in some)
-                if is_known(name):
+                name = "_".join(word[0].lower() for word in some).replace("_parallelism", "_parallel_size")
+                if _in_a_row(text, some) and is_known(name):
                     last = some[-1].end()
                     yield Name((name,), some[0].start(), last, _number(text, last))
+
+
+def _in_a_row(text: str, words: Sequence[re.Match[str]]) -> bool:
+    """Say whether no more than a blank or a hyphen stands between words."""
+    return all(text[one.end() : other.start()] in (" ", "-") for one, other in pairwise(words))
 
 
 def _number(text: str, at: int) -> float | None:

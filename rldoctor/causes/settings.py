@@ -34,6 +34,7 @@ _ENGINES: Final = (
 )
 _LISTED: Final = ("trl", "vllm", "sglang")  # whose arguments others take over by their names
 _ARGUMENTS: Final = re.compile(r"(?:\w+_)?args?")
+_TIMES: Final = re.compile(r" ?\* ?|\btimes\b|×")
 _NO_SETTING: Final = re.compile(r"has no attribute|No module named|cannot import name")
 _QUOTED: Final = re.compile(r"[`'\"]([^`'\"\s]{4,200})[`'\"]|(?<![\w:/])(/[\w./-]{4,200}\w)")
 
@@ -41,9 +42,12 @@ _SENTENCES: Final = {
     ("divisible", True): "Make {one} a multiple of {other}",
     ("divisible", False): "Make {one} a number that divides evenly",
     ("at most", True): "Lower {one}, or raise {other}",
-    ("at most", False): "Lower {one}",
+    ("at most", False): "Lower {one}{bound}",
     ("at least", True): "Raise {one}, or lower {other}",
-    ("at least", False): "Raise {one}",
+    ("at least", False): "Raise {one}{bound}",
+    ("equal", False): "Give {one} the same value on both sides",
+    ("value", True): "Set {one} to {value}, or change {other}",
+    ("value", False): "Set {one} to {value}",
     ("equal", True): "Give {one} and {other} the same value",
     ("given", True): "Set {one}{choices}, as {other} asks for it",
     ("given", False): "Set {one}{choices}",
@@ -52,6 +56,8 @@ _SENTENCES: Final = {
     ("refused", True): "Give {one} another value{choices}, or do without {other}",
     ("refused", False): "Give {one} another value{choices}, or leave it out",
 }
+_SEEN_FROM_BEHIND: Final = {"at most": "at least", "at least": "at most", "needs": "given"}
+"""What is asked of the one setting that a text names behind what must be larger, smaller or there."""
 
 
 class Subject(Struct, frozen=True):
@@ -74,6 +80,7 @@ class Told(Struct, frozen=True):
     command: str | None = None
     turns: bool = False
     adds: bool = True  # it tells more than the message's own words
+    names: tuple[str, ...] = ()
 
 
 def speaks_of(failure: Failure, frame: Frame | None, facts: Facts | None) -> Told | None:
@@ -92,7 +99,9 @@ def speaks_of(failure: Failure, frame: Frame | None, facts: Facts | None) -> Tol
     if found is not None:
         return found
     looked_up = failure.exception.endswith("KeyError")  # its line tells where, and not which
-    return _of_values(message, facts) or _about(spoken or (() if looked_up else written), message, facts)
+    if (found := _of_values(message, facts) or _about(spoken, message, facts, "It speaks of")) is not None:
+        return found
+    return None if looked_up else _about(written, message, facts, "Its line takes")
 
 
 class _Reader(Struct, frozen=True):
@@ -125,17 +134,23 @@ class _Reader(Struct, frozen=True):
 
     def _as_said(self, name: Name) -> tuple[Standing, ...]:
         """Return an argument of a system whose keys nobody lists under the name that the text has for it."""
-        listed = self.facts.system is not None and catalogue.has(self.facts.system)
         sure = name.sure and (len(name.path) == 1 or _ARGUMENTS.fullmatch(name.path[0]) is not None)
         bare = len(name.path) == 1 and any(name.path[0] in keys.tails(each) for each in _LISTED)
-        return () if listed or not (sure or bare) else (Standing(name.path[-1]),)
+        return () if _is_listed(self.facts) or not (sure or bare) else (Standing(name.path[-1]),)
 
     def _is_known(self, name: str) -> bool:
         system = self.facts.system
         if self.engine is not None and keys.concepts_of(self.engine, name):
             return True
-        found = keys.keys_of(system, (name,)) if system is not None else ()
+        if not _is_listed(self.facts) and name.count("_") == 1:  # as common a word as *batch size*
+            return False
+        found = keys.keys_of(system or keys.ANY, (name,))
         return 0 < len(found) <= (1 if name.count("_") == 1 else standing.MOST)
+
+
+def _is_listed(facts: Facts) -> bool:
+    """Say whether all keys of the user's system are known."""
+    return facts.system is not None and catalogue.has(facts.system)
 
 
 def _agrees(name: Name, found: Sequence[Standing]) -> bool:
@@ -152,18 +167,39 @@ def _turned(text: str, subjects: Sequence[Subject], demand: Demand, facts: Facts
     right = [each for each in subjects if each not in left]
     if demand.relation == "unexpected":
         return _taken_out(right, facts)
+    if demand.relation == "one":
+        return _one_of(subjects, facts)
+    bound = demands.bound(text, demand) if left and not right else ""
+    sides = (text[: demand.start], left), (text[demand.end :], right)
+    if demand.relation in ("divisible", "equal") and not all(_is_whole(*side) for side in sides):
+        return None
+    relation = demand.relation if left else _SEEN_FROM_BEHIND.get(demand.relation, demand.relation)
     if not left:
         left, right = right, []
-    if not left or (demand.relation == "equal" and not right):
+    if not left:
         return None
     one, other = _spelled(left, text, facts), _spelled(right, text, facts)
-    sentence = _SENTENCES[demand.relation, bool(other)].format(
-        one=one, other=other, choices=_choices(left, facts)
+    sentence = _SENTENCES[relation, bool(other)].format(
+        one=one, other=other, choices=_choices(left, facts), value=demand.value, bound=bound
     )
     adds = any(_is_new(setting, text) for each in subjects for setting in each.settings)
+    names = tuple(keys.parts_of(setting.key)[-1] for each in subjects for setting in each.settings)
     if demand.relation != "divisible":
-        return Told(sentence, None, True, adds)
-    return Told(sentence + _numbers(left, right), _command(left, right), True, adds)
+        return Told(sentence, None, True, adds, names)
+    return Told(sentence + _numbers(left, right), _command(left, right), True, adds, names)
+
+
+def _is_whole(text: str, subjects: Sequence[Subject]) -> bool:
+    """Say whether a side of an equation is a setting, or a product of settings that are all known."""
+    factors = 1 + len(_TIMES.findall(text))
+    return factors == 1 or factors == len(subjects)
+
+
+def _one_of(subjects: Sequence[Subject], facts: Facts) -> Told | None:
+    """Return that only one of some settings may be set."""
+    if len(subjects) == 1:
+        return None
+    return Told(f"Leave out all but one of {_spelled(subjects, '', facts)}", None, True)
 
 
 def _taken_out(subjects: Sequence[Subject], facts: Facts) -> Told | None:
@@ -225,15 +261,13 @@ def _upwards(text: str) -> Iterator[str]:
             yield text
 
 
-def _about(subjects: Sequence[Subject], message: str, facts: Facts) -> Told | None:
+def _about(subjects: Sequence[Subject], message: str, facts: Facts, says: str) -> Told | None:
     """Return the settings of which a text speaks without a demand, where they tell more than the text."""
-    listed = facts.system is not None and catalogue.has(facts.system)
-    new = [
-        each for each in subjects if listed and any(_is_new(setting, message) for setting in each.settings)
-    ]
+    sure = (each for each in subjects if _is_listed(facts) or each.name.sure)
+    new = [each for each in sure if any(_is_new(setting, message) for setting in each.settings)]
     if not new or len(new) > MOST_SHOWN:
         return None
-    return Told(f"It speaks of {_spelled(new, '', facts)}")
+    return Told(f"{says} {_spelled(new, '', facts)}")
 
 
 def _is_new(setting: Standing, text: str) -> bool:
@@ -247,7 +281,7 @@ def _spelled(subjects: Sequence[Subject], text: str, facts: Facts) -> str:
     """Return settings as the user would write them, with their places; a product as such."""
     each = [_spell_all(subject, facts) for subject in subjects]
     between = text[subjects[0].name.end : subjects[-1].name.start] if len(subjects) > 1 else ""
-    return (" × " if re.search(r"\*|\btimes\b|×", between) else ", ").join(each[:MOST_SHOWN])
+    return (" × " if _TIMES.search(between) else ", ").join(each[:MOST_SHOWN])
 
 
 def _spell_all(subject: Subject, facts: Facts) -> str:

@@ -47,6 +47,7 @@ def diagnose(
         matches += _hints_of_the_config(seen.matches, world, rules)
         findings = causes.explain(matches, reading, world)
     findings = _with_remedies(findings, matches, world, rules)[:MOST_HINTS]
+    findings = causes.with_settings(findings, reading, world)
     difference = _difference((reading, world), against, told)
     more = (next_run.hint(findings, reading, world, rules), difference)
     findings += tuple(finding for finding in more if finding is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from rldoctor import dialects
@@ -12,7 +13,15 @@ from rldoctor.dialects import catalogue
 from rldoctor.dialects.catalogue import SECTION
 from rldoctor.dialects.suggest import OTHER_ROLES
 
-TELLING: Final = 3  # words of a name that may stand behind others, as in real_train_batch_size
+ANY: Final = "trl"  # whose arguments those of a trainer are that nobody can tell: most stand on transformers
+_ARGUMENTS: Final = {
+    "trl": ("huggingface", "llamafactory"),
+    "swift": ("swift", "huggingface"),
+    "openrlhf": ("openrlhf",),
+}
+"""Lists of arguments of systems without a catalogue; they hold names of all releases."""
+_FOLDER: Final = Path(__file__).parent / "arguments"
+_SAME: Final = re.compile(r"(?:real|total|actual|effective|given|current|requested|configured|n)_")
 _HANDED_ON: Final = {
     "vllm": re.compile(r".+\.engine_kwargs\.vllm"),
     "sglang": re.compile(r".+\.engine_kwargs\.sglang"),
@@ -40,9 +49,8 @@ def keys_of(system: str, path: Sequence[str]) -> tuple[str, ...]:
 
 def shortened(system: str, name: str) -> str:
     """Return the end of a name that is a key's: ``train_batch_size`` of ``real_train_batch_size``."""
-    words = name.split("_")
-    ends = ("_".join(words[start:]) for start in range(1, len(words) - TELLING + 1))
-    return next((end for end in ends if end in tails(system)), name)
+    end = _SAME.sub("", name, count=1) if _SAME.match(name) else name
+    return end if end in tails(system) else name
 
 
 def concepts_of(engine: str, name: str) -> tuple[str, ...]:
@@ -82,11 +90,21 @@ def tails(system: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def _keys(system: str) -> Iterator[str]:
-    """Yield the keys of a system's table, of rows with several spellings the first, and its catalogue's."""
+    """Yield a system's arguments, the keys of its table, of several spellings the first, its catalogue's."""
+    dashes = "" if system == ANY else "--"
+    listed = dict.fromkeys(
+        f"{dashes}{name}" for family in _ARGUMENTS.get(system, ()) for name in _names(family)
+    )
+    yield from listed
     for row in dialects.load(system).rows:
-        if not row.env and not row.key.startswith("@"):
+        if not row.env and not row.key.startswith("@") and listed.keys().isdisjoint((row.key, *row.aliases)):
             yield row.key
     yield from _catalogued(system)
+
+
+@cache
+def _names(family: str) -> tuple[str, ...]:
+    return tuple((_FOLDER / f"{family}.txt").read_text(encoding="utf-8").split())
 
 
 def _catalogued(system: str) -> Iterator[str]:

@@ -29,13 +29,12 @@ def of_name(facts: Facts, path: Sequence[str], engine: str | None = None) -> tup
 
     ``engine`` is who calls it so: what it calls otherwise than the user's system is found by its meaning.
     """
-    if facts.system is None:
-        return ()
+    system = facts.system or named.ANY
     keys = _meant(facts, path[-1], engine) or _known(facts, path)
-    if not keys and (end := named.shortened(facts.system, path[-1])) != path[-1]:
+    if not keys and catalogue.has(system) and (end := named.shortened(system, path[-1])) != path[-1]:
         keys = _known(facts, (*path[:-1], end))
     if not keys and engine is not None:
-        key = named.handed_on(facts.system, engine, path[-1])
+        key = named.handed_on(system, engine, path[-1])
         keys = (key,) if key else ()
     return tuple(standing(facts, key) for key in keys)
 
@@ -52,7 +51,8 @@ def of_value(facts: Facts, text: str) -> tuple[Standing, ...]:
 
 def standing(facts: Facts, key: str) -> Standing:
     """Return a key with the value that is written, else with the release's default where all is known."""
-    setting = facts.table.spoken.settings.get(key) if facts.table is not None else None
+    said = facts.table.spoken.settings if facts.table is not None else {}
+    setting = said.get(key) or said.get(f"--{key}")
     if setting is None:
         return Standing(key, _default(facts, key))
     value = UNKNOWN if setting.state == "unknown" or "${" in str(setting.value) else setting.value
@@ -69,7 +69,7 @@ def _meant(facts: Facts, name: str, engine: str | None) -> tuple[str, ...]:
 
 def _known(facts: Facts, path: Sequence[str]) -> tuple[str, ...]:
     """Return the keys that a name stands for: those that are written, else those of the release in use."""
-    keys = [key for key in named.keys_of(facts.system or "", path) if _exists(facts, key)]
+    keys = [key for key in named.keys_of(facts.system or named.ANY, path) if _exists(facts, key)]
     said = facts.table.spoken.settings if facts.table is not None else {}
     chosen = [key for key in keys if key in said] or keys
     return tuple(chosen) if len(chosen) <= MOST else ()

@@ -49,6 +49,7 @@ PASSED_OVER: Final = re.compile(
 LEVEL: Final = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 MOST_FRAMES: Final = 400  # of a deeper stack its ends are kept
 LONGEST_CODE: Final = 200
+LISTED: Final = re.compile(r"\d{1,6}(?:\s+\S|$)")  # a notebook's lines around the one that failed
 LONGEST_MESSAGE: Final = 4000
 MESSAGE_LINES: Final = 12
 BARE_LINES: Final = 2
@@ -238,7 +239,7 @@ def _is_next(opened: _Open, line: LogLine) -> bool:
 
 
 def _add_code(opened: _Open, text: str) -> None:
-    if opened.frames and not opened.frames[-1].code:
+    if opened.frames and not opened.frames[-1].code and not LISTED.match(text):
         opened.frames[-1] = replace(opened.frames[-1], code=text[:LONGEST_CODE])
 
 
