@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from rldoctor.logs import tables
-from rldoctor.logs.shapes import Shape, number
+from rldoctor.logs.shapes import Shape, is_rounded_off, number
 from rldoctor.types import LogLine, Sample
 
 LIMIT: Final = 1500  # step lines of a shape kept from the front and from the back
@@ -100,8 +100,9 @@ def _samples(shape: Shape, line: LogLine, step: int | None, start: int) -> Itera
         known = shape.keys.get(key.strip()) or (None if shape.system else tables.metric_of(key))
         if known is None or known[0] in seen:
             continue
-        value = number(text.strip("'\","))
-        if value is not None:
+        told = text.strip("'\",")
+        value = number(told)
+        if value is not None and not is_rounded_off(known[0], told):
             seen.add(known[0])
             yield Sample(known[0], step, value * known[1], line)
 

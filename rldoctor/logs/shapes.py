@@ -86,6 +86,7 @@ class Shape(Struct, frozen=True, dict=True):
         return f"/{self.step_line}/" if self.step_line else None
 
 
+ROUNDED: Final = re.compile(r"0\.0{2,5}")
 NUMBER: Final = r"[-+]?(?:\d[\d.eE+-]*|nan|inf)"
 PAIRS: Final = (
     r"""(?i)['"]?(?P<key>[A-Za-z][\w/@.-]{0,80})['"]?(?:\s{0,2}[=:]\s{0,2}| )['"]?"""
@@ -105,6 +106,11 @@ def load() -> tuple[Shape, ...]:
     """Return the shapes of all dialects, then the ones that any trainer may print."""
     known = (_shape(system, dialects.log_shape(system)) for system in dialects.NAMES)
     return (*(shape for shape in known if shape is not None), *GENERIC)
+
+
+def is_rounded_off(metric: str, text: str) -> bool:
+    """Say whether a learning rate was printed with too few digits to be told from zero."""
+    return metric == "learning_rate" and ROUNDED.fullmatch(text) is not None
 
 
 def number(text: str) -> float | None:

@@ -160,7 +160,8 @@ def pairs(text: str) -> Iterator[tuple[str, float]]:
     alone = BESIDE.fullmatch(text)
     for found in (alone,) if alone is not None else (*PAIR.finditer(text), *_spaced(text)):
         told = shapes.number(found["value"].replace(",", ""))
-        if told is not None:
+        known = metric_of(found["key"])
+        if told is not None and not (known and shapes.is_rounded_off(known[0], found["value"])):
             yield found["key"], told * (UNITS["%"] if found.groupdict().get("unit") else 1.0)
     yield from _grouped(text)
 

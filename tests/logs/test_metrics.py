@@ -131,3 +131,13 @@ def test_a_loss_that_two_loggers_tell_is_one_series_in_the_order_of_the_log(
     )
     told = reading(lines).series["loss"]
     assert [values["loss"] for values, _ in told] == [12.0 - n for n in range(1, 9)]
+
+
+def test_a_learning_rate_of_too_few_digits_is_not_zero(reading: Read) -> None:
+    line = "step:{0} - actor/lr:{1} - actor/pg_loss:0.25 - actor/grad_norm:0.5\n"
+    rounded = reading(line.format(1, "0.000") + line.format(2, "0.000"))
+    assert [s for s in rounded.samples if s.metric == "learning_rate"] == []
+    exact = reading("{'loss': 0.5, 'learning_rate': 0.0, 'epoch': 0.1}\n")
+    assert [s.value for s in exact.samples if s.metric == "learning_rate"] == [0.0]
+    torn = reading("Batch 1/9 loss 0.5 lr 0.0000 grad_norm 0.5\n")
+    assert "learning_rate" not in {s.metric for s in torn.samples}

@@ -113,6 +113,13 @@ def test_an_engine_that_makes_nothing_of_its_requests(reading: Read) -> None:
     assert standing(reading("".join(STATE.format(n, "0.0", 0) for n in range(20, 24)))) == []
 
 
+def test_peers_that_close_their_connections_are_not_what_was_said(reading: Read) -> None:
+    shards = "Loading checkpoint shards:  50%|#####     | 4/8 [00:15<00:15,  3.93s/it]\n"
+    closed = "gpu-worker-0:408948:409646 [0] NCCL INFO [Service thread] Connection closed by localRank 0\n"
+    (event,) = standing(reading(shards + closed + closed))
+    assert event.fields["what"] == "weights"
+
+
 def test_a_bars_own_clock(reading: Read) -> None:
     (event,) = standing(reading("Training Progress:   0%|          | 0/125 [1:04:45<?, ?it/s]\n"))
     assert event.fields["seconds"] == 3885.0

@@ -13,6 +13,9 @@ from rldoctor.logs.seen import Seen
 from rldoctor.types import LogLine
 
 MOST_LOGS: Final = 16
+RAYS_OWN: Final = re.compile(
+    r"(?:^|/)(?:python-core-|raylet\.|gcs_server\.|dashboard|log_monitor|monitor\.|runtime_env_|debug_state|event_[A-Z])"
+)  # what Ray itself does, not the run
 HEARTBEAT: Final = re.compile(
     r"\"GET /(?:health|metrics|get_model_info|server_info|v1/models)|Running: \d+ reqs?, (?:Swapped|Waiting)"
     r"|#running-req: \d+|Resource usage"
@@ -26,6 +29,7 @@ ENGINE_LINES: Final = 60
 READY: Final = re.compile(r"init engine \(|startup complete|fired up and ready|Starting vLLM (?:API )?server")
 NOTHING: Final = re.compile(
     r"[\s`.…~=*>_-]*|\^C.*|.*(?:flashinfer\.jit|Loading JIT ops|Warning: |warnings\.warn\().*"
+    r"|.*NCCL INFO (?:\[Service thread\] Connection closed|comm 0x.* (?:Abort|Destroy) COMPLETE).*"
 )
 ELAPSED: Final = re.compile(r"\b0/\d{1,9} \[(?:(\d{1,3}):)?(\d{1,2}):(\d\d)<\?")
 SAID_TO: Final = re.compile(
@@ -48,7 +52,8 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     """Yield what each log was about when it ended; where anything failed, that is what ended it."""
     if any(not (failure.ignored or failure.recovered) for failure in seen.failures):
         return
-    for log in range(min(len(seen.text.logs), MOST_LOGS)):
+    logs = [at for at, log in enumerate(seen.text.logs) if not RAYS_OWN.search(log.name)]
+    for log in logs[:MOST_LOGS]:
         lines = list(end_of(seen.text, log))
         yield from pasted_stacks.detect(lines, seen)
         yield from _end(lines, seen.text.logs[log].name in seen.main)
