@@ -62,8 +62,10 @@ EVENTS: Final = {
 _ENDED_BY_OTHERS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGABRT")
 _REPORTS = re.compile(
     r"(ChildFailedError|ActorDiedError|RayActorError|ActorUnavailableError|WorkerCrashedError|OwnerDiedError"
-    r"|EngineDeadError|SignalException|NodeDiedError|CalledProcessError|BrokenProcessPool|KeyboardInterrupt)$"
+    r"|EngineDeadError|SignalException|NodeDiedError|CalledProcessError|BrokenProcessPool|KeyboardInterrupt"
+    r"|GetTimeoutError)$"
 )
+_STANDARD = re.compile(r"/lib/python3\.\d+/(?!site-packages|dist-packages)")
 _REPORTED = re.compile(
     r"(?i)\b(?:sub|child |worker |rollout )?process\b.{0,60}\b(?:exited|failed|died|terminated|crashed)\b"
     r"|\bthread (?:has died|is dead|died)\b|\bsee (?:the )?(?:chained|above|original|previous|root cause"
@@ -156,7 +158,8 @@ def _position(candidate: Candidate, files: dict[str, int], by_clock: bool) -> tu
 def _exceptions(
     reading: LogReading, claimed: Sequence[LogLine], causes: Collection[tuple[str, int]]
 ) -> Iterator[Candidate]:
-    survived = {kind for failure in reading.failures if failure.recovered for kind in _kinds(failure)}
+    outlived = (one for one in reading.failures if one.recovered and not reading.moves.began_anew(one.line))
+    survived = {kind for failure in outlived for kind in _kinds(failure)}
     for failure in reading.failures:
         if failure.recovered or failure.ignored or survived & _kinds(failure):
             continue
@@ -194,7 +197,15 @@ def _first_line(message: str) -> str:
 def _rank(failure: Failure) -> int:
     if failure.exception == words.CUT or _REPORTS.search(failure.exception) or _reports(failure.message):
         return REPORTS
+    if _is_of_helper(failure):
+        return REPORTS
     return FOLLOWS if _FOLLOWS.search(failure.message) else CAUSE
+
+
+def _is_of_helper(failure: Failure) -> bool:
+    """Say whether a few lines of Python inside of a script raised it: the script may go on without."""
+    outer, *inner = [frame.file for frame in failure.frames] or [""]
+    return outer == "<stdin>" and all(_STANDARD.search(file) for file in inner)
 
 
 def _reports(message: str) -> bool:

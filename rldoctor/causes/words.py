@@ -98,7 +98,9 @@ def loud_end(reading: LogReading) -> LogLine | None:
     lines = list(reading.text.between(0, max(1, total - END), total))
     whole = [reading.text.whole(line) for line in lines]
     caught = [(each.start.number, each.line.number) for each in reading.failures if each.ignored]
-    passed = [any(first <= line.number <= last for first, last in caught) for line in lines]
+    passed = [
+        reading.went_on(line) or any(first <= line.number <= last for first, last in caught) for line in lines
+    ]
     ended = [line.number for line in lines if line.text.strip()][-LAST:]
     loud = [
         not over and (_is_fatal(text) or (line.number in ended and _gave_up(line, text)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
@@ -74,6 +75,7 @@ LAUNCHER: Final = re.compile(
     rf"|(?P<stern>[a-z][a-z0-9]{{0,40}}-[a-z0-9-]{{1,80}}) [a-z][a-z0-9-]{{0,40}} {_SAID}"
     rf"|(?P<service>[a-z][\w.-]{{0,60}}) {{1,20}}\| {_SAID}"
 )
+OLDEST: Final = 1_000_000_000  # seconds since the epoch
 JSON_TEXT: Final = ("log", "message", "msg", "textPayload")
 INSIDE_RANK: Final = re.compile(r"\[(?:[Gg]lobal )?[Rr]ank[ _:]?\s?(\d{1,6})\]|\bRank (\d{1,6})\]")
 
@@ -109,8 +111,19 @@ def _unwrapped(line: str) -> str:
     text = next((told[key] for key in JSON_TEXT if isinstance(told.get(key), str)), None)
     if text is None:
         return line
-    time = next((told[key] for key in ("time", "timestamp", "ts") if isinstance(told.get(key), str)), "")
+    time = next(
+        (told[key] for key in ("time", "timestamp", "ts") if isinstance(told.get(key), str | int)), ""
+    )
+    if isinstance(time, int):
+        time = _spelled(time)
     return f"{time} {text}".rstrip("\r\n") if time else text.rstrip("\r\n")
+
+
+def _spelled(seconds: int) -> str:
+    """Return seconds since the epoch as a date and time, nothing where they are no time of our days."""
+    if not OLDEST <= seconds < 2 * OLDEST:
+        return ""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def merge(first: Identity, second: Identity) -> Identity:

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from rldoctor.logs.reading import LogReading
 
 RAY: Final = "Started a local Ray instance"
-PATTERNS: Final = (RAY,)
-ATTEMPT: Final = re.compile(r"(?P<before>(?:.*/)?logs/trainer_)(?P<number>\d{1,4})\.log", re.DOTALL)
+SUCCEEDED: Final = "/Job '[\\w.-]{1,80}' succeeded/"
+PATTERNS: Final = (RAY, SUCCEEDED)
+ATTEMPT: Final = re.compile(
+    r"(?P<before>(?:.*/)?logs/trainer_|.*/attempt_)(?P<number>\d{1,4})"
+    r"(?P<after>\.log|/\d{1,5}/std(?:out|err)(?:\.log)?)",
+    re.DOTALL,
+)
 TRACED: Final = re.compile(
     r"\+{1,3} (?P<program>.{0,200}?(?:(?<= -m )[\w.]+|[\w./-]+\.py|torchrun|accelerate|deepspeed)(?= |$))"
 )
@@ -68,11 +73,17 @@ def last_starts(hits: Mapping[str, tuple[LogLine, ...]], ends: Iterable[LogLine]
 def earlier_attempts(names: Iterable[str]) -> dict[str, int]:
     """Return the logs of attempts that a supervisor has followed with one read here: no line ends the run."""
     numbered = {name: found for name in names if (found := ATTEMPT.fullmatch(name)) is not None}
+    begun = {(found["before"], int(found["number"])) for found in numbered.values()}
     return {
         name: sys.maxsize
         for name, found in numbered.items()
-        if f"{found['before']}{int(found['number']) + 1}.log" in numbered
+        if (found["before"], int(found["number"]) + 1) in begun
     }
+
+
+def ended_well(hits: Mapping[str, tuple[LogLine, ...]]) -> dict[str, int]:
+    """Return the line at which a log's whole job is said to have succeeded: nothing above it ended it."""
+    return {line.file: line.number for line in hits.get(SUCCEEDED, ())}
 
 
 def _starts(hits: Mapping[str, tuple[LogLine, ...]]) -> Iterator[tuple[str, LogLine]]:

@@ -35,12 +35,16 @@ class Progress(Struct, frozen=True, dict=True):
 
     def went_on(self, line: LogLine, time: float | None = None, enough: int = ENOUGH) -> bool:
         """Say whether further steps or a further run came after a line, whose time may be known."""
-        if line.number < self.restarts.get(line.file, 0):
+        if self.began_anew(line):
             return True
         if self._served_after(line):
             return True
         when = line.time if time is None else time
         return any(self._after(series, line, when) >= enough for series in self.moves)
+
+    def began_anew(self, line: LogLine) -> bool:
+        """Say whether a further run came after a line, which says nothing of what a run lives through."""
+        return line.number < self.restarts.get(line.file, 0)
 
     def main(self) -> dict[str, tuple[Sample, ...]]:
         """Return for each log the counter that moved most."""

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 from msgspec import Struct, field
@@ -58,6 +59,7 @@ ENDS_WELL: Final = re.compile(
 )
 WARNED: Final = re.compile(r"\b(?:WARNING|WARN|DEBUG)\b.{0,120}Traceback \(most recent call last\)")
 GOES_ON_WITHIN: Final = 2  # lines behind an exception
+IDENTIFYING: Final = 100  # characters of a line that is said of one happening only
 TOLERATED: Final = 3  # times that a run survived an exception, until it counts as one that ends nothing
 
 
@@ -87,7 +89,9 @@ class LogReading(Struct, frozen=True, dict=True):
 
     def went_on(self, line: LogLine) -> bool:
         """Say whether the run finished further steps after a line, or survives what it says all the time."""
-        return self.moves.went_on(line) or (line.file, line.number) in self._tolerated
+        twins = (twin for twin in self._twins.get(line.text, ()) if twin.file != line.file)
+        place = line.file, line.number
+        return self.moves.went_on(line) or place in self._tolerated or any(map(self.moves.went_on, twins))
 
     def took_another_way(self, line: LogLine) -> bool:
         """Say whether a line is no more than a warning and tells itself what is done instead."""
@@ -99,11 +103,22 @@ class LogReading(Struct, frozen=True, dict=True):
         return metrics.by_metric(self.samples)
 
     @cached_property
+    def _twins(self) -> Mapping[str, Sequence[LogLine]]:
+        """Return by text the long lines of logs that count steps: others may keep the same without a time."""
+        counting = {series[0] for series in self.moves.moves} if len(self.subjects) != 1 else ()
+        found: dict[str, list[LogLine]] = {}
+        for line in chain.from_iterable(self.hits.values()):
+            if line.file in counting and len(line.text) >= IDENTIFYING:
+                found.setdefault(line.text, []).append(line)
+        return found
+
+    @cached_property
     def _tolerated(self) -> frozenset[tuple[str, int]]:
         """Return the lines of exceptions that the run survived several times, such as those of tools."""
         survived: Counter[tuple[str, str, str]] = Counter()
         for failure in self.failures:
-            survived[_kind(failure)] += failure.line.repeated * failure.recovered
+            outlived = failure.recovered and not self.moves.began_anew(failure.line)
+            survived[_kind(failure)] += failure.line.repeated * outlived
         return frozenset(
             (link.line.file, link.line.number)
             for failure in self.failures
@@ -175,8 +190,9 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
     moves = replace(follow(steps.counts), served=served, refused=refused)
     found = survival.with_caught(_failures(text, hits))
     deaths = (line for key in detect.ENDS for line in hits.get(key, ()))
-    earlier = attempts.earlier_attempts(log.name for log in text.logs)
-    moves = replace(moves, restarts=attempts.last_starts(hits, [*_ends(found), *deaths]) | earlier)
+    starts = attempts.last_starts(hits, [*_ends(found), *deaths])
+    earlier = attempts.earlier_attempts(log.name for log in text.logs if log.size)
+    moves = replace(moves, restarts=starts | attempts.ended_well(hits) | earlier)
     failures = tuple(replace(failure, recovered=_is_recovered(failure, moves)) for failure in found)
     seen = Seen(text, hits, failures, steps.samples, moves)
     printed = configs.read_configs(

@@ -168,3 +168,13 @@ def test_what_is_left_stands_in_the_line(parts: list[str]) -> None:
 )
 def test_hostile_lines_end(piece: str) -> None:
     assert read_line((piece * 20000).encode()).text is not None
+
+
+def test_json_with_a_number_for_its_time() -> None:
+    line = read_line(b'{"label": "A", "message": "a worker died", "timestamp": 1795309582}')
+    assert (line.text, line.time) == ("a worker died", 1795309582.0)
+    assert read_line(b'{"message": "step 3", "timestamp": 12}').time is None
+
+
+def test_a_level_between_dashes_without_a_name() -> None:
+    assert read_line(b"2026-11-22 00:51:23,170 - INFO - step 3/12 loss 6.9").text == "step 3/12 loss 6.9"

@@ -59,3 +59,35 @@ def test_a_wrapper_that_restarts_in_vain_is_told_so(tmp_path: Path) -> None:
 
 def test_ranks_that_fail_alike_are_one_attempt(tmp_path: Path) -> None:
     assert "attempts" not in verdict(tmp_path, ERROR + "loading shard 2 of 8\n" + ERROR)
+
+
+def test_the_last_of_torchruns_attempts_tells_what_ended_the_run(tmp_path: Path) -> None:
+    for attempt, text in enumerate((STEPS + ERROR, STEPS)):
+        folder = tmp_path / f"attempt_{attempt}" / "0"
+        folder.mkdir(parents=True)
+        (folder / "stdout.log").write_text(STEPS)
+        (folder / "stderr.log").write_text(text)
+    assert roots(diagnose([str(tmp_path)], None, ToldFacts())) == []
+    assert roots(diagnose([str(tmp_path / "attempt_0")], None, ToldFacts())) == ["unrecognised"]
+    (tmp_path / "attempt_1" / "0" / "stderr.log").write_text(ERROR)
+    assert roots(diagnose([str(tmp_path)], None, ToldFacts())) == ["unrecognised"]
+
+
+def test_what_a_job_that_succeeded_met_on_its_way_is_no_failure(tmp_path: Path) -> None:
+    submitted = "2026-02-27 04:52:30,696\tSUCC cli.py:66 -- Job 'raysubmit_sqPU8h1u' {}\n"
+    (tmp_path / "job.log").write_text(ERROR + submitted.format("succeeded"))
+    assert roots(diagnose([str(tmp_path / "job.log")], None, ToldFacts())) == []
+    (tmp_path / "job.log").write_text(ERROR + submitted.format("failed"))
+    assert roots(diagnose([str(tmp_path / "job.log")], None, ToldFacts())) == ["unrecognised"]
+
+
+def test_a_script_goes_on_behind_a_few_lines_of_python_of_its_own(tmp_path: Path) -> None:
+    helper = (
+        'Traceback (most recent call last):\n  File "<stdin>", line 5, in <module>\n'
+        '  File "/usr/lib/python3.10/os.py", line 680, in __getitem__\n    raise KeyError(key) from None\n'
+        "KeyError: 'GPU_LIST'\n"
+    )
+    (tmp_path / "run.log").write_text(helper + "launching\n" * 20 + ERROR)
+    assert "ZooError" in diagnose([str(tmp_path / "run.log")], None, ToldFacts()).summary
+    (tmp_path / "run.log").write_text(helper)
+    assert "GPU_LIST" in diagnose([str(tmp_path / "run.log")], None, ToldFacts()).summary

@@ -38,7 +38,9 @@ def of_kind(reading: LogReading, kind: str) -> list[Event]:
     return [event for event in reading.events if event.kind == kind]
 
 
-@pytest.mark.parametrize("shape", ["worker-{}.log", "{}.out", "job_48123_{}.err", "gpu{}/stderr", "log.{}.txt"])
+@pytest.mark.parametrize(
+    "shape", ["worker-{}.log", "{}.out", "job_48123_{}.err", "gpu{}/stderr", "log.{}.txt"]
+)
 def test_the_rank_that_says_nothing_is_told_by_its_siblings(tmp_path: Path, shape: str) -> None:
     (event,) = of_kind(read([str(folder(tmp_path, shape, LOST))], ()), "process_death")
     assert (event.fields["rank"], event.fields["silent"], event.who.rank) == (2, True, 2)
@@ -53,7 +55,9 @@ def test_the_rank_that_others_waited_for_is_told_by_its_siblings(tmp_path: Path)
 def test_a_rank_that_raised_something_else_is_why(tmp_path: Path) -> None:
     folder(tmp_path, "worker-{}.log", LOST)
     said = tmp_path / "worker-1.log"
-    said.write_text(said.read_text().replace("RuntimeError: [/py", "ValueError: bad row [/py").replace(LOST, "x"))
+    said.write_text(
+        said.read_text().replace("RuntimeError: [/py", "ValueError: bad row [/py").replace(LOST, "x")
+    )
     assert not of_kind(read([str(tmp_path)], ()), "process_death")
 
 

@@ -213,3 +213,28 @@ def test_a_code_is_told_where_only_other_ranks_raised(reading: Callable[..., Log
     assert (event.fields["exit_code"], event.fields["rank"], event.fields["silent"]) == (3, 9, True)
     assert not events(reading(raised.replace("[rank8]", "[rank9]") + table), "process_death")
     assert not events(reading(raised.replace("[rank8]: ", "") + table), "process_death")
+
+
+KILLED = "/shared/home/me/projects/post-training/launch_eight_gpus.sh: line 149: 164805 Killed                  {}\n"
+
+
+def test_a_script_far_down_the_tree_tells_of_a_kill_too(reading: Callable[..., LogReading]) -> None:
+    (event,) = events(reading(KILLED.format('A="b" torchrun --nproc_per_node=8 train.py')), "process_death")
+    assert event.fields["signal"] == "SIGKILL"
+
+
+@pytest.mark.parametrize(
+    "program", ["( while true; do", "python -m vllm.entrypoints.openai.api_server", "sleep 90"]
+)
+def test_what_a_script_ends_itself_is_no_death(reading: Callable[..., LogReading], program: str) -> None:
+    assert not events(reading(KILLED.format(program)), "process_death")
+
+
+def test_rays_record_of_an_actor_is_no_death_and_its_exit_code_is_read(
+    reading: Callable[..., LogReading],
+) -> None:
+    record = "[2026-04-02 11:20:09,118 I 22 29] actor_manager.cc:236: received notification on actor, state: DEAD, death context type=ActorDiedErrorContext\n"
+    assert not events(reading(record), "worker_died")
+    told = "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker exits unexpectedly. Worker exits with an exit code 9.\n"
+    (event,) = events(reading(told), "worker_died")
+    assert event.fields["exit_code"] == 9

@@ -161,3 +161,16 @@ def test_a_bar_of_answers_is_no_step_under_way(found: Callable[[str], list[Findi
     assert [f.rule for f in found("INFO engine is up\n" + bar.format(what="Training"))] == [
         "log-ends-under-way"
     ]
+
+
+def test_a_record_without_steps_is_survived_with_its_twin(tmp_path: Path) -> None:
+    died = (
+        "A worker died or was killed while executing a task by an unexpected system error. To troubleshoot"
+        " the problem, check the logs for the dead worker. Worker ID: fb9f23694e56233060f27777"
+    )
+    steps = "".join(f"step:{n} - actor/grad_norm:0.3 - actor/pg_loss:0.1\n" for n in (4, 5, 6))
+    (tmp_path / "driver.log").write_text(f"(raylet) {died}\n{steps}")
+    (tmp_path / "raylet.err").write_text(f"{died}\n")
+    assert not [f for f in diagnose([str(tmp_path)], None, ToldFacts()).findings if f.severity == "error"]
+    (tmp_path / "driver.log").write_text(f"{steps}(raylet) {died}\n")
+    assert [f for f in diagnose([str(tmp_path)], None, ToldFacts()).findings if f.severity == "error"]

@@ -21,7 +21,7 @@ CRASHED: Final = (
     "terminate called after throwing an instance of",
     "/(?:srun|slurmstepd): error: .{0,120}(?:Killed|Segmentation|Aborted|Exited with exit code)/",
     "/process \\d+ terminated with signal SIG\\w+/",
-    "/^(?:.{0,40}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\)| {2,}| *$)/",
+    "/^(?:\\S{1,200}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\)| {2,}[^( ]| *$)/",
     "/\\d(?:it\\/s|s\\/it).{0,99}\\](?:Killed|Aborted|Bus error|Segmentation fault)\\b.{0,16}$/",
     "/(?:died|exited) unexpectedly/",
     "Received sigquit from a child process",
@@ -74,6 +74,14 @@ LOST: Final = re.compile(
 EXIT_TYPE: Final = re.compile(
     r"Worker exit type: (?P<type>\w+)(?: Worker exit detail: (?P<detail>.{0,300}))?"
 )
+HELPER: Final = re.compile(
+    r": line \d+: +\d+ Killed .*\b(?:vllm serve|api_server|launch_server|http\.server|ray start|tensorboard"
+    r"|nvidia-smi|sleep|tail|watch|top)\b"
+)  # what a script itself ends when it needs it no more
+EXIT_CODE: Final = re.compile(r"with an? exit code (-?\d{1,5})\b")
+RAYS_OWN: Final = re.compile(
+    r"\[[\d-]+ [\d:,]+ [DI] \d+ \d+\] |\s*(?:serialized_exception|formatted_exception_string): "
+)  # what Ray keeps a record of, at the end of good runs too
 CLASS_NAME: Final = re.compile(r"class_name: (\w+)")
 PID: Final = re.compile(r"\bpid: ?(\d{1,10})")
 LEAST_SIGNAL: Final = 128  # shells add a signal's number to it
@@ -89,10 +97,12 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     ended = (line for line in seen.lines(*ENDED) if _is_last(seen, line))
     coded = (line for line in seen.lines(*BY_CODE) if not BY_LAUNCHER.match(line.text))
     for line in dict.fromkeys((*seen.lines(*CRASHED), *coded, *ended)):
-        if (line.file, line.number) not in workers and "[shutdown]" not in line.text:
+        spared = "[shutdown]" in line.text or HELPER.search(line.text)
+        if (line.file, line.number) not in workers and not spared:
             yield _crashed(seen, line)
     for line in seen.lines(*RAY):
-        yield _worker(seen, line)
+        if not RAYS_OWN.match(seen.text.whole(line)):
+            yield _worker(seen, line)
 
 
 def _table(seen: Seen, line: LogLine) -> Iterator[Sighting]:
@@ -208,6 +218,7 @@ def _worker(seen: Seen, line: LogLine) -> Sighting:
         "actor": actor[1] if actor else None,
         "reason": reason,
         "signal": "SIGKILL" if "SIGKILL" in reason and "potential" not in reason else None,
+        "exit_code": int(code[1]) if (code := EXIT_CODE.search(reason)) else None,
         "phase": seen.phase(line, failure.frames if failure else ()),
         "step": seen.step(line),
     }
