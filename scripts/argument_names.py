@@ -3,7 +3,8 @@
     python -m scripts.argument_names huggingface /path/to/trl /path/to/transformers ...
 
 writes ``rldoctor/dialects/arguments/huggingface.txt``, a name a line: the fields of classes that hold
-options, and the flags of parsers. Nothing of a checkout is imported. With ``--add`` what is there stays.
+options, the flags of parsers, and constants that are
+words of a configuration. Nothing of a checkout is imported. With ``--add`` what is there stays.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ FILES: Final = {
     r"|peft/(?:config|tuners/lora/config)\.py",
     "openrlhf": r"openrlhf/cli/\w+\.py",
     "swift": r"(?:arguments?|argument/\w+|\w*_args)\.py",
+    "deepspeed": r"deepspeed/runtime/(?:(?:zero/|activation_checkpointing/)?(?:offload_)?config"
+    r"|precision_config|constants)\.py",
     "llamafactory": r"hparams/\w+\.py",
 }
 HOLDERS: Final = re.compile(r"\w*(?:Config|Arguments|Args|Plugin|ArgumentsMixin)|Accelerator")
@@ -53,13 +56,18 @@ def main(argv: list[str]) -> int:
 
 
 def names(text: str) -> Iterator[str]:
-    """Yield the fields and flags that a module declares."""
+    """Yield the fields, flags and words of a configuration that a module declares."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ClassDef) and HOLDERS.fullmatch(node.name) and not OTHERS.match(node.name):
             yield from _fields(node)
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_argument":
             flags = (each.value for each in node.args if isinstance(each, ast.Constant))
             yield from (flag[2:] for flag in flags if isinstance(flag, str) and flag.startswith("--"))
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            words = {
+                each.id.lower() for each in node.targets if isinstance(each, ast.Name) and each.id.isupper()
+            }
+            yield from words & {node.value.value}
 
 
 def _fields(node: ast.ClassDef) -> Iterator[str]:

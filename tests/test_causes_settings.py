@@ -150,3 +150,29 @@ def test_a_rule_that_names_no_setting_says_the_one_of_its_line(tmp_path: Path) -
         f"    self.chunked_prefill_size % self.page_size == 0\n{error}\n"
     )
     assert _cures(tmp_path, log)[0].title.startswith("Make --chunked-prefill-size a multiple of --page-size")
+
+
+def test_fields_that_a_schema_refuses_are_told_each_with_its_cure(tmp_path: Path) -> None:
+    log = (
+        "Traceback (most recent call last):\n"
+        '  File "/app/nest/main.py", line 4, in main\n    NestConfig(**told)\n'
+        "pydantic_core._pydantic_core.ValidationError: 3 validation errors for NestConfig\n"
+        "wings.count\n"
+        "  Extra inputs are not permitted [type=extra_forbidden, input_value=2, input_type=int]\n"
+        "    For further information visit https://errors.pydantic.dev/2.12/v/extra_forbidden\n"
+        "beak\n  Field required [type=missing, input_value={'wings': 2}, input_type=dict]\n"
+        "legs\n  Input should be a valid integer [type=int_type, input_value=None, input_type=NoneType]\n"
+    )
+    first = _cures(tmp_path, log)[0].title
+    assert first.startswith("Leave wings.count out, or move it")
+    assert "; Set beak; Give legs another value (it is None): Input should be a valid integer" in first
+    assert first.count("Set beak") == 1
+
+
+def test_a_deepspeed_word_on_the_failing_line_is_told(tmp_path: Path) -> None:
+    log = _raised(
+        "ZeroDivisionError: float floor division by zero",
+        f"{LIBRARY}/deepspeed/runtime/heron.py",
+        "share = 100.0 * count // self.reduce_bucket_size",
+    )
+    assert any("Its line takes reduce_bucket_size" in each.title for each in _cures(tmp_path, log))

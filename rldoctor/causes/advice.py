@@ -122,7 +122,9 @@ def name_settings(finding: Finding, failures: Sequence[Failure], facts: Facts) -
         return finding
     told = settings.speaks_of(failure, _innermost(failure), facts)
     offered = " ".join(f"{each.title} {each.command or ''}" for each in finding.remedies[:SHOWN])
-    if told is None or not told.turns or all(name in offered.replace("-", "_") for name in told.names):
+    if told is None or not told.turns or told.sentence in first.title:
+        return finding
+    if told.names and all(name in offered.replace("-", "_") for name in told.names):
         return finding
     named = replace(first, title=f"{told.sentence}. {first.title}")
     return replace(finding, remedies=(named, *finding.remedies[1:]))

@@ -70,6 +70,11 @@ FEATURES: Final = (
         "verifier (and the antlr4-python3-runtime release that it asks for)",
     ),
     Feature(
+        r"pad_sequence|padding_value|pad_token",
+        "Give the tokenizer a pad token (tokenizer.pad_token = tokenizer.eos_token, pad_token_id in the "
+        "model's config), that of the reward model and of the judge as well",
+    ),
+    Feature(
         r"chat_template|jinja2/|apply_chat",
         "Give messages as the chat template asks (roles in turn, content as text, no field that it does "
         "not know), or another chat_template",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from rldoctor import wording
-from rldoctor.causes import demands, named
+from rldoctor.causes import demands, named, schema
 from rldoctor.causes.demands import Demand
 from rldoctor.causes.named import Name
 from rldoctor.dialects import catalogue
@@ -87,6 +87,8 @@ def speaks_of(failure: Failure, frame: Frame | None, facts: Facts | None) -> Tol
     """Return what message and innermost line say of the user's settings, None where they name none."""
     if facts is None or _NO_SETTING.search(failure.message):
         return None
+    if (asked := schema.refused(failure.message)) is not None:
+        return Told(asked, None, True)
     reader = _Reader(facts, _engine(frame))
     message = failure.message[: named.LONGEST]
     spoken = reader.of_message(message)
@@ -263,7 +265,7 @@ def _upwards(text: str) -> Iterator[str]:
 
 def _about(subjects: Sequence[Subject], message: str, facts: Facts, says: str) -> Told | None:
     """Return the settings of which a text speaks without a demand, where they tell more than the text."""
-    sure = (each for each in subjects if _is_listed(facts) or each.name.sure)
+    sure = (each for each in subjects if _is_listed(facts) or each.name.sure or "_" in each.name.path[-1])
     new = [each for each in sure if any(_is_new(setting, message) for setting in each.settings)]
     if not new or len(new) > MOST_SHOWN:
         return None

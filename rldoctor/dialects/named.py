@@ -15,9 +15,9 @@ from rldoctor.dialects.suggest import OTHER_ROLES
 
 ANY: Final = "trl"  # whose arguments those of a trainer are that nobody can tell: most stand on transformers
 _ARGUMENTS: Final = {
-    "trl": ("huggingface", "llamafactory"),
-    "swift": ("swift", "huggingface"),
-    "openrlhf": ("openrlhf",),
+    "trl": ("huggingface", "llamafactory", "deepspeed"),
+    "swift": ("swift", "huggingface", "deepspeed"),
+    "openrlhf": ("openrlhf", "deepspeed"),
 }
 """Lists of arguments of systems without a catalogue; they hold names of all releases."""
 _FOLDER: Final = Path(__file__).parent / "arguments"
