@@ -12,6 +12,7 @@ from rldoctor.types import LogLine
 
 UNHANDLED: Final = "/Unhandled exception: \\w+\\. what\\(\\): /"
 TERMINATE: Final = "terminate called after throwing an instance of"
+UNCAUGHT: Final = "/terminating (?:due to|with) uncaught exception of type /"
 CHECK: Final = "/[Cc]heck failed: \\S/"
 LAST_WORDS: Final[Mapping[str, tuple[str, int]]] = {
     "/\\w\\.py: error: \\S/": ("arguments refused", 600),
@@ -30,11 +31,13 @@ LAST_WORDS: Final[Mapping[str, tuple[str, int]]] = {
         200,
     ),
 }  # what a program says last: what it means, and how many lines may follow it
-PATTERNS: Final = (UNHANDLED, TERMINATE, CHECK, *LAST_WORDS)
+PATTERNS: Final = (UNHANDLED, TERMINATE, UNCAUGHT, CHECK, *LAST_WORDS)
 
 RAYS: Final = re.compile(
     r"Unhandled exception: (?P<name>\w{1,200})\. what\(\): (?P<message>.{0,500}?)(?= /\S+\.so|$)"
 )
+OF_TYPE: Final = re.compile(r"uncaught exception of type (?P<name>[\w:<>, ]{1,200}?)(?:: (?P<message>.*))?$")
+ON_ONE_LINE: Final = {UNHANDLED: RAYS, UNCAUGHT: OF_TYPE}
 INSTANCE: Final = re.compile(r"instance of '(?P<name>[^']{1,200})'")
 WHAT: Final = re.compile(r"\s*what\(\):\s*(?P<message>.*)")
 FAILED: Final = re.compile(r"[Cc]heck failed: (?P<message>.{1,1000})")
@@ -45,10 +48,11 @@ NEXT: Final = 4  # lines after which the words of an exception stand
 
 def read_native(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> Iterator[Failure]:
     """Yield the failures of C++ code that lines tell."""
-    for line in hits.get(UNHANDLED, ()):
-        found = RAYS.search(line.text)
-        if found is not None:
-            yield _failure(_plain(found["name"]), found["message"], line)
+    for key, shape in ON_ONE_LINE.items():
+        for line in hits.get(key, ()):
+            found = shape.search(line.text)
+            if found is not None:
+                yield _failure(_plain(found["name"]), found["message"] or "", line)
     for line in hits.get(TERMINATE, ()):
         found = INSTANCE.search(line.text)
         message, told = _what(text, line)

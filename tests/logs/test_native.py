@@ -51,3 +51,9 @@ def test_an_abort_whose_reason_the_watchdog_has_told_is_no_failure_of_its_own(
     assert not reading(line + "step 9\n").failures
     (failure,) = reading(line + "  what():  NCCL error: unhandled system error\n").failures
     assert failure.message == "NCCL error: unhandled system error"
+
+
+def test_an_exception_that_clangs_library_tells_is_one_too(reading: Callable[..., LogReading]) -> None:
+    line = "libc++abi: terminating due to uncaught exception of type std::runtime_error: the gizmo is gone"
+    (failure,) = reading(line + "\n").failures
+    assert (failure.exception, failure.message) == ("std::runtime_error", "the gizmo is gone")
