@@ -35,6 +35,7 @@ def standing(result: LogReading) -> list[Event]:
         ("Update actor:  25%|##   | 4/16 [00:51<02:52,  7.19s/it]", "step"),
         ("Loading checkpoint shards:  33%|###3      | 1/3 [00:10<00:20, 10.00s/it]", "weights"),
         ("INFO 03-23 16:30:37 [backends.py:419] Dynamo bytecode transform time: 6.76 s", "engine"),
+        ("Map:  99% 986/1000 [00:07<00:00, 145.72 examples/s]", "data"),
         ("> compiling and loading fused kernels ...", "extensions"),
         ("Initializing distributed: GLOBAL_RANK: 0, MEMBER: 1/8", "meeting"),
         ("initializing ddp: GLOBAL_RANK: 0, MEMBER: 1/8", "meeting"),
@@ -133,6 +134,27 @@ def test_set_up_after_steps_is_none(reading: Read) -> None:
 def test_a_failure_is_what_ended_it(reading: Read) -> None:
     text = 'Traceback (most recent call last):\n  File "/app/t.py", line 4, in go\n    x\nValueError: bad\nvLLM is using nccl==2.20.5\n'
     assert standing(reading(text)) == []
+
+
+GDB = """\
+Thread 58 (Thread 0x15535d20d700 (LWP 1823817)):
+#0  0x000015551cd02434 in ?? () from /lib64/libcuda.so.1
+#5  0x000015551e63c2e8 in cudaStreamSynchronize () from /opt/cuda/lib64/libcudart.so.11.0
+#6  0x00001554fb47f4d2 in ncclStrongStreamSynchronize (ss=ss@entry=0x5555bf9ef060) at misc/strongstream.cc:270
+#7  0x00001554fb45beef in ncclCommAbort (comm=comm@entry=0x5555bf9ec710) at init.cc:1508
+
+Thread 2 (Thread 0x15535d20d701 (LWP 1823818)):
+#0  0x00007fd0b01abac1 in poll () from /lib64/libc.so.6
+#1  0x00007fd0b0d861ca in start_thread () from /lib64/libpthread.so.0
+"""
+
+
+def test_stacks_of_a_debugger(reading: Read) -> None:
+    (event,) = [event for event in reading(GDB).events if event.kind == "hang"]
+    assert event.fields["frame"] == "cudaStreamSynchronize (/opt/cuda/lib64/libcudart.so.11.0)"
+    assert "cudaStreamSynchronize" in event.lines[0].text
+    crash = "Thread 1 received signal SIGSEGV, Segmentation fault.\n" + GDB
+    assert [event for event in reading(crash).events if event.kind == "hang"] == []
 
 
 def test_a_pasted_stack_without_its_head(reading: Read) -> None:

@@ -30,7 +30,19 @@ PRINTED: Final = re.compile(
 CALLED: Final = re.compile(
     r'\s*File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7}), in (?P<name>[\w<>.]{1,200})\s*$'
 )
-OTHERS: Final = re.compile(r"Fatal Python error|Timeout \(\d")  # stacks that other detectors read
+GDB_THREAD: Final = re.compile(r"\s*Thread \d{1,6} \((?:Thread|LWP) ?[\w ()]{0,60}\)")
+GDB: Final = re.compile(
+    r"\s*#\d{1,4} +(?:0x[0-9a-f]{4,20} in )?(?P<name>[A-Za-z_~][^ (]{0,300}) ?\(.{0,3000}?"
+    r"(?:\) ?(?:from|at) (?P<file>[^\s:]{1,400})(?::(?P<line>\d{1,7}))?)?\s*$"
+)
+GDB_IDLE: Final = re.compile(
+    r"(?:poll|ppoll|select|epoll_wait|accept4?|read|recv|nanosleep|start_thread|clone3?|_?_?libc_start\w*|_start"
+    r"|pthread_cond_(?:timed)?wait\S*|event_base_loop|futex_\S+|_?_?lll_lock_wait|do_futex_wait\S*|sem_wait\S*)$"
+)
+OTHERS: Final = re.compile(
+    r"Fatal Python error|Timeout \(\d|received signal SIG|SIG(?:SEGV|ABRT|BUS|FPE)"
+    r"|\bin (?:raise|abort|gsignal) \("
+)  # stacks that other detectors read, and those of crashes
 IDLE: Final = (
     "threading.py",
     "selectors.py",
@@ -56,8 +68,14 @@ class _Thread(Struct):
     @property
     def place(self) -> tuple[LogLine, Frame] | None:
         """Return the innermost frame that is not mere waiting in a library."""
-        told = (one for one in self.inward if not any(word in one[1].file for word in IDLE))
+        told = (one for one in self.inward if not _waits(one[1]))
         return next(told, None)
+
+
+def _waits(frame: Frame) -> bool:
+    return any(word in frame.file for word in IDLE) or (
+        not frame.line and GDB_IDLE.match(frame.function) is not None
+    )
 
 
 def detect(lines: Sequence[LogLine], seen: Seen) -> Iterator[Sighting]:
@@ -72,7 +90,7 @@ def detect(lines: Sequence[LogLine], seen: Seen) -> Iterator[Sighting]:
         fields = {
             "last_event": "stacks",
             "frames": [str(frame) for frame in outward],
-            "frame": str(place),
+            "frame": str(place) if place.line else f"{place.function} ({place.file})",
             "phase": seen.phase(line, outward),
         }
         yield sighting("hang", line, fields, (str(place),))
@@ -83,27 +101,47 @@ def _processes(lines: Sequence[LogLine]) -> Iterator[list[_Thread]]:
     threads: list[_Thread] = []
     bare = _Thread()
     for line in lines:
-        head, frame = THREAD.match(line.text), SPY.match(line.text) or FAULT.match(line.text)
-        if PROCESS.match(line.text) or (
-            head and head["name"] == "MainThread" and any(t.main for t in threads)
-        ):
+        opened = _opened(line.text)
+        if PROCESS.match(line.text) or (opened and opened.main and any(thread.main for thread in threads)):
             yield threads
             threads = []
-        if head:
-            threads.append(_Thread(head["state"], head["name"] == "MainThread"))
-        elif PRINTED.match(line.text):
-            threads.append(_Thread(printed=True))
-        elif threads and threads[-1].printed and (called := CALLED.match(line.text)):
-            told = Frame(called["file"], int(called["line"]), called["name"])
-            threads[-1].frames.append((line, told))
-        elif frame:
-            told = Frame(frame["file"], int(frame["line"]), frame["name"])
-            (threads[-1] if threads and SPY.match(line.text) else bare).frames.append((line, told))
+        if opened:
+            threads.append(opened)
+            continue
+        told = _frame(line.text, threads, bare)
+        if told:
+            told[1].frames.append((line, told[0]))
         elif len(bare.frames) < LEAST:
             bare = _Thread()
     yield threads
     if len(bare.frames) >= LEAST:
         yield [bare]
+
+
+def _opened(text: str) -> _Thread | None:
+    """Return the thread whose stack begins behind a line."""
+    head = THREAD.match(text)
+    if head:
+        return _Thread(head["state"], head["name"] == "MainThread")
+    if PRINTED.match(text):
+        return _Thread(printed=True)
+    return _Thread() if GDB_THREAD.match(text) else None
+
+
+def _frame(text: str, threads: Sequence[_Thread], bare: _Thread) -> tuple[Frame, _Thread] | None:
+    """Return the frame that a line shows, and the thread to which it belongs."""
+    last = threads[-1] if threads else None
+    called = CALLED.match(text) if last is not None and last.printed else None
+    spy = SPY.match(text)
+    found = called or spy or FAULT.match(text)
+    if found:
+        return Frame(found["file"], int(found["line"]), found["name"]), (
+            last if last is not None and (called or spy) else bare
+        )
+    native = GDB.match(text) if last is not None else None
+    if native is None or last is None:
+        return None
+    return Frame(native["file"] or "", int(native["line"] or 0), native["name"]), last
 
 
 def _telling(threads: Sequence[_Thread]) -> _Thread | None:

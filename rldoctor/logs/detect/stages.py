@@ -8,10 +8,11 @@ from typing import Final
 AT_START: Final = frozenset(
     {"nccl", "meeting", "engine", "graphs", "weights", "download", "ray", "extensions"}
 )  # not once a step has ended
-BAR: Final = r"[^|]{0,30}: +\d{1,2}%\|"
+PERCENT: Final = r" +\d{1,2}%(?:\|| \d[\d,]*/\d)"  # a bar as terminals and as notebooks draw it
+BAR: Final = rf"[^|]{{0,30}}:{PERCENT}"
 WORDS: Final = r"(?: [\w-]{1,20}){0,3}"
 ROWS: Final = (
-    ("graphs", "rollout.graph_capture", r"Capturing (?:CUDA|ACL|NPU|XPU)? ?graphs?\b.{0,80}?: +\d{1,2}%\|"),
+    ("graphs", "rollout.graph_capture", r"Capturing (?:CUDA|ACL|NPU|XPU)? ?graphs?\b.{0,80}?:" + PERCENT),
     (
         "graphs",
         "rollout.graph_capture",
@@ -102,11 +103,11 @@ ROWS: Final = (
     ("engine", "rollout", r"No available shared memory broadcast block|run together took [\d.]+ s in total"),
     ("ray", "start", r"Creating a new placement group|Waiting for (?:creating a )?placement group"),
     ("ray", "start", r"Waiting for register center actor|Waiting for (?:the )?(?:Ray|ray) (?:cluster|head)"),
-    ("download", "start", r"(?:Fetching \d+ files|Downloading (?:shards|.{0,60})): +\d{1,2}%\|"),
+    ("download", "start", r"(?:Fetching \d+ files|Downloading (?:shards|.{0,60})):" + PERCENT),
     (
         "data",
         "data",
-        r"(?:Map|Filter|Tokenizing|Filtering|Running tokenizer|Applying chat).{0,80}?: +\d{1,2}%\|",
+        r"(?:Map|Filter|Tokenizing|Filtering|Running tokenizer|Applying chat).{0,80}?:" + PERCENT,
     ),
     (
         "ray",
