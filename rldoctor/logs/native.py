@@ -62,6 +62,11 @@ def read_native(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> Iterator
         found = FAILED.search(line.text)
         if found is not None:
             yield _failure("check failed", found["message"], line)
+    yield from _last_words(text, hits)
+
+
+def _last_words(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> Iterator[Failure]:
+    """Yield what shells and programs say at the end of a log."""
     for pattern, (meaning, most) in LAST_WORDS.items():
         for line in hits.get(pattern, ()):
             if text.scan.lines[text.index[line.file]] - line.number <= most:
