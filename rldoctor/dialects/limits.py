@@ -11,6 +11,7 @@ from typing import Any, Final
 from msgspec import Struct, convert, to_builtins
 
 from rldoctor import compiled, expr
+from rldoctor.dialects.borrowed import LOANS, Loan, is_there, spoken
 from rldoctor.types import RLDoctorError
 from rldoctor.vocabulary import unknown_word
 
@@ -40,7 +41,6 @@ SEVERITIES: Final = ("error", "warning", "hint")
 SAFETIES: Final = ("safe", "unsafe")
 FLAGS: Final = ("megatron", "slime", "vllm", "sglang")
 _TEXTS: Final = ("says", "where", "severity", "advice", "safety")
-INHERITED: Final[Mapping[str, tuple[str, ...]]] = {"slime": ("megatron",)}
 
 
 class Cure(Struct, frozen=True):
@@ -80,28 +80,33 @@ class Limit(Struct, frozen=True):
 @cache
 def load(system: str) -> tuple[Limit, ...]:
     """Return the limits of a system and of those whose arguments it takes over, read once a process."""
-    sources = (*_sources(system), Path(__file__), FOLDER.parent / "expr" / "compiling.py")
+    code = (Path(__file__), FOLDER / "borrowed.py", FOLDER.parent / "expr" / "compiling.py")
+    sources = (*(path for path, _ in _sources(system)), *code)
     data = compiled.load(f"limits-{system}", sources, lambda: {"limits": to_builtins(_build(system))})
     return tuple(convert(row, Limit) for row in data["limits"])
 
 
-def _sources(system: str) -> tuple[Path, ...]:
-    names = (system, *INHERITED.get(system, ()))
-    return tuple(path for name in names if (path := FOLDER / name / FILE).is_file())
+def _sources(system: str) -> tuple[tuple[Path, Loan], ...]:
+    loans = (Loan(system), *LOANS.get(system, ()))
+    return tuple((path, loan) for loan in loans if (path := FOLDER / loan.system / FILE).is_file())
 
 
 def _build(system: str) -> list[Limit]:
     import yaml
 
     found: list[Limit] = []
-    for path in _sources(system):
-        own = path.parent.name == system
+    for path, loan in _sources(system):
+        own = loan.system == system
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))["limits"]
         mistakes = [f"{path}: {text}" for row in rows for text in _mistakes(row)]
         if mistakes:
             raise RLDoctorError("\n".join(mistakes), file=str(path))
         found += [
-            _limit(each, system, own) for row in rows if own or not row.get("own") for each in _each(row)
+            _limit(lent, system, own)
+            for row in rows
+            if own or not row.get("own")
+            for each in _each(row)
+            if is_there(lent := spoken(each, loan), loan, system)
         ]
     return found
 
