@@ -10,14 +10,14 @@ from msgspec.structs import replace
 
 from rldoctor.causes import firsts, words
 from rldoctor.causes.advice import name_settings
-from rldoctor.causes.unrecognised import CAUSE, FOLLOW, UNRECOGNISED, unrecognised
+from rldoctor.causes.unrecognised import CAUSE, FOLLOW, SEARCH, UNRECOGNISED, unrecognised
 from rldoctor.types import Finding, LogLine, Match, Part, Severity
 
 if TYPE_CHECKING:
     from rldoctor.facts import Facts
     from rldoctor.logs import LogReading
 
-__all__ = ["SEVERITIES", "UNRECOGNISED", "explain", "with_settings"]
+__all__ = ["SEARCH", "SEVERITIES", "UNRECOGNISED", "explain", "with_settings"]
 
 CLOCK_SKEW: Final = 5.0  # seconds that the clocks of two nodes may differ
 LINE_SKEW: Final = 50  # lines by which buffered output of two processes may be out of order

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rldoctor.logs.failures import Failure
 
 UNRECOGNISED: Final = "unrecognised"
+SEARCH: Final = "Search the issues of the project for:"
 
 FIRST: Final = "It is the first failure that nothing else explains"
 REST: Final = (
@@ -287,7 +288,7 @@ def _remedies(failure: Failure | None, title: str, facts: Facts | None) -> tuple
     return (
         *known,
         *advise(failure, facts),
-        Remedy(f"Search the issues of the project for: {_words(title)}", "manual"),
+        Remedy(f"{SEARCH} {_words(title)}", "manual"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from rldoctor import causes, dialects, facts, remedies, sources
-from rldoctor.diagnose import losses, next_run, verdicts
+from rldoctor.diagnose import losses, next_run, relatives, verdicts
 from rldoctor.diagnose.gathering import gather, refuse_nothing, refuse_scripts
 from rldoctor.diagnose.timeline import timeline
 from rldoctor.facts import Facts, ToldFacts
@@ -47,7 +47,7 @@ def diagnose(
         matches += _hints_of_the_config(seen.matches, world, rules)
         findings = causes.explain(matches, reading, world)
     findings = _with_remedies(findings, matches, world, rules)[:MOST_HINTS]
-    findings = causes.with_settings(findings, reading, world)
+    findings = relatives.with_relatives(causes.with_settings(findings, reading, world), world, rules)
     difference = _difference((reading, world), against, told)
     more = (next_run.hint(findings, reading, world, rules), difference)
     findings += tuple(finding for finding in more if finding is not None)

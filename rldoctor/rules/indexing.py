@@ -17,7 +17,8 @@ from msgspec.json import decode
 from rldoctor import compiled, vocabulary
 from rldoctor.compiled import Twin
 from rldoctor.expr import Node
-from rldoctor.rules import places
+from rldoctor.rules import likeness, places
+from rldoctor.rules.likeness import Likeness
 from rldoctor.rules.schema import Rule, Rung, Trigger
 from rldoctor.types import RLDoctorError, Role, Severity
 from rldoctor.vocabulary import unknown_word
@@ -97,6 +98,11 @@ class Index:
         """Every pattern of a ``find``, for which a log is scanned; the others are sought around hits."""
         return tuple(self._twin.part("patterns"))
 
+    @cached_property
+    def likeness(self) -> Likeness:
+        """What rules are known by, for a failure that none of them knows."""
+        return Likeness(**self._twin.part("likeness"))
+
     def rule(self, name: str) -> Rule:
         """Return a rule without its tests; RLDoctorError with the nearest id for an unknown one."""
         if name not in self._rules:
@@ -148,7 +154,8 @@ def parts(rules: Iterable[Rule]) -> dict[str, Any]:
             by_kind[trigger.kind][key].append(entry)
     bodies = {f"rule/{name}": _body(rule) for name, rule in known.items()}
     tables = {"ids": list(known), "config": config, **by_kind, "patterns": list(patterns)}
-    return {**tables, "conditions": bytes(conditions), **bodies}
+    likenesses = likeness.build(known.values())
+    return {**tables, "conditions": bytes(conditions), "likeness": likenesses, **bodies}
 
 
 def _triggers(rules: Iterable[Rule]) -> Iterator[tuple[Rule, int, Trigger]]:
