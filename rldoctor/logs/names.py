@@ -59,6 +59,31 @@ def numbered(paths: Iterable[str], told: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
+def placed(named: Mapping[str, int], told: Mapping[str, int]) -> dict[str, int]:
+    """Return the ranks of logs whose names tell them, where a node's may be counted from its first one.
+
+    Logs of one folder whose lines tell ranks are all as far off as those; where some are, nothing is known
+    of two logs for one rank of different nodes.
+    """
+    off: dict[str, set[int]] = {}
+    for path, rank in named.items():
+        if path in told:
+            off.setdefault(_folder(path), set()).add(told[path] - rank)
+    if not any(any(numbers) for numbers in off.values()):
+        return dict(named)
+    found = {path: rank + min(off.get(_folder(path), {0})) for path, rank in named.items()}
+    homes: dict[int, set[str]] = {}
+    for path, rank in found.items():
+        homes.setdefault(rank, set()).add(_folder(path))
+    return {path: rank for path, rank in found.items() if path in told or len(homes[rank]) == 1}
+
+
+def _folder(path: str) -> str:
+    """Return where the logs of one node's ranks lie together."""
+    found = ELASTIC.search(path) or RANK.search(path)
+    return path[: found.start()] if found else ""
+
+
 def _shapes(path: str) -> Iterator[tuple[str, int]]:
     """Yield a path without the stream it keeps, each of its numbers taken out once."""
     stem = STREAM.sub("", path)

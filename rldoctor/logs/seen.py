@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from rldoctor.logs import phases
 from rldoctor.logs.failures import Failure, Frame
-from rldoctor.logs.names import numbered, writer
+from rldoctor.logs.names import numbered, placed, writer
 from rldoctor.logs.phases import Table
 from rldoctor.logs.progress import Progress
 from rldoctor.logs.rereading import Text
@@ -81,13 +81,15 @@ class Seen(Struct, frozen=True, dict=True):
         """Return the rank whose log a file is: by its name, or its number and its siblings' lines."""
         names = [log.name for log in self.text.logs]
         named = {name: rank for name in names if (rank := writer(name).rank) is not None}
-        if named or len(names) == 1:
+        if len(names) == 1:
             return named
-        told: dict[str, set[int]] = {}
+        said: dict[str, set[int]] = {}
         for line in chain.from_iterable(self.hits.values()):
             if line.who.rank is not None:
-                told.setdefault(line.file, set()).add(line.who.rank)
-        return numbered(names, {name: min(ranks) for name, ranks in told.items() if len(ranks) == 1})
+                said.setdefault(line.file, set()).add(line.who.rank)
+        own = {name: ranks - {named.get(name)} for name, ranks in said.items()}
+        told = {name: min(ranks) for name, ranks in own.items() if len(ranks) == 1}
+        return placed(named, told) if named else numbered(names, told)
 
     @cached_property
     def _by_line(self) -> dict[tuple[str, int], Failure]:

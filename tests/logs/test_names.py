@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rldoctor.logs import LogReading, read
-from rldoctor.logs.names import numbered
+from rldoctor.logs.names import numbered, placed
 from rldoctor.types import Event
 
 STEP = "2026-04-02 11:20:0{n},101 - INFO - step {n}/40 loss 2.31 grad_norm 0.8\n"
@@ -72,3 +72,21 @@ def test_one_file_for_each_stream_of_a_rank() -> None:
     names = [f"/logs/job_7_{rank}.{stream}" for rank in range(3) for stream in ("out", "err")]
     found = numbered(names, {"/logs/job_7_0.err": 0, "/logs/job_7_2.err": 2})
     assert found["/logs/job_7_1.out"] == found["/logs/job_7_1.err"] == 1
+
+
+def test_a_second_node_counts_its_ranks_from_its_first_one(tmp_path: Path) -> None:
+    for rank in range(4):
+        home = tmp_path / f"node{rank // 2}" / "attempt_0" / str(rank % 2)
+        home.mkdir(parents=True)
+        (home / "stdout.log").write_text("".join(STEP.format(n=n) for n in range(1, 4)))
+        (home / "stderr.log").write_text("" if rank == 2 else FRAMES.format(rank=rank, how=WAITED))
+    (event,) = of_kind(read([str(tmp_path)], ()), "collective_timeout")
+    assert event.fields["ranks_missing"] == [2]
+
+
+def test_where_one_node_counts_anew_two_logs_for_one_rank_tell_nothing() -> None:
+    names = {f"/{node}/attempt_0/{rank}/stdout.log": rank for node in "abc" for rank in range(2)}
+    found = placed(names, {"/b/attempt_0/0/stdout.log": 2})
+    assert found["/b/attempt_0/1/stdout.log"] == 3
+    assert "/a/attempt_0/1/stdout.log" not in found
+    assert placed(names, {}) == names
