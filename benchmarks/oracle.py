@@ -204,11 +204,14 @@ class Judge:
     """One process of upstream's validators, asked case by case: to import them takes longer than to ask."""
 
     def __init__(self, python: str, system: str, checkout: Path) -> None:
-        command = [python, str(HERE / "oracle_judges.py"), system, str(checkout)]
+        self.command = [python, str(HERE / "oracle_judges.py"), system, str(checkout)]
+        self.process = self._started()
+
+    def _started(self) -> subprocess.Popen[str]:
         paths = f"{MEGATRON.get('checkout', '')}:{os.environ.get('PYTHONPATH', '')}"
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(
-            command,
+        return subprocess.Popen(
+            self.command,
             stdin=pipe,
             stdout=pipe,
             stderr=subprocess.DEVNULL,
@@ -226,15 +229,21 @@ class Judge:
         for line in stdout:
             if line.startswith(('"', "null")):
                 return json.loads(line)  # type: ignore[no-any-return]
-        raise SystemExit("the validators ended; run oracle_judges.py by hand to see why")
+        ended = f"the process ended with exit code {self.process.wait()}"
+        self.process = self._started()
+        return ended
 
 
 def ours(system: str, settings: Settings) -> dict[str, str]:
     """Return the errors that check has for some settings: rule and title."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"a.{'yaml' if _kind(system) == 'yaml' else 'sh'}")
-        path.write_text(_text(system, settings))
-        report = check([str(path)], ToldFacts(system=system)).report
+        script = Path(folder, "run.sh")
+        if system == "areal":
+            Path(folder, "grpo.yaml").write_text(_text(system, settings))
+            script.write_text("python3 examples/math/gsm8k_rl.py --config grpo.yaml")
+        else:
+            script.write_text(_text(system, settings))
+        report = check([str(script)], ToldFacts(system=system)).report
     return {each.id: each.title for each in report.findings if each.severity == "error"}
 
 
