@@ -6,7 +6,8 @@ import gc
 import sys
 from typing import Final, NoReturn
 
-INTERRUPTED: Final = 130
+from rldoctor.exits import INTERRUPTED
+
 RARELY: Final = 100_000
 """New objects after which garbage is looked for: most runs are short, and looking is a tenth of them."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from rldoctor import __version__
+from rldoctor.exits import BAD_INPUT, FOUND, INTERRUPTED, OK
 from rldoctor.options import Launch, about_the_run, chooses, offers, prints, told_facts
 from rldoctor.types import Report, RLDoctorError
 
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
     from rldoctor.check import Checked
     from rldoctor.facts import ToldFacts
     from rldoctor.suppress.choice import Choice
-
-OK: Final = 0
-FOUND: Final = 1
-BAD_INPUT: Final = 2
-INTERRUPTED: Final = 130
 
 RELEASE: Final = "the release (--framework-version tells it)"
 FOUND_FORMS: Final = ("text", "json", "sarif", "github")

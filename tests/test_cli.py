@@ -302,7 +302,7 @@ def modules(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-LIGHT = {"rldoctor.cli", "rldoctor.options", "rldoctor.types"}
+LIGHT = {"rldoctor.exits", "rldoctor.cli", "rldoctor.options", "rldoctor.types"}
 
 
 def test_the_command_line_loads_nothing_heavy() -> None:

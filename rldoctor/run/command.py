@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from rldoctor.exits import OK
 from rldoctor.run import plan, processes, resume, supervise
 from rldoctor.run.session import Options, Session
 from rldoctor.types import RLDoctorError
@@ -23,7 +24,7 @@ def run(
     session = _session(words, foreign, folder, again, sets, options)
     if again is not None and session.history.finished == "done":
         session.screen.tell(f"this run is finished: {session.folder}")
-        return supervise.DONE
+        return OK
     if again is not None:
         session.begin(resumed=True)
     session.interrupt.listen()

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from rldoctor import edits, sources
+from rldoctor.exits import OK
 from rldoctor.run.history import Change
 from rldoctor.run.session import Session
 from rldoctor.run.watch import End
 from rldoctor.types import Edit, Report
 
 TUNED: Final = "tuned.yaml"
-DONE: Final = 0
 BATCH: Final = {
     "prompts_per_step": "batch.prompts_per_step",
     "samples_per_prompt": "batch.n_samples",
@@ -84,7 +84,7 @@ def finish(session: Session, end: End) -> int:
         session.screen.tell(f"tuned configuration: {tuned}")
     if session.options.write and session.source is not None:
         _write_back(session)
-    return DONE
+    return OK
 
 
 def stop(session: Session, end: End, report: Report, why: str) -> None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from rldoctor import edits, sources
 from rldoctor.check import check
 from rldoctor.diagnose import diagnose
+from rldoctor.exits import BAD_INPUT, FOUND, INTERRUPTED
 from rldoctor.fix import chosen
 from rldoctor.report.terminal import draw
 from rldoctor.run import checkpoints, heal, launch, story, tuner
@@ -22,10 +23,6 @@ from rldoctor.run.terminal import Relay
 from rldoctor.run.watch import End
 from rldoctor.types import Finding, Report
 
-DONE: Final = 0
-FOUND: Final = 1
-BAD_INPUT: Final = 2
-INTERRUPTED: Final = 130
 MOST_ROUNDS: Final = 10
 TORCHRUN_BAD_INPUT: Final = "failed (exitcode: 2)"
 TORCHRUN_LINES: Final = re.compile(r"^[EWI]\d{4} ", re.MULTILINE)

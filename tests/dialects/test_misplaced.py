@@ -67,3 +67,18 @@ def test_an_option_stands_beside_options_and_never_amid_overrides(tmp_path: Path
         "main_ppo --config-path=/opt/config \\\n    --config-name=ppo_megatron_trainer \\\n"
         in path.read_text()
     )
+
+
+def test_the_name_of_a_configuration_with_a_slip_is_told_and_mended(tmp_path: Path) -> None:
+    path = tmp_path / "train.sh"
+    launch = "python3 -m verl.trainer.main_ppo --config-name={} trainer.nnodes=1 trainer.n_gpus_per_node=8\n"
+    path.write_text(launch.format("ppo_megatron_traner"))
+    fix([str(path)], TOLD, unsafe=True)
+    assert path.read_text() == launch.format("ppo_megatron_trainer")
+
+
+def test_a_configuration_of_ones_own_is_no_slip(tmp_path: Path) -> None:
+    path = tmp_path / "train.sh"
+    for name in ("ppo_megatron_trainer", "our_recipe"):
+        path.write_text(f"python3 -m verl.trainer.main_ppo --config-name={name} trainer.nnodes=1\n")
+        assert "unknown-choice" not in {each.rule for each in check([str(path)], TOLD).report.findings}
