@@ -21,7 +21,17 @@ MOST_LOGS: Final = 16
 OFTEN: Final = 3  # times that the same few names with numbers are no accident
 GAP: Final = 3  # lines between two pieces of one step
 TELLING: Final = frozenset(
-    {"loss", "policy_loss", "value_loss", "grad_norm", "critic_grad_norm", "kl", "ref_kl", "clip_fraction"}
+    {
+        "loss",
+        "perplexity",
+        "policy_loss",
+        "value_loss",
+        "grad_norm",
+        "critic_grad_norm",
+        "kl",
+        "ref_kl",
+        "clip_fraction",
+    }
     | {"reward_mean", "reward_std", "reward_zero_std", "reward_min", "reward_max", "return_mean"}
     | {"advantage_mean", "advantage_max", "advantage_min", "response_length", "response_length_max"}
     | {"response_clip_ratio", "entropy", "logprob_diff", "logprob_diff_max", "rollout_kl", "ratio"}

@@ -15,7 +15,7 @@ BARS: Final = re.compile(r"[|│┃║]|â”‚|â”ƒ")  # the last two: UTF-
 RULE: Final = re.compile(r"[\s|│┃║+=:─━┄╌┼╋├┤┝┥┣┫┡┩┠┨╞╡┬┴┳┻╇╈┏┓┗┛┌┐└┘╭╮╰╯-]+")
 WORDS: Final = re.compile(
     r"(?i)loss|rew|grad|norm|kl\b|kl_|entrop|adv|clip|leng?t?h?\b|scor|retu|ratio|frac|step|iterat|iter\b"
-    r"|epoch|episode|update|\blr\b|learning|diff|trunc|value"
+    r"|epoch|episode|update|\blr\b|learning|diff|trunc|value|ppl|perplexity|\bnll|log lik"
 )
 STEP: Final = frozenset(
     {"step", "steps", "global_step", "train_step", "iteration", "iter", "update", "_step"}
@@ -26,7 +26,7 @@ VALUE: Final = re.compile(rf"(?i)(?P<number>{NUMBER})(?P<unit>\s?%|\s?[kMG]\b)?(
 WRAP: Final = r"(?:(?:np\.\w{1,12}|tensor|array|Decimal)\(\[?)?"
 PAIR: Final = re.compile(
     r"(?i)(?<![\w/.%-])(?P<key>[A-Za-z][\w/@.()-]{0,80}(?: /? ?[A-Za-z(][A-Za-z_/().]{0,40}){0,4})"
-    rf"['\"*`]{{0,3}} {{0,3}}[:=] {{0,24}}['\"*`]{{0,3}}{WRAP}(?P<value>{NUMBER})(?![\w:/-])(?P<unit> ?%)?"
+    rf"['\"*`]{{0,3}} {{0,3}}[:=] {{0,24}}['\"*`]{{0,3}}{WRAP}(?P<value>{NUMBER})(?![\w/-]|:\S)(?P<unit> ?%)?"
 )
 BESIDE: Final = re.compile(
     r"(?i)(?:wandb: )?\s*(?:[-*•|│] )?(?P<key>[A-Za-z][\w/@.()-]{0,80}) {1,80}"
@@ -39,6 +39,7 @@ GROUPED: Final = re.compile(
     rf"(?i)(?<![\w/])(?P<name>[A-Za-z][\w/]{{0,40}}): {{0,3}}(?=(?:mean|avg|std|min|max)[=:] ?{NUMBER})"
 )
 PART: Final = re.compile(rf"(?i)(?P<part>mean|avg|std|min|max)[=:] ?(?P<value>{NUMBER})(?:,? {{1,3}}|$)")
+IN_CELL: Final = re.compile(rf"(?i)(?P<key>[A-Za-z][\w/.-]{{0,60}}) (?P<value>{NUMBER})")
 COUNTED: Final = re.compile(
     r"(?i)\b(?:iteration|iter|step|epoch|episode|update|batch)s? ?[#:\[=]? ?(\d{1,9}) ?/ ?\d{1,9}\b"
 )
@@ -48,7 +49,7 @@ MOST_CELLS: Final = 120
 LONGEST: Final = 6000  # characters of a line that are looked at
 
 QUALIFIED: Final = re.compile(
-    r"(?:average|avg|mean|step|batch|training|train|running|smooth(?:ed)?|current|cur|global|iter|epoch)_"
+    r"(?:average|avg|avr|mean|step|batch|training|train|running|smooth(?:ed)?|current|cur|global|iter|epoch)_"
     r"(?P<before>.+)|(?P<after>.+)_(?:mean|avg|average|step|epoch|value|unscaled)"
 )
 QUALIFIABLE: Final = frozenset({"loss", "policy_loss", "value_loss", "grad_norm"})
@@ -155,6 +156,7 @@ def pairs(text: str) -> Iterator[tuple[str, float]]:
             told = number(value)
             if told is not None and number(key) is None:
                 yield key, told
+        yield from _in_cells(row)
         if len(row) > 1 and not any(":" in cell or "=" in cell for cell in row):
             return
     alone = BESIDE.fullmatch(text)
@@ -164,6 +166,15 @@ def pairs(text: str) -> Iterator[tuple[str, float]]:
         if told is not None and not (known and shapes.is_rounded_off(known[0], found["value"])):
             yield found["key"], told * (UNITS["%"] if found.groupdict().get("unit") else 1.0)
     yield from _grouped(text)
+
+
+def _in_cells(row: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Yield the names and numbers of a row in which both stand in one cell."""
+    found = [each for cell in row if (each := IN_CELL.fullmatch(cell)) is not None]
+    for each in found if len(found) > 1 else []:
+        value = shapes.number(each["value"].replace(",", ""))
+        if value is not None:
+            yield each["key"], value
 
 
 def _grouped(text: str) -> Iterator[tuple[str, float]]:

@@ -110,6 +110,8 @@ def test_a_block_under_the_number_of_an_iteration(reading: Read) -> None:
         "10:00:01 DEBUG TRAIN Batch 7/100 loss nan lr 0.00055 grad_norm nan rank 2\n",
         "> Training Epoch: 0 Training Iteration: 2387  average_loss : nan  step_loss : nan  learning_rate : 0.005\n",
         "Epoch 3: train_loss_step=nan, v_num=0\n",
+        "1|3|Loss: nan:   0%|                         | 3/3073 [00:15<4:04:50,  4.79s/it]\n",
+        "2020-01-01 10:00:00 | INFO | train | epoch 003 | loss nan | nll_loss nan | ppl nan | wps 30011 | lr 0.0005\n",
     ],
 )
 def test_numbers_in_whatever_way_they_are_written(reading: Read, text: str) -> None:

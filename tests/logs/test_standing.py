@@ -85,6 +85,11 @@ def test_a_persons_own_words(reading: Read) -> None:
         assert "3/100" in event.lines[0].text
     assert standing(reading(bar)) == []
     assert standing(reading("it hangs sometimes\n" + bar.replace(" 3%", "100%"))) == []
+    first = "  0%|          | 0/234 [00:00<?, ?it/s]\n"
+    for after in ("一直停在这个信息，系统是centos\n", "what is the reason for this? I do not know\n"):
+        (event,) = standing(reading(first + after))
+        assert event.fields["what"] in ("step", "silence")
+        assert "0/234" in event.lines[0].text
     answer = "10:01:00 INFO sample: the car got stuck in the mud\n"
     assert standing(reading(bar + answer)) == []
 

@@ -21,7 +21,17 @@ CHECKS: Final = (
 )
 PATTERNS: Final = CHECKS
 WATCHED: Final = frozenset(
-    {"loss", "policy_loss", "value_loss", "grad_norm", "critic_grad_norm", "kl", "ref_kl", "entropy"}
+    {
+        "loss",
+        "perplexity",
+        "policy_loss",
+        "value_loss",
+        "grad_norm",
+        "critic_grad_norm",
+        "kl",
+        "ref_kl",
+        "entropy",
+    }
 )
 ENOUGH: Final = 3
 WHERE: Final = re.compile(r"in (?P<where>local grad norm|loss|gradients?|weights?|logits?)")

@@ -42,7 +42,11 @@ ROWS: Final = (
         "start",
         r"All distributed processes registered\. Starting with \d+|LOCAL_RANK: \d+ - CUDA_VISIBLE_DEVICES: ",
     ),
-    ("meeting", "start", r"Initializing TorchBackend in DeepSpeed|Added key: store_based_barrier_key:"),
+    (
+        "meeting",
+        "start",
+        r"Initializing TorchBackend in DeepSpeed|Added key: store_based_barrier_key:|Connecting to tcp://",
+    ),
     ("meeting", "start", r"Setting ds_accelerator to \w+ \(auto detect\)|^cdb=None"),
     (
         "meeting",

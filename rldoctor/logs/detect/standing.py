@@ -29,16 +29,22 @@ ENGINE_LINES: Final = 60
 READY: Final = re.compile(r"init engine \(|startup complete|fired up and ready|Starting vLLM (?:API )?server")
 NOTHING: Final = re.compile(
     r"[\s`.…~=*>_-]*|\^C.*|.*(?:flashinfer\.jit|Loading JIT ops|Warning: |warnings\.warn\().*"
-    r"|.*NCCL INFO (?:\[Service thread\] Connection closed|comm 0x.* (?:Abort|Destroy) COMPLETE).*"
 )
+CLOSED: Final = re.compile(
+    r"NCCL INFO (?:\[Service thread\] Connection closed|comm 0x.{0,120} (?:Abort|Destroy) COMPLETE)"
+)  # by peers that have ended
 ELAPSED: Final = re.compile(r"\b0/\d{1,9} \[(?:(\d{1,3}):)?(\d{1,2}):(\d\d)<\?")
 SAID_TO: Final = re.compile(
     r"(?i)\b(?:stuck|hangs?|hung|hanging|freezes|frozen|froze)\b(?! (?:detect|check|monitor|time-?out))"
     r"|\bstops? (?:here|there|responding)|\bno (?:further|more|other) (?:output|response|logs?|progress)\b"
     r"|\bnothing (?:more |else )?happens"
     r"|\b(?:does|did)(?:n't| not) (?:proceed|continue|move|progress|respond)"
-    r"|卡住|卡死|卡在|不动了|没有反应|无响应"
+    r"|卡[住死在了]|不动|停在|停住|没有?反应|无响应|没有?输出"
 )  # in a person's own words, which stand among the lines that were pasted
+PROSE: Final = re.compile(
+    r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}"
+    r"|(?i:\b(?:i|my|we|this|that|but|what|why|how|please|anyone|does|there|when|then|because|thanks?)\b.{0,200}){2}"
+)
 PRINTED: Final = re.compile(
     r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|^\s*[{\[(]|pid=\d|\w\.py\b|\w=\w|['\"]:"
 )
@@ -71,7 +77,8 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     if not said:
         return
     words = [line for line in (*said[:EDGE], *said[-EDGE:]) if _is_said_to_stand(line.text)]
-    said = [line for line in said if line not in words] or said
+    said = [line for line in said if line not in words and not _is_prose(line.text)] or said
+    said = list(_before_closing(said))
     last, seconds = said[-1], _seconds(said[-1], alive)
     what, phase = stages.begun(last.text)
     if what is None and stages.OF_ENGINE.search(last.text) and _engine_starts(said):
@@ -85,9 +92,21 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     yield sighting("standstill", last, fields, (what, last.file))
 
 
+def _before_closing(said: Sequence[LogLine]) -> Sequence[LogLine]:
+    """Return the lines without those of connections that closed, where something was under way before."""
+    count = next((n for n, line in enumerate(reversed(said)) if not CLOSED.search(line.text)), len(said))
+    before = said[: len(said) - count]
+    return before if before and stages.begun(before[-1].text)[0] not in (None, "nccl") else said
+
+
 def _is_said_to_stand(text: str) -> bool:
     """Say whether a line is a person's sentence that nothing moves."""
     return len(text) <= LONGEST_WORDS and SAID_TO.search(text) is not None and not PRINTED.search(text)
+
+
+def _is_prose(text: str) -> bool:
+    """Say whether a line is a person's sentence, not a program's."""
+    return len(text) <= LONGEST_WORDS and PROSE.search(text) is not None and not PRINTED.search(text)
 
 
 def _engine_starts(said: Sequence[LogLine]) -> bool:
