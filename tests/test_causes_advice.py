@@ -43,7 +43,6 @@ def _raised(error: str, file: str = "/opt/venv/lib/python3.11/site-packages/lath
         ),
         ("ValueError: Expected input batch_size (8) to match target batch_size (4).", "shorter batch"),
         ("KeyError: 'bolts'", "'bolts' should come from"),
-        ("""KeyError: 'key "bolts" not found in TensorDict with keys [\\'nuts\\']'""", "'bolts' should come"),
         ("AssertionError: spindle must be odd", "demands: spindle must be odd"),
         (
             "requests.exceptions.HTTPError: 400 Client Error: Bad Request for url: http://x/turn",

@@ -66,7 +66,7 @@ _ABOUT_THE_REPORT = re.compile(
     r"|file an issue|refer to"
 )
 LONGEST_CURE: Final = 240
-_KEY: Final = re.compile(r"^['\"]*key [\\'\"]*([\w./-]+)[\\'\"]* not found in TensorDict")
+_OPENED: Final = re.compile(r"assert \(|(?:raise|return) [\w.]+\(|\(|\)")  # the line says no more
 _LOOKS_UP: Final = re.compile(
     r"(?:.*\.)?(?:__get(?:attr|attribute|item)__|_?format_and_raise|_?raise\w*)$|(?:_get_|_default_get)\w*$"
 )
@@ -220,12 +220,11 @@ def _place(failure: Failure) -> str:
 
 def _code(failure: Failure) -> str:
     frame = _innermost(failure)
-    return frame.code[:LONGEST_QUOTE] if frame and frame.code else ""
+    return frame.code[:LONGEST_QUOTE] if frame and frame.code and not _OPENED.fullmatch(frame.code) else ""
 
 
 def _quoted(message: str) -> str:
-    key = _KEY.search(message[:LONGEST_MESSAGE])
-    return f"'{key[1]}'" if key else " ".join(message.split())[:LONGEST_QUOTE]
+    return " ".join(message[:LONGEST_MESSAGE].split())[:LONGEST_QUOTE]
 
 
 def _libraries(failure: Failure) -> tuple[str, ...]:

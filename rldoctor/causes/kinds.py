@@ -19,6 +19,11 @@ _FOR_ANOTHER_RELEASE = (
     r"|Can't instantiate abstract class|unexpected keyword arg|incompatible function arguments"
     r"|(?:too many|not enough) values to unpack"
 )
+_RELEASES_THAT_FIT = (
+    "Install releases of {libraries} that fit each other, those that the framework pins for its version (its "
+    "requirements or image): this call is written for another release (upgrade the older one, or go back to "
+    "the one before)"
+)
 _EMPTY = (
     r"zero-size array|input\.numel\(\) == 0|arg is an empty sequence|non-empty (?:TensorList|list of Tensors)"
     r"|at least one array to concatenate|list index out of range|(?:division|modulo) by zero|float division"
@@ -72,12 +77,20 @@ KINDS: Final = (
         VERSIONS,
     ),
     Kind(
+        r"AttributeError",
+        r"'\w*(?:[Cc]onfig|[Cc]fg|Args|Arguments|Namespace|Options|Params)' object has no attribute",
+        (
+            _RELEASES_THAT_FIT,
+            "Where that configuration is yours, give it the field that {place} reads ({message}): in its "
+            "file, its class or its parser, with the value of the release that the code comes from",
+        ),
+        VERSIONS,
+    ),
+    Kind(
         r"TypeError|AttributeError|ImportError|ValueError",
         _FOR_ANOTHER_RELEASE,
         (
-            "Install releases of {libraries} that fit each other, those that the framework pins for its "
-            "version (its requirements or image): this call is written for another release (upgrade the "
-            "older one, or go back to the one before)",
+            _RELEASES_THAT_FIT,
             "Where the call stands in code of your own, write it for the installed release: {place}",
         ),
         VERSIONS,
@@ -240,12 +253,7 @@ KINDS: Final = (
         ),
         "free -g; ulimit -a",
     ),
-    Kind(
-        r"UnicodeEncodeError",
-        r"",
-        ("Write UTF-8 everywhere (PYTHONUTF8=1, LC_ALL=C.UTF-8)",),
-        "export PYTHONUTF8=1 LC_ALL=C.UTF-8",
-    ),
+    Kind(r"UnicodeEncodeError", r"", ("Write UTF-8 everywhere",), "export PYTHONUTF8=1 LC_ALL=C.UTF-8"),
     Kind(
         r"ValueError|RuntimeError|IndexError|ZeroDivisionError|StopIteration|",
         _EMPTY,
