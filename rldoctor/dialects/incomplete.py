@@ -64,7 +64,6 @@ def _event(key: str, given: Sequence[Setting], names: set[str], launch: Launch) 
         "value": None,
         "system": launch.system,
         "release": launch.version,
-        "at": place.line if place is not None else None,
         "meant": f"${{{meant}}}" if meant is not None else None,
         "alone": not launch.command.program,
         "certain": bool(launch.command.program),
