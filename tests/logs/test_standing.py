@@ -73,6 +73,16 @@ def test_any_line_of_an_engine_on_its_way(reading: Read) -> None:
     assert standing(reading(ENGINE + "INFO 03-23 16:31 init engine (profile) took 2 s\n" + ATTENTION)) == []
 
 
+UP = "{0}[2026-01-23 08:11:04] INFO:     Uvicorn running on http://10.0.0.4:15000 (Press CTRL+C to quit)\n"
+
+
+def test_an_engine_of_a_run_that_is_up_and_nothing_after_it(reading: Read) -> None:
+    (event,) = standing(reading(UP.format("(SGLangEngine pid=4417) ")))
+    assert event.fields["what"] == "engine"
+    assert standing(reading(UP.format(""))) == []
+    assert standing(reading(UP.format("(APIServer pid=1) "))) == []
+
+
 def test_a_persons_own_words(reading: Read) -> None:
     bar = "  3%|3         | 3/100 [10:45<5:00:00, 190.3s/it]\n"
     for text in (
@@ -238,3 +248,8 @@ sizes = self._nested_gather(size).cpu()
     )
     assert "_pad_across_processes" in event.fields["frame"]
     assert "<module>" in event.fields["frames"][0]
+
+
+def test_a_line_that_was_hung_up_is_no_run_that_hangs(reading: Callable[..., LogReading]) -> None:
+    text = "Cloning into 'src'...\nthe gizmo's other end hung up unexpectedly\n"
+    assert not [event for event in reading(text).events if event.kind == "standstill"]

@@ -10,6 +10,7 @@ from rldoctor.logs.detect import pasted_stacks, stages
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.pasted import end_of
 from rldoctor.logs.seen import Seen
+from rldoctor.logs.survival import SERVERS
 from rldoctor.types import LogLine
 
 MOST_LOGS: Final = 16
@@ -25,6 +26,7 @@ STATUS: Final = re.compile(
     r"generation throughput: (?P<made>[\d.]+) tokens/s, Running: (?P<running>\d+) reqs?"
 )
 STANDING: Final = 3  # states of an engine in a row in which it makes nothing of the requests that it runs
+UP: Final = re.compile(r"Uvicorn running on |Application startup complete|server is fired up and ready")
 ENGINE_LINES: Final = 60
 READY: Final = re.compile(r"init engine \(|startup complete|fired up and ready|Starting vLLM (?:API )?server")
 NOTHING: Final = re.compile(
@@ -35,7 +37,7 @@ CLOSED: Final = re.compile(
 )  # by peers that have ended
 ELAPSED: Final = re.compile(r"\b0/\d{1,9} \[(?:(\d{1,3}):)?(\d{1,2}):(\d\d)<\?")
 SAID_TO: Final = re.compile(
-    r"(?i)\b(?:stuck|hangs?|hung|hanging|freezes|frozen|froze)\b(?! (?:detect|check|monitor|time-?out))"
+    r"(?i)\b(?:stuck|hangs?|hung|hanging|freezes|frozen|froze)\b(?! (?:up\b|detect|check|monitor|time-?out))"
     r"|\bstops? (?:here|there|responding)|\bno (?:further|more|other) (?:output|response|logs?|progress)\b"
     r"|\bnothing (?:more |else )?happens"
     r"|\b(?:does|did)(?:n't| not) (?:proceed|continue|move|progress|respond)"
@@ -82,6 +84,8 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     last, seconds = said[-1], _seconds(said[-1], alive)
     what, phase = stages.begun(last.text)
     if what is None and stages.OF_ENGINE.search(last.text) and _engine_starts(said):
+        what, phase = "engine", "start"
+    if what is None and UP.search(last.text) and last.who.actor not in SERVERS:
         what, phase = "engine", "start"
     if what is None or (started and what in stages.AT_START):
         told = words and not FINISHED.search(last.text)
