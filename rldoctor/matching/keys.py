@@ -66,9 +66,14 @@ def _seldom(facts: Facts) -> Iterator[Event]:
 
 
 def _once(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield each event, of a word that is no choice only the first: what a system's code takes counts."""
+    """Yield each event, of a word that is no choice only the first: what a system's code takes counts.
+
+    A configuration that is not there is said once, not as a name that is none too.
+    """
     chosen: set[Any] = set()
     for event in events:
+        if event.kind == "config_missing":
+            chosen.add("--config-name")
         if event.kind != "unknown_choice":
             yield event
         elif event.fields["written"] not in chosen:
