@@ -8,7 +8,10 @@ from rldoctor.diagnose import diagnose
 from rldoctor.facts import ToldFacts
 from rldoctor.types import Finding
 
-FRAMES = 'Traceback (most recent call last):\n  File "/opt/mill/main.py", line 9, in <module>\n    mill(rows)\n  File "/opt/mill/grind.py", line 3, in mill\n    '
+FRAMES = (
+    'Traceback (most recent call last):\n  File "/opt/mill/main.py", line 9, in <module>\n    mill(rows)\n'
+    '  File "/opt/mill/grind.py", line 3, in mill\n    '
+)
 
 
 def _root(tmp_path: Path, log: str) -> Finding:
