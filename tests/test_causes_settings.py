@@ -50,7 +50,7 @@ def test_an_assertion_over_the_configuration_names_keys_values_places_and_multip
 def test_an_engines_own_argument_is_named_as_the_users_system_hands_it_on(tmp_path: Path) -> None:
     error = "ValueError: heron kv_cache_dtype fp3 is not supported with tensor parallel size 4"
     first = _cures(tmp_path, _verl(error, "raise ValueError(", file=f"{LIBRARY}/vllm/heron.py"))[0].title
-    assert "actor_rollout_ref.rollout.engine_kwargs.vllm.kv_cache_dtype another value" in first
+    assert "Give +actor_rollout_ref.rollout.engine_kwargs.vllm.kv_cache_dtype another value" in first
     assert "do without actor_rollout_ref.rollout.tensor_model_parallel_size" in first
 
 
@@ -176,3 +176,18 @@ def test_a_deepspeed_word_on_the_failing_line_is_told(tmp_path: Path) -> None:
         "share = 100.0 * count // self.reduce_bucket_size",
     )
     assert any("Its line takes reduce_bucket_size" in each.title for each in _cures(tmp_path, log))
+
+
+def test_an_environment_variable_is_turned_against_the_setting_that_it_bounds(tmp_path: Path) -> None:
+    bound = "(default 4096) must be larger or equal to chunked_prefill_size"
+    error = f"HeronError: SGLANG_HERON_TOKENS_PER_RANK {bound}"
+    file = "/sgl-workspace/sglang/python/sglang/srt/heron.py"
+    first = _cures(tmp_path, _raised(error, file, "assert chunk <= rank_tokens"))[0].title
+    assert first.startswith("Raise SGLANG_HERON_TOKENS_PER_RANK, or lower --chunked-prefill-size")
+
+
+def test_a_variable_that_only_helps_to_report_is_not_turned(tmp_path: Path) -> None:
+    error = "HeronError: invalid wing (run with NCCL_DEBUG=WARN for details or CUDA_LAUNCH_BLOCKING=1)"
+    assert all(
+        "another value" not in each.title for each in _cures(tmp_path, _raised(error, f"{LIBRARY}/h.py"))
+    )

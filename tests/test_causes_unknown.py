@@ -1,8 +1,12 @@
-"""Failures that no rule will ever know, as people paste them: the first evidence is what began it."""
+"""Failures that no rule will ever know, as people paste them: the first evidence is what began it.
+
+Where a case tells a cure, that stands in the first two remedies.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -10,12 +14,24 @@ from rldoctor.diagnose import diagnose
 from rldoctor.facts import ToldFacts
 from rldoctor.types import Finding
 
+
+class Case(NamedTuple):
+    """What a section of the file tells."""
+
+    root: str
+    cure: str
+    log: str
+
+
+def _case(text: str) -> Case:
+    root, rest = text.split("\n", 1)
+    cure, log = rest.split("\n", 1) if rest.startswith("cure: ") else ("", rest)
+    return Case(root.removeprefix("root: "), cure.removeprefix("cure: "), log)
+
+
 FILE = Path(__file__).parent / "unknown_failures.txt"
-SECTIONS = FILE.read_text().split("=== ")[1:]
-CASES = {
-    name: (root.removeprefix("root: "), log)
-    for name, root, log in (section.split("\n", 2) for section in SECTIONS)
-}
+SECTIONS = (section.split("\n", 1) for section in FILE.read_text().split("=== ")[1:])
+CASES = {name: _case(text) for name, text in SECTIONS}
 
 
 def top(log: str, folder: Path) -> Finding:
@@ -26,9 +42,12 @@ def top(log: str, folder: Path) -> Finding:
 
 @pytest.mark.parametrize("name", CASES)
 def test_unknown(name: str, tmp_path: Path) -> None:
-    root, log = CASES[name]
-    found = top(log, tmp_path)
-    assert any(root in piece.text for piece in found.evidence[:2]), [
+    case = CASES[name]
+    found = top(case.log, tmp_path)
+    assert any(case.root in piece.text for piece in found.evidence[:2]), [
         (found.rule, piece.text) for piece in found.evidence
     ]
     assert found.remedies
+    assert any(case.cure in remedy.title for remedy in found.remedies[:2]), [
+        remedy.title for remedy in found.remedies
+    ]

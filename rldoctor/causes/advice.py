@@ -124,7 +124,8 @@ def name_settings(finding: Finding, failures: Sequence[Failure], facts: Facts) -
     offered = " ".join(f"{each.title} {each.command or ''}" for each in finding.remedies[:SHOWN])
     if told is None or not told.turns or told.sentence in first.title:
         return finding
-    if told.names and all(name in offered.replace("-", "_") for name in told.names):
+    named_too = told.names and all(name in offered.replace("-", "_") for name in told.names)
+    if named_too and not re.search(r"\d", told.sentence):  # numbers are more than any rule says of its own
         return finding
     named = replace(first, title=f"{told.sentence}. {first.title}")
     return replace(finding, remedies=(named, *finding.remedies[1:]))

@@ -20,7 +20,9 @@ _LOCAL: Final = re.compile(r"(?<![\w.\"'])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w.(\
 _WORD_OF_CHAIN: Final = re.compile(r"\.get\([\"']([\w.-]+)|\[[\"']([\w.-]+)|\.?([A-Za-z_]\w*)")
 _OPTIONS: Final = re.compile(r"(?:\w*_)?(?:args?|config|cfg|conf|hparams|opts?|options|params)")
 _SAID: Final = re.compile(
-    r"(?<![\w-])--(?:no-)?[A-Za-z][\w.-]*\w|(?<![\w./-])\+?[a-z]\w*(?:\.[a-z_]\w*)+(?![\w/(])"
+    r"(?<![\w-])(?:VLLM|SGLANG|NCCL|TORCH|PYTORCH|CUDA|HF|RAY|TRITON|MASTER|NVTE|TRANSFORMERS|GLOO|FLASHINFER|OMP|HCCL)"
+    r"_(?!ERROR|SUCCESS|CALL|CHECK|WARN|DEBUG|LOG|LAUNCH|USE_\w+_DSA)[A-Z0-9_]{3,60}\b(?![./(=])"
+    r"|(?<![\w-])--(?:no-)?[A-Za-z][\w.-]*\w|(?<![\w./-])\+?[a-z]\w*(?:\.[a-z_]\w*)+(?![\w/(])"
     r"|(?<![\w./-])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w/(.])|(?<![\w./-])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?=\.(?:\s|$))"
 )
 _CLAUSE: Final = re.compile(
@@ -85,7 +87,7 @@ def _chains(code: str) -> Iterator[Name]:
 
 def _said(match: re.Match[str], text: str) -> Name:
     words = tuple(match[0].lstrip("-+").replace("-", "_").split("."))
-    sure = match[0].startswith("--")
+    sure = match[0].startswith("--") or match[0].isupper()
     return Name(words, *match.span(), _number(text, match.end()), sure)
 
 

@@ -58,6 +58,7 @@ _SENTENCES: Final = {
 }
 _SEEN_FROM_BEHIND: Final = {"at most": "at least", "at least": "at most", "needs": "given"}
 """What is asked of the one setting that a text names behind what must be larger, smaller or there."""
+_NOT_OF_VARIABLES: Final = ("refused", "needs", "unexpected", "one")  # there they are named as examples
 
 
 class Subject(Struct, frozen=True):
@@ -127,6 +128,8 @@ class _Reader(Struct, frozen=True):
         return tuple(found.values())
 
     def _settings(self, name: Name) -> tuple[Standing, ...]:
+        if name.path[0].isupper():
+            return (standing.of_environment(self.facts, name.path[0]),)
         plain = len(name.path) == 1 and "_" not in name.path[0]
         if not plain or name.sure:
             found = standing.of_name(self.facts, name.path, self.engine)
@@ -165,6 +168,8 @@ def _agrees(name: Name, found: Sequence[Standing]) -> bool:
 
 def _turned(text: str, subjects: Sequence[Subject], demand: Demand, facts: Facts) -> Told | None:
     """Return which way to turn the settings on both sides of what is demanded, None where that is open."""
+    if demand.relation in _NOT_OF_VARIABLES:
+        subjects = [each for each in subjects if not each.name.path[0].isupper()]
     left = [each for each in subjects if each.name.start < demand.start]
     right = [each for each in subjects if each not in left]
     if demand.relation == "unexpected":

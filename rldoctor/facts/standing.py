@@ -49,12 +49,21 @@ def of_value(facts: Facts, text: str) -> tuple[Standing, ...]:
     return tuple(standing(facts, each.key) for each in same) if len(same) <= MOST else ()
 
 
+def of_environment(facts: Facts, name: str) -> Standing:
+    """Return an environment variable with the value that is told of it, if any is."""
+    fact = facts.resolve(f"env.{name}")
+    if fact is None or fact.value is None or fact.value is UNKNOWN:
+        return Standing(name)
+    return Standing(name, fact.value, fact.origin.place, written=True)
+
+
 def standing(facts: Facts, key: str) -> Standing:
     """Return a key with the value that is written, else with the release's default where all is known."""
     said = facts.table.spoken.settings if facts.table is not None else {}
-    setting = said.get(key) or said.get(f"--{key}")
+    setting = said.get(key.removeprefix("+")) or said.get(f"--{key}")
     if setting is None:
         return Standing(key, _default(facts, key))
+    key = key.removeprefix("+")
     value = UNKNOWN if setting.state == "unknown" or "${" in str(setting.value) else setting.value
     return Standing(key, value, setting.defined_at or setting.place, written=True)
 
@@ -64,7 +73,8 @@ def _meant(facts: Facts, name: str, engine: str | None) -> tuple[str, ...]:
     if engine is None or engine == facts.system:
         return ()
     rows = [facts.row(concept) for concept in named.concepts_of(engine, name)]
-    return tuple(dict.fromkeys(row.key for row in rows if row is not None and not row.env))[:MOST]
+    keys = (f"+{row.key}" if row.append else row.key for row in rows if row is not None and not row.env)
+    return tuple(dict.fromkeys(keys))[:MOST]
 
 
 def _known(facts: Facts, path: Sequence[str]) -> tuple[str, ...]:
