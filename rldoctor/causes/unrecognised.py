@@ -60,6 +60,7 @@ EVENTS: Final = {
     "worker_died": REPORTS,
     "connection_lost": REPORTS,
 }
+ABORTED: Final = "(SIGABRT)"  # how a process ends itself that has told why
 _ENDED_BY_OTHERS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGABRT")
 _REPORTS = re.compile(
     r"(ChildFailedError|ActorDiedError|RayActorError|ActorUnavailableError|WorkerCrashedError|OwnerDiedError"
@@ -118,8 +119,8 @@ def unrecognised(reading: LogReading, matches: Sequence[Match], facts: Facts | N
     first = _with_stack(_with_words(first, reading), reading)
     if (
         first.rank == REPORTS
-        and first.failure is not None
-        and any(_is_told(m) and m.symptom for m in matches)
+        and (first.failure is not None or ABORTED in first.title)
+        and any(_is_told(m) and m.symptom and not m.recovered for m in matches)
     ):
         return None  # a symptom says more than the mere report that something ended
     return Match(

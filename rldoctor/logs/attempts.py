@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from rldoctor.logs.printed import COMMAND
-from rldoctor.types import LogLine
+from rldoctor.logs.progress import ENOUGH
+from rldoctor.types import LogLine, Sample
 
 if TYPE_CHECKING:
     from rldoctor.logs.reading import LogReading
 
+TABLE: Final = "Root Cause (first observed failure):"
 RAY: Final = "Started a local Ray instance"
 SUCCEEDED: Final = "/Job '[\\w.-]{1,80}' succeeded/"
 PATTERNS: Final = (RAY, SUCCEEDED)
@@ -67,6 +69,18 @@ def last_starts(hits: Mapping[str, tuple[LogLine, ...]], ends: Iterable[LogLine]
     for line in ends if any(again.values()) else ():
         before = [number for number in again.get(line.file, ()) if number < line.number]
         found[line.file] = max([found.get(line.file, 0), *before])
+    return found
+
+
+def launched_anew(
+    hits: Mapping[str, tuple[LogLine, ...]], main: Mapping[str, Sequence[Sample]]
+) -> dict[str, int]:
+    """Return for each log the last table of a launcher's failed ranks behind which a run made steps again."""
+    found: dict[str, int] = {}
+    for line in hits.get(TABLE, ()):
+        later = sum(sample.line.number > line.number for sample in main.get(line.file, ()))
+        if later >= ENOUGH:
+            found[line.file] = max(found.get(line.file, 0), line.number)
     return found
 
 

@@ -192,7 +192,9 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
     deaths = (line for key in detect.ENDS for line in hits.get(key, ()))
     starts = attempts.last_starts(hits, [*_ends(found), *deaths])
     earlier = attempts.earlier_attempts(log.name for log in text.logs if log.size)
-    moves = replace(moves, restarts=starts | attempts.ended_well(hits) | earlier)
+    ends = (starts, attempts.launched_anew(hits, moves.main()), attempts.ended_well(hits), earlier)
+    files = {file for told in ends for file in told}
+    moves = replace(moves, restarts={file: max(told.get(file, 0) for told in ends) for file in files})
     failures = tuple(replace(failure, recovered=_is_recovered(failure, moves)) for failure in found)
     seen = Seen(text, hits, failures, steps.samples, moves)
     printed = configs.read_configs(

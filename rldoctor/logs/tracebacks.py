@@ -41,6 +41,7 @@ CHAINS: Final = (
 OF_ANOTHER: Final = re.compile(
     r"^-- Process \d{1,6} terminated with the following error|^(?:Base)?ExceptionGroup: |^\+-\+-"
 )  # behind such a line of a message stands the traceback that it is about
+OF_CALL: Final = "Traceback of where the remote call failed"  # as Monarch's actors tell it
 IGNORED: Final = ("Exception ignored in", "--- Logging error ---", "Exception ignored while")
 PASSED_OVER: Final = re.compile(
     r"(?i)\b(?:fail|could not|couldn't|unable|error).{0,160}"
@@ -122,6 +123,9 @@ class _Stream:
             else:
                 yield from self._start(line)
             self._one_line(line, text[text.index(HEAD) + len(HEAD) :])
+        elif stripped.startswith(OF_CALL):
+            if self.open is not None and self.open.links:
+                self.open.nested = True
         elif not stripped:
             if self.open is not None and (not self.open.links or self.open.links[-1].message.strip()):
                 self.open.in_message = False

@@ -91,3 +91,16 @@ def test_a_script_goes_on_behind_a_few_lines_of_python_of_its_own(tmp_path: Path
     assert "ZooError" in diagnose([str(tmp_path / "run.log")], None, ToldFacts()).summary
     (tmp_path / "run.log").write_text(helper)
     assert "GPU_LIST" in diagnose([str(tmp_path / "run.log")], None, ToldFacts()).summary
+
+
+def test_what_each_attempt_of_a_launcher_ended_with_was_not_survived(tmp_path: Path) -> None:
+    table = (
+        "E0501 10:00:01.123000 77 torch/distributed/elastic/multiprocessing/api.py:882] failed (exitcode: 1)"
+        " local_rank: 1 (pid: {0}) of binary: /opt/env/bin/python\nRoot Cause (first observed failure):\n[0]:\n"
+        "  rank      : 1 (local_rank: 1)\n  exitcode  : 1 (pid: {0})\n  error_file: <N/A>\n"
+    )
+    attempts = [STEPS + ERROR + table.format(4000 + number) for number in range(4)]
+    (tmp_path / "run.log").write_text("".join(attempts))
+    assert roots(diagnose([str(tmp_path / "run.log")], None, ToldFacts())) == ["unrecognised"]
+    (tmp_path / "run.log").write_text("".join([*attempts, STEPS]))
+    assert roots(diagnose([str(tmp_path / "run.log")], None, ToldFacts())) == []

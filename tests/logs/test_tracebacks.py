@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from rldoctor.logs import LogReading
 from rldoctor.logs.failures import Failure
 from rldoctor.logs.tracebacks import assemble
 from rldoctor.types import Identity, LogLine
@@ -240,3 +241,20 @@ step 3: loss 0.1
 def test_an_open_traceback_does_not_swallow_a_log(lines: Lines) -> None:
     text = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\n' + "word of the model\n" * 5000
     assert assemble(lines(text + "NotAnException\n")) == []
+
+
+def test_an_actors_call_tells_the_remote_exception_behind_its_own(
+    reading: Callable[..., LogReading],
+) -> None:
+    (failure,) = reading(
+        "Traceback (most recent call last):\n"
+        '  File "/job/grpo.py", line 142, in main\n'
+        "    trainer.push.call().get()\n"
+        "monarch._src.actor.actor_mesh.ActorError: Actor call trainer.push failed.\n"
+        " Traceback of where the remote call failed (most recent call last):\n"
+        '  File "/job/trainer.py", line 433, in push\n'
+        "    await store.put(state, direct=True)\n"
+        "TypeError: put() got an unexpected keyword argument 'direct'\n\nbye\n"
+    ).failures
+    assert failure.exception == "TypeError"
+    assert [link.name.rpartition(".")[2] for link in failure.chain] == ["TypeError", "ActorError"]
