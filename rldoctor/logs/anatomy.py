@@ -112,6 +112,9 @@ def _unwrapped(line: str) -> str:
     text = next((told[key] for key in JSON_TEXT if isinstance(told.get(key), str)), None)
     if text is None:
         return line
+    error = next((told[key] for key in JSON_ERROR if isinstance(told.get(key), str)), "")
+    said = next(reversed(error.strip().splitlines()), "")
+    text = f"{text.rstrip()}: {said}" if said and said not in text else text
     time = next(
         (told[key] for key in ("time", "timestamp", "ts") if isinstance(told.get(key), str | int)), ""
     )

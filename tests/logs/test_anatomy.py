@@ -181,7 +181,9 @@ def test_a_level_between_dashes_without_a_name() -> None:
 
 
 def test_json_with_its_error_in_a_field_of_its_own() -> None:
-    line = b'{"level":"error","ts":"2026-05-01T10:00:00.1Z","msg":"failed to create Job","error":"it is invalid"}'
+    line = (
+        b'{"level":"error","ts":"2026-05-01T10:00:00Z","msg":"failed to create Job","error":"it is invalid"}'
+    )
     assert read_line(line).text == "failed to create Job: it is invalid"
     traced = b'{"message": "step failed", "exc_info": "Traceback:\\n  File 1\\nZooError: no neck\\n"}'
     assert read_line(traced).text == "step failed: ZooError: no neck"
