@@ -191,3 +191,10 @@ def test_a_variable_that_only_helps_to_report_is_not_turned(tmp_path: Path) -> N
     assert all(
         "another value" not in each.title for each in _cures(tmp_path, _raised(error, f"{LIBRARY}/h.py"))
     )
+
+
+def test_a_variables_value_that_is_refused_is_no_instruction(tmp_path: Path) -> None:
+    error = "NotImplementedError: VLLM_USE_HERON=1 is not supported with --heron-cls."
+    titles = [each.title for each in _cures(tmp_path, _raised(error, f"{LIBRARY}/vllm/heron.py"))]
+    assert titles[0] == "Unset VLLM_USE_HERON, or give it another value than 1, or do without --heron-cls"
+    assert not any(title.startswith("Do what the message says") for title in titles)

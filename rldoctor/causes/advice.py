@@ -60,6 +60,7 @@ _TOLD_TO = re.compile(
     r"|export|mov(?:e|ing)|switch(?:ing)?|rebuild|launch|adjust(?:ing)?|choos(?:e|ing)|select(?:ing)?) )\S"
     r"|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+=[^\s)]"
 )
+_REFUSES: Final = re.compile(r"\b(?:not|cannot|can't|invalid|unsupported|incompatible|failed)\b")
 _ABOUT_THE_REPORT = re.compile(
     r"(?i)for (?:more|a complete|details|further|debugging)|debug|stack ?trace|bug report"
     r"|report (?:a|this|the)|TORCH_LOGS|DYNAMO|HYDRA_FULL_ERROR|suppress|fall back to eager|LAUNCH_BLOCKING"
@@ -68,7 +69,8 @@ _ABOUT_THE_REPORT = re.compile(
 LONGEST_CURE: Final = 240
 _OPENED: Final = re.compile(r"assert \(|(?:raise|return) [\w.]+\(|\(|\)")  # the line says no more
 _LOOKS_UP: Final = re.compile(
-    r"(?:.*\.)?(?:__get(?:attr|attribute|item)__|_?format_and_raise|_?raise\w*)$|(?:_get_|_default_get)\w*$"
+    r"(?:.*\.)?(?:__get(?:attr|attribute|item)__|_?format_and_raise|_?raise_(?:for_status|error|exception)\w*)$"
+    r"|(?:_get_|_default_get)\w*$"
 )
 
 ASSERTED: Final = (
@@ -144,7 +146,10 @@ def _with_a_way_round(cures: tuple[Remedy, ...], way: str | None) -> tuple[Remed
 def _said(message: str) -> str:
     """Return the sentence of a message that tells its own cure: a setting, a variable, a package."""
     for sentence in re.split(r"(?<=[.!;:])\s+|\n", message[:LONGEST_MESSAGE]):
-        if len(sentence) > 12 and _TOLD_TO.search(sentence) and not _ABOUT_THE_REPORT.search(sentence):
+        told = _TOLD_TO.search(sentence)
+        if told and "=" in told[0] and _REFUSES.search(sentence):
+            continue
+        if len(sentence) > 12 and told and not _ABOUT_THE_REPORT.search(sentence):
             return " ".join(sentence.split())[:LONGEST_CURE]
     return ""
 

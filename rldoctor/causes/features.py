@@ -131,6 +131,11 @@ FEATURES: Final = (
         "Take ZeRO-2 for ZeRO-3, without offload, or the DeepSpeed release before or after this one",
     ),
     Feature(
+        r"/optim\w*/|/\w*(?:adam|optim)\w*\.py|optimizer\.(?:step|train|load_state_dict)\b",
+        "Begin with a fresh state of the optimizer (resume from weights alone, --no-load-optim), or save and "
+        "load it for the same parameters in the same order, by the same optimizer and release",
+    ),
+    Feature(
         r"accelerate/(?:hooks|big_modeling)|device_map",
         "Do without device_map auto and CPU offload (one GPU to a process)",
     ),

@@ -58,6 +58,11 @@ _SENTENCES: Final = {
 }
 _SEEN_FROM_BEHIND: Final = {"at most": "at least", "at least": "at most", "needs": "given"}
 """What is asked of the one setting that a text names behind what must be larger, smaller or there."""
+_REFUSED_VARIABLE: Final = re.compile(
+    r"\b(?P<name>[A-Z][A-Z0-9]*_[A-Z0-9_]+)=(?P<value>[\w'\"-]{1,40}) (?:is|are|does|do|cannot|can)\b"
+    r".{0,20}?(?:not|n't|unsupported|invalid|incompatible)\b"
+)
+_FLAG: Final = re.compile(r"--[a-z][\w-]+\w")
 _NOT_OF_VARIABLES: Final = ("refused", "needs", "unexpected", "one")  # there they are named as examples
 
 
@@ -90,6 +95,8 @@ def speaks_of(failure: Failure, frame: Frame | None, facts: Facts | None) -> Tol
         return None
     if (asked := schema.refused(failure.message)) is not None:
         return Told(asked, None, True)
+    if (unset := _refused_variable(failure.message)) is not None:
+        return unset
     reader = _Reader(facts, _engine(frame))
     message = failure.message[: named.LONGEST]
     spoken = reader.of_message(message)
@@ -105,6 +112,16 @@ def speaks_of(failure: Failure, frame: Frame | None, facts: Facts | None) -> Tol
     if (found := _of_values(message, facts) or _about(spoken, message, facts, "It speaks of")) is not None:
         return found
     return None if looked_up else _about(written, message, facts, "Its line takes")
+
+
+def _refused_variable(message: str) -> Told | None:
+    """Return what to do about the value of an environment variable that a message refuses."""
+    found = _REFUSED_VARIABLE.search(message[: named.LONGEST])
+    if found is None:
+        return None
+    flag = _FLAG.search(message[: named.LONGEST], found.end())
+    other = f", or do without {flag[0]}" if flag else ""
+    return Told(f"Unset {found['name']}, or give it another value than {found['value']}{other}", None, True)
 
 
 class _Reader(Struct, frozen=True):
