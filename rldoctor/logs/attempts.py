@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -84,15 +84,18 @@ def launched_anew(
     return found
 
 
-def earlier_attempts(names: Iterable[str]) -> dict[str, int]:
-    """Return the logs of attempts that a supervisor has followed with one read here: no line ends the run."""
+def other_attempts(names: Iterable[str], stepped: Collection[str]) -> dict[str, int]:
+    """Return the logs of a supervisor's attempts in which no line ends the run.
+
+    What ended it is told by the last attempt that made steps: a later one only failed to start. Where none
+    did it is the last.
+    """
     numbered = {name: found for name in names if (found := ATTEMPT.fullmatch(name)) is not None}
-    begun = {(found["before"], int(found["number"])) for found in numbered.values()}
-    return {
-        name: sys.maxsize
-        for name, found in numbered.items()
-        if (found["before"], int(found["number"]) + 1) in begun
-    }
+    of = {name: (found["before"], int(found["number"])) for name, found in numbered.items()}
+    last: dict[str, tuple[bool, int]] = {}
+    for name, (before, number) in of.items():
+        last[before] = max(last.get(before, (False, 0)), (name in stepped, number))
+    return {name: sys.maxsize for name, (before, number) in of.items() if number != last[before][1]}
 
 
 def ended_well(hits: Mapping[str, tuple[LogLine, ...]]) -> dict[str, int]:

@@ -191,8 +191,9 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
     found = survival.with_caught(_failures(text, hits))
     deaths = (line for key in detect.ENDS for line in hits.get(key, ()))
     starts = attempts.last_starts(hits, [*_ends(found), *deaths])
-    earlier = attempts.earlier_attempts(log.name for log in text.logs if log.size)
-    ends = (starts, attempts.launched_anew(hits, moves.main()), attempts.ended_well(hits), earlier)
+    main = moves.main()
+    others = attempts.other_attempts((log.name for log in text.logs if log.size), main)
+    ends = (starts, attempts.launched_anew(hits, main), attempts.ended_well(hits), others)
     files = {file for told in ends for file in told}
     moves = replace(moves, restarts={file: max(told.get(file, 0) for told in ends) for file in files})
     failures = tuple(replace(failure, recovered=_is_recovered(failure, moves)) for failure in found)

@@ -73,6 +73,13 @@ def test_the_last_of_torchruns_attempts_tells_what_ended_the_run(tmp_path: Path)
     assert roots(diagnose([str(tmp_path)], None, ToldFacts())) == ["unrecognised"]
 
 
+def test_an_attempt_that_only_failed_to_start_is_not_what_ended_the_run(tmp_path: Path) -> None:
+    for attempt, text in enumerate((STEPS + ERROR, ERROR.replace("the giraffe has no neck", "no store"))):
+        (tmp_path / f"attempt_{attempt}" / "0").mkdir(parents=True)
+        (tmp_path / f"attempt_{attempt}" / "0" / "stdout.log").write_text(text)
+    assert "giraffe" in diagnose([str(tmp_path)], None, ToldFacts()).summary
+
+
 def test_what_a_job_that_succeeded_met_on_its_way_is_no_failure(tmp_path: Path) -> None:
     submitted = "2026-02-27 04:52:30,696\tSUCC cli.py:66 -- Job 'raysubmit_sqPU8h1u' {}\n"
     (tmp_path / "job.log").write_text(ERROR + submitted.format("succeeded"))

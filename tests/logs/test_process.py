@@ -212,6 +212,8 @@ def test_a_code_is_told_where_only_other_ranks_raised(reading: Callable[..., Log
     (event,) = events(reading(raised + table), "process_death")
     assert (event.fields["exit_code"], event.fields["rank"], event.fields["silent"]) == (3, 9, True)
     assert not events(reading(raised.replace("[rank8]", "[rank9]") + table), "process_death")
+    filtered = raised.replace("Connection closed by peer [10.0.3.8]:5117.", "no room on the disk")
+    assert not events(reading(filtered + table), "process_death")
     assert not events(reading(raised.replace("[rank8]: ", "") + table), "process_death")
 
 

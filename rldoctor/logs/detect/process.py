@@ -71,6 +71,7 @@ LOST: Final = re.compile(
     r"(?i)connection (?:was )?(?:closed|reset) by (?:remote )?peer|remote process exited|broken pipe"
     r"|ncclRemoteError"
 )
+WAITED: Final = re.compile(r"Timed out waiting \d{1,12}ms")
 EXIT_TYPE: Final = re.compile(
     r"Worker exit type: (?P<type>\w+)(?: Worker exit detail: (?P<detail>.{0,300}))?"
 )
@@ -90,8 +91,9 @@ WORDS: Final = {"Killed": "SIGKILL", "Segmentation": "SIGSEGV", "Aborted": "SIGA
 
 def detect(seen: Seen) -> Iterator[Sighting]:
     """Yield each sighting of a process or worker that is gone."""
-    deaths = [one for line in seen.lines(TABLE) for one in _table(seen, line)]
-    deaths += [one for line in seen.lines(ELASTIC) for one in _elastic(seen, line)]
+    deaths = [one for line in seen.lines(ELASTIC) for one in _elastic(seen, line)]
+    killed = any("signal" in one.event.fields for one in deaths)
+    deaths += [one for line in seen.lines(TABLE) for one in _table(seen, line, killed)]
     yield from deaths or _silent(seen)
     workers = {(line.file, line.number) for line in seen.lines(*RAY)}
     ended = (line for line in seen.lines(*ENDED) if _is_last(seen, line))
@@ -105,8 +107,8 @@ def detect(seen: Seen) -> Iterator[Sighting]:
             yield _worker(seen, line)
 
 
-def _table(seen: Seen, line: LogLine) -> Iterator[Sighting]:
-    """Read the first failure of torchrun's table."""
+def _table(seen: Seen, line: LogLine, killed: bool) -> Iterator[Sighting]:
+    """Read the first failure of torchrun's table; where one was killed a mere code tells nothing."""
     rows: dict[str, tuple[str, LogLine]] = {}
     for other in seen.after(line, 10):
         found = ROW.match(other.text)
@@ -117,7 +119,7 @@ def _table(seen: Seen, line: LogLine) -> Iterator[Sighting]:
     code = CODE.match(rows["exitcode"][0]) if "exitcode" in rows else None
     found = RANK.match(rows["rank"][0]) if "rank" in rows else None
     rank = int(found[1]) if found else None
-    silent = rank is not None and _is_silent(seen, rank)
+    silent = rank is not None and not killed and _is_silent(seen, rank)
     if code is None or (_is_told(seen, line, int(code[1])) and not silent):
         return
     who = Identity(rows["host"][0] if "host" in rows else None, rank, int(code[2]))
@@ -132,7 +134,9 @@ def _is_silent(seen: Seen, rank: int) -> bool:
     failed = {
         one.who.rank for one in seen.failures if not (one.ignored or one.recovered or _is_of_launcher(one))
     }
-    return bool(failed) and None not in failed and rank not in failed
+    others = [one for one in seen.failures if one.who.rank in failed]
+    reports = all(LOST.search(one.message) or WAITED.search(one.message) for one in others)
+    return bool(failed) and None not in failed and rank not in failed and reports
 
 
 def _silent(seen: Seen) -> Iterator[Sighting]:
