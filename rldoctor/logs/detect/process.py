@@ -23,6 +23,8 @@ CRASHED: Final = (
     "/process \\d+ terminated with signal SIG\\w+/",
     "/^(?:\\S{1,200}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\)| {2,}[^( ]| *$)/",
     "/\\d(?:it\\/s|s\\/it).{0,99}\\](?:Killed|Aborted|Bus error|Segmentation fault)\\b.{0,16}$/",
+    "/^(?:\\S{1,200}: line \\d+: +\\d+ )?(?:Illegal instruction|Floating point exception)(?: +\\(core dumped\\)| {2,}[^( ]| *$)/",
+    "/received signal SIG(?:ILL|SEGV|FPE|BUS|ABRT), /",
     "/(?:died|exited) unexpectedly/",
     "Received sigquit from a child process",
     "/(?:mpi\\w+|prterun|orterun) noticed that process .{0,120}exited on signal \\d+/",
@@ -86,7 +88,14 @@ RAYS_OWN: Final = re.compile(
 CLASS_NAME: Final = re.compile(r"class_name: (\w+)")
 PID: Final = re.compile(r"\bpid: ?(\d{1,10})")
 LEAST_SIGNAL: Final = 128  # shells add a signal's number to it
-WORDS: Final = {"Killed": "SIGKILL", "Segmentation": "SIGSEGV", "Aborted": "SIGABRT", "Bus error": "SIGBUS"}
+WORDS: Final = {
+    "Killed": "SIGKILL",
+    "Segmentation": "SIGSEGV",
+    "Aborted": "SIGABRT",
+    "Bus error": "SIGBUS",
+    "Illegal instruction": "SIGILL",
+    "Floating point exception": "SIGFPE",
+}
 
 
 def detect(seen: Seen) -> Iterator[Sighting]:
