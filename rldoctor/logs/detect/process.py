@@ -23,7 +23,8 @@ CRASHED: Final = (
     "/process \\d+ terminated with signal SIG\\w+/",
     "/^(?:\\S{1,200}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\)| {2,}[^( ]| *$)/",
     "/\\d(?:it\\/s|s\\/it).{0,99}\\](?:Killed|Aborted|Bus error|Segmentation fault)\\b.{0,16}$/",
-    "/^(?:\\S{1,200}: line \\d+: +\\d+ )?(?:Illegal instruction|Floating point exception)(?: +\\(core dumped\\)| {2,}[^( ]| *$)/",
+    "/^(?:\\S{1,200}: line \\d+: +\\d+ )?(?:Illegal instruction|Floating point exception)"
+    "(?: +\\(core dumped\\)| {2,}[^( ]| *$)/",
     "/received signal SIG(?:ILL|SEGV|FPE|BUS|ABRT), /",
     "/(?:died|exited) unexpectedly/",
     "Received sigquit from a child process",
