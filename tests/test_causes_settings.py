@@ -198,3 +198,9 @@ def test_a_variables_value_that_is_refused_is_no_instruction(tmp_path: Path) -> 
     titles = [each.title for each in _cures(tmp_path, _raised(error, f"{LIBRARY}/vllm/heron.py"))]
     assert titles[0] == "Unset VLLM_USE_HERON, or give it another value than 1, or do without --heron-cls"
     assert not any(title.startswith("Do what the message says") for title in titles)
+
+
+def test_a_literal_that_code_asserts_is_the_value_to_set(tmp_path: Path) -> None:
+    file, code = f"{LIBRARY}/trl/heron.py", "assert args.truncation_mode == 'keep_end'"
+    titles = [each.title for each in _cures(tmp_path, _raised("AssertionError", file, code))]
+    assert "Set truncation_mode to keep_end" in titles[0]

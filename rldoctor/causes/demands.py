@@ -60,6 +60,7 @@ _CODES: Final[tuple[tuple[Relation, str], ...]] = (
     ("divisible", r"%.{1,120}?==\s*0\b|\bdivisible\b"),
     ("at most", r"<=?"),
     ("at least", r">=?"),
+    ("value", rf"(?:==|\bis) *(?P<value>True|False|None|-?\d+(?:\.\d+)?\b|{_QUOTED})"),
     ("equal", r"=="),
     ("given", r"\bis not None\b"),
     ("refused", r"\bin\b|\bnot\b|!="),

@@ -13,6 +13,7 @@ from msgspec import Struct
 from rldoctor.rules.schema import Rule
 
 KEPT: Final = 60  # words that are kept of a rule, its most telling ones
+FEWEST: Final = 4  # words that two texts share, below which it may be chance
 LONGEST: Final = 4000  # characters of a text that are compared
 SATURATION: Final = 1.2  # how soon a word that is said again counts no more (BM25's k1)
 LENGTHS: Final = 0.75  # how much a long text's words count less (BM25's b)
@@ -40,9 +41,9 @@ class Likeness(Struct, frozen=True):
         strange = math.log(len(self.rules) + 1)  # what no rule says tells the most
         most = 1 + sum(self.telling.get(word, strange) for word in asked)
         found = (
-            Like(name, sum(weight for word, weight in own.items() if word in asked) / most)
+            Like(name, sum(own[word] for word in asked & own.keys()) / most)
             for name, own in self.rules.items()
-            if name not in but
+            if name not in but and len(asked & own.keys()) >= FEWEST
         )
         return max(found, key=lambda like: (like.share, like.rule), default=None)
 
