@@ -166,7 +166,8 @@ def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
     for key, value in plan.keys.items():
         named = list(_named(key, facts, plan.at))
         for setting in named:
-            yield from sources.replace(document, setting, value) if sources.can_edit(setting) else ()
+            found = sources.replace(document, setting, value) if sources.can_edit(setting) else ()
+            yield from (edit for edit in found if edit.old != edit.new)
         yield from () if named else _added(key, value, facts, keys, together)
     for key in plan.drop:
         named = list(_named(key, facts, plan.at))

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from rldoctor import edits, expr, remedies, sources
+from rldoctor.check import check
 from rldoctor.facts import Facts, ToldFacts, walk
 from rldoctor.rules import Index, Rule, Rung, Trigger
 from rldoctor.types import Document, Finding, Match, Remedy, Role
@@ -207,3 +208,14 @@ def test_new_keys_under_one_missing_parent_of_a_yaml_are_written_together(tmp_pa
         "    strategy: megatron\n    megatron:\n      tensor_model_parallel_size: 2\n"
         "      expert_model_parallel_size: 4\n",
     )
+
+
+def test_a_setting_that_says_it_already_is_no_edit(tmp_path: Path) -> None:
+    path = tmp_path / "run.sh"
+    path.write_text(
+        "python3 -m verl.trainer.main_ppo trainer.resume_mode=resume_path trainer.resume_from_path=/c/global_step_1 \\\n"
+        "    actor_rollout_ref.actor.use_dynamic_bsz=True trainer.resume_mode=auto\n"
+    )
+    found = check([str(path)], ToldFacts()).report.findings
+    (finding,) = [each for each in found if each.rule == "refused-setting"]
+    assert [edit.old for edit in finding.remedies[0].edits] == ["trainer.resume_mode=auto"]
