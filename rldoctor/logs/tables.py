@@ -49,7 +49,8 @@ MOST_CELLS: Final = 120
 LONGEST: Final = 6000  # characters of a line that are looked at
 
 QUALIFIED: Final = re.compile(
-    r"(?:average|avg|avr|mean|step|batch|training|train|running|smooth(?:ed)?|current|cur|global|iter|epoch)_"
+    r"(?:average|avg|avr|mean|step|batch|training|train|running|smooth(?:ed)?|current|cur|global|iter|epoch"
+    r"|model)_"
     r"(?P<before>.+)|(?P<after>.+)_(?:mean|avg|average|step|epoch|value|unscaled)"
 )
 QUALIFIABLE: Final = frozenset({"loss", "policy_loss", "value_loss", "grad_norm"})

@@ -253,3 +253,38 @@ sizes = self._nested_gather(size).cpu()
 def test_a_line_that_was_hung_up_is_no_run_that_hangs(reading: Callable[..., LogReading]) -> None:
     text = "Cloning into 'src'...\nthe gizmo's other end hung up unexpectedly\n"
     assert not [event for event in reading(text).events if event.kind == "standstill"]
+
+
+SAID = [
+    (
+        "Downloading shards:   0%|          | 0/4 [00:00<?, ?it/s]\n(pid=7) No module named 'x._version'\n\n"
+        "the code stucked when it downloads\n",
+        ("download", "Downloading shards"),
+    ),
+    (
+        "I find it stuck during rollout, the last output I can see is\n\nINFO 11-12 22:04:23 metrics.py:406] Avg "
+        "prompt throughput: 0.0 tokens/s, Avg generation throughput: 93.0 tokens/s, Running: 3 reqs, "
+        "Swapped: 0 reqs, Pending: 0 reqs, GPU KV cache usage: 8.0%\n",
+        ("rollout", "Running: 3 reqs"),
+    ),
+    (
+        "The log looks like this, after which there is no update.\n\n"
+        "initializing deepspeed distributed: GLOBAL_RANK: 7, MEMBER: 8/8\n",
+        ("meeting", "GLOBAL_RANK: 7"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), SAID)
+def test_where_a_person_says_that_nothing_moves_what_is_under_way_is_told(
+    text: str, told: tuple[str, str], reading: Callable[..., LogReading]
+) -> None:
+    (event,) = [event for event in reading(text).events if event.kind == "standstill"]
+    assert event.fields["what"] == told[0] and told[1] in event.lines[0].text
+
+
+def test_a_server_of_its_own_that_is_up_does_not_stand(reading: Callable[..., LogReading]) -> None:
+    text = "[box]     | [2026-06-24 11:55:02] The server is fired up and ready to roll!\n"
+    assert not [event for event in reading(text).events if event.kind == "standstill"]
+    text = "(Rollouter pid=7) [2026-06-24 11:55:02] The server is fired up and ready to roll!\n"
+    assert [event.fields["what"] for event in reading(text).events] == ["engine"]

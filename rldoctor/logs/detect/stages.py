@@ -61,7 +61,7 @@ ROWS: Final = (
     (
         "meeting",
         "start",
-        r"[Ii]nitializing (?:distributed|ddp): GLOBAL_RANK|distributed init \(rank \d"
+        r"[Ii]nitializing (?:deepspeed )?(?:distributed|ddp): GLOBAL_RANK|distributed init \(rank \d"
         r"|initialized host \S+ as rank \d",
     ),
     (

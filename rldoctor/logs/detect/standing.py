@@ -28,6 +28,7 @@ STATUS: Final = re.compile(
 STANDING: Final = 3  # states of an engine in a row in which it makes nothing of the requests that it runs
 UP: Final = re.compile(r"Uvicorn running on |Application startup complete|server is fired up and ready")
 ENGINE_LINES: Final = 60
+BAR_LINES: Final = 20
 READY: Final = re.compile(r"init engine \(|startup complete|fired up and ready|Starting vLLM (?:API )?server")
 NOTHING: Final = re.compile(
     r"[\s`.…~=*>_-]*|\^C.*|.*(?:flashinfer\.jit|Loading JIT ops|Warning: |warnings\.warn\().*"
@@ -39,7 +40,8 @@ ELAPSED: Final = re.compile(r"\b0/\d{1,9} \[(?:(\d{1,3}):)?(\d{1,2}):(\d\d)<\?")
 SAID_TO: Final = re.compile(
     r"(?i)\b(?:stuck|hangs?|hung|hanging|freezes|frozen|froze)\b(?! (?:up\b|detect|check|monitor|time-?out))"
     r"|\bstops? (?:here|there|responding)|\bno (?:further|more|other) (?:output|response|logs?|progress)\b"
-    r"|\bnothing (?:more |else )?happens"
+    r"|\bnothing (?:more |else )?happens|\bno (?:further |more )?updates?\b(?! (?:to|of|for)\b)"
+    r"|\bstucked\b"
     r"|\b(?:does|did)(?:n't| not) (?:proceed|continue|move|progress|respond)"
     r"|卡[住死在了]|不动|停在|停住|没有?反应|无响应|没有?输出"
 )  # in a person's own words, which stand among the lines that were pasted
@@ -79,13 +81,18 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     if not said:
         return
     words = [line for line in (*said[:EDGE], *said[-EDGE:]) if _is_said_to_stand(line.text)]
-    said = [line for line in said if line not in words and not _is_prose(line.text)] or said
+    said = [line for line in said if line not in words and not _is_prose(line.text)] or alive[-1:] or said
     said = list(_before_closing(said))
     last, seconds = said[-1], _seconds(said[-1], alive)
     what, phase = stages.begun(last.text)
+    if words and _generates(last.text):
+        what, phase = "rollout", "rollout"
+    if words and what is None:
+        last = _open_bar(said) or last
+        what, phase = stages.begun(last.text)
     if what is None and stages.OF_ENGINE.search(last.text) and _engine_starts(said):
         what, phase = "engine", "start"
-    if what is None and UP.search(last.text) and last.who.actor not in SERVERS:
+    if what is None and UP.search(last.text) and last.who.pid is not None and last.who.actor not in SERVERS:
         what, phase = "engine", "start"
     if what is None or (started and what in stages.AT_START):
         told = words and not FINISHED.search(last.text)
@@ -117,6 +124,18 @@ def _engine_starts(said: Sequence[LogLine]) -> bool:
     """Say whether an engine began to load and has not said since that it is ready."""
     whats = [stages.begun(line.text)[0] for line in said[-ENGINE_LINES:]]
     return "engine" in whats and not any(READY.search(line.text) for line in said[-ENGINE_LINES:])
+
+
+def _open_bar(said: Sequence[LogLine]) -> LogLine | None:
+    """Return the newest bar among the last lines where it tells what is under way."""
+    bars = [line for line in said[-BAR_LINES:] if "%|" in line.text]
+    return bars[-1] if bars and stages.begun(bars[-1].text)[0] is not None else None
+
+
+def _generates(text: str) -> bool:
+    """Say whether a line is the state of an engine that has requests."""
+    found = STATUS.search(text)
+    return found is not None and found["running"] != "0"
 
 
 def _idle(alive: Sequence[LogLine]) -> LogLine | None:
