@@ -11,6 +11,7 @@ from rldoctor.causes import settings
 from rldoctor.causes.features import avoid
 from rldoctor.causes.kinds import KINDS, VERSIONS, Kind
 from rldoctor.causes.settings import Told
+from rldoctor.causes.shells import SHELLS
 from rldoctor.types import Finding, Remedy
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _said(message: str) -> str:
 def _of_its_kind(failure: Failure) -> tuple[Remedy, ...]:
     """Return what name, message and place of an exception say about its cure."""
     name = failure.exception.rsplit(".", 1)[-1]
-    for kind in KINDS:
+    for kind in (*KINDS, *SHELLS):
         if _is_of(kind, name, failure):
             return tuple(
                 Remedy(_filled(cure, failure), "manual", command=kind.command if number == 0 else None)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rldoctor import vocabulary
-from rldoctor.causes import endings, firsts, words
+from rldoctor.causes import endings, firsts, shells, words
 from rldoctor.causes.advice import advise
 from rldoctor.types import Event, Evidence, Finding, Identity, LogLine, Match, Remedy, Verdict
 
@@ -111,6 +111,7 @@ def unrecognised(reading: LogReading, matches: Sequence[Match], facts: Facts | N
         found,
         key=lambda candidate: (
             candidate.rank,
+            _goes_on(candidate.failure),
             firsts.stepped_after(reading, candidate.lines[0]),
             named.isdisjoint(who.rank for who in candidate.who),
             *_position(candidate, files, by_clock),
@@ -126,6 +127,11 @@ def unrecognised(reading: LogReading, matches: Sequence[Match], facts: Facts | N
     return Match(
         _finding(first, facts), first.lines, conditions=1, explains=FOLLOW[first.rank], spread=first.who
     )
+
+
+def _goes_on(failure: Failure | None) -> bool:
+    """Say whether a shell lacked a command, behind which its script goes on unless it was told to stop."""
+    return failure is not None and failure.exception in shells.PASSED_OVER
 
 
 def _with_stack(first: Candidate, reading: LogReading) -> Candidate:

@@ -57,3 +57,18 @@ def test_an_exception_that_clangs_library_tells_is_one_too(reading: Callable[...
     line = "libc++abi: terminating due to uncaught exception of type std::runtime_error: the gizmo is gone"
     (failure,) = reading(line + "\n").failures
     assert (failure.exception, failure.message) == ("std::runtime_error", "the gizmo is gone")
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("run.sh: 18: source: not found", "not found"),
+        ("/bin/sh: 1: torchrun: not found", "not found"),
+        ('run.sh: 3: Syntax error: "(" unexpected', "mistake in the script"),
+        ("run.sh: 2: set: Illegal option -o pipefail", "mistake in the script"),
+        ("/tmp/job/run.sh: 5: Bad substitution", "mistake in the script"),
+    ],
+)
+def test_what_sh_says_last_is_a_failure(reading: Callable[..., LogReading], line: str, name: str) -> None:
+    (failure,) = reading(f"starting\n{line}\n").failures
+    assert (failure.exception, failure.message) == (name, line)
