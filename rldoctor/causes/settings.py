@@ -62,6 +62,7 @@ _REFUSED_VARIABLE: Final = re.compile(
     r"\b(?P<name>[A-Z][A-Z0-9]*_[A-Z0-9_]+)=(?P<value>[\w'\"-]{1,40}) (?:is|are|does|do|cannot|can)\b"
     r".{0,20}?(?:not|n't|unsupported|invalid|incompatible)\b"
 )
+_SWITCHES: Final = {"1": "0", "0": "1", "true": "false", "false": "true"}
 _FLAG: Final = re.compile(r"--[a-z][\w-]+\w")
 _NOT_OF_VARIABLES: Final = ("refused", "needs", "unexpected", "one")  # there they are named as examples
 
@@ -121,7 +122,11 @@ def _refused_variable(message: str) -> Told | None:
         return None
     flag = _FLAG.search(message[: named.LONGEST], found.end())
     other = f", or do without {flag[0]}" if flag else ""
-    return Told(f"Unset {found['name']}, or give it another value than {found['value']}{other}", None, True)
+    name, value = found["name"], found["value"]
+    if (instead := _SWITCHES.get(value.lower())) is not None:
+        title = f"Set {name}={instead} (where it is left out, a default may choose {value}){other}"
+        return Told(title, f"export {name}={instead}", True)
+    return Told(f"Unset {name}, or give it another value than {value}{other}", None, True)
 
 
 class _Reader(Struct, frozen=True):
