@@ -110,19 +110,21 @@ def _samples(shape: Shape, line: LogLine, step: int | None, start: int) -> Itera
 def by_metric(samples: Iterable[Sample]) -> Mapping[str, Sequence[tuple[Values, LogLine]]]:
     """Return for each metric, in order, all that was printed for a step and the line that shows it.
 
-    What two lines tell of one step, one after the other, is one step.
+    What two lines tell of one step, one after the other, is one step; a number that a metric comes back to
+    is a step of a further epoch.
     """
     together: dict[tuple[object, ...], dict[str, float | None]] = {}
     series: dict[str, list[tuple[Values, LogLine]]] = {}
-    files: dict[str, int] = {}
-    for sample in samples:
+    known = tuple(samples)
+    files = {name: at for at, name in enumerate(dict.fromkeys(sample.line.file for sample in known))}
+    for sample in sorted(known, key=lambda one: (files[one.line.file], one.line.number)):
         line = sample.line
         moment = (line.file, sample.step) if sample.step is not None else (line.file, "line", line.number)
-        values = together.setdefault(moment, {})
+        values, told = together.setdefault(moment, {}), series.setdefault(sample.metric, [])
+        if sample.metric in values and told[-1][0] is not values:
+            values = together[moment] = {}
         values[sample.metric] = sample.value
-        files.setdefault(line.file, len(files))
-        series.setdefault(sample.metric, []).append((values, line))
+        told.append((values, line))
     for told in series.values():
-        told.sort(key=lambda pair: (files[pair[1].file], pair[1].number))
         told[:] = [each for at, each in enumerate(told) if at == 0 or each[0] is not told[at - 1][0]]
     return series

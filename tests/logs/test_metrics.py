@@ -133,7 +133,7 @@ def test_a_loss_that_two_loggers_tell_is_one_series_in_the_order_of_the_log(
     assert [values["loss"] for values, _ in told] == [12.0 - n for n in range(1, 9)]
 
 
-def test_a_learning_rate_of_too_few_digits_is_not_zero(reading: Read) -> None:
+def test_a_learning_rate_of_too_few_digits_is_not_zero(reading: Callable[[str], LogReading]) -> None:
     line = "step:{0} - actor/lr:{1} - actor/pg_loss:0.25 - actor/grad_norm:0.5\n"
     rounded = reading(line.format(1, "0.000") + line.format(2, "0.000"))
     assert [s for s in rounded.samples if s.metric == "learning_rate"] == []
@@ -141,3 +141,12 @@ def test_a_learning_rate_of_too_few_digits_is_not_zero(reading: Read) -> None:
     assert [s.value for s in exact.samples if s.metric == "learning_rate"] == [0.0]
     torn = reading("Batch 1/9 loss 0.5 lr 0.0000 grad_norm 0.5\n")
     assert "learning_rate" not in {s.metric for s in torn.samples}
+
+
+def test_a_bar_of_each_epoch_counts_from_one_again(reading: Callable[[str], LogReading]) -> None:
+    bar = "Epoch {0}: 100%|##########| {1}/198 [02:39<00:00,  1.24it/s, loss={2:.3f}, v_num=14]\n"
+    bars = "".join(bar.format(n, at, 0.6 - n / 20) for n in range(6) for at in (168, 198))
+    told = reading(bars).series["loss"]
+    assert [values["loss"] for values, _ in told] == pytest.approx(
+        [0.6 - n / 20 for n in range(6) for _ in "ab"]
+    )

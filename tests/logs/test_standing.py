@@ -288,3 +288,8 @@ def test_a_server_of_its_own_that_is_up_does_not_stand(reading: Callable[..., Lo
     assert not [event for event in reading(text).events if event.kind == "standstill"]
     text = "(Rollouter pid=7) [2026-06-24 11:55:02] The server is fired up and ready to roll!\n"
     assert [event.fields["what"] for event in reading(text).events] == ["engine"]
+
+
+def test_frozen_modules_are_no_ones_words(reading: Callable[..., LogReading]) -> None:
+    text = "7.3s 1 0.00s - Debugger warning: It seems that frozen modules are being used\n" + "working\n" * 9
+    assert not [event for event in reading(text).events if event.kind == "standstill"]

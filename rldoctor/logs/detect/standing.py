@@ -29,6 +29,8 @@ STANDING: Final = 3  # states of an engine in a row in which it makes nothing of
 UP: Final = re.compile(r"Uvicorn running on |Application startup complete|server is fired up and ready")
 ENGINE_LINES: Final = 60
 BAR_LINES: Final = 20
+FULL: Final = re.compile(r"(?P<of>[^|%]{1,60}?):? +100%\|")
+OPEN: Final = re.compile(r"(?P<of>[^|%]{1,60}?):? +\d{1,2}%\|")
 READY: Final = re.compile(r"init engine \(|startup complete|fired up and ready|Starting vLLM (?:API )?server")
 NOTHING: Final = re.compile(
     r"[\s`.…~=*>_-]*|\^C.*|.*(?:flashinfer\.jit|Loading JIT ops|Warning: |warnings\.warn\().*"
@@ -38,12 +40,13 @@ CLOSED: Final = re.compile(
 )  # by peers that have ended
 ELAPSED: Final = re.compile(r"\b0/\d{1,9} \[(?:(\d{1,3}):)?(\d{1,2}):(\d\d)<\?")
 SAID_TO: Final = re.compile(
-    r"(?i)\b(?:stuck|hangs?|hung|hanging|freezes|frozen|froze)\b(?! (?:up\b|detect|check|monitor|time-?out))"
+    r"(?i)\b(?:stuck|hangs?|hung|hanging|freezes|frozen|froze)\b(?! (?:up\b|detect|check|monitor|time-?out"
+    r"|modules?\b|param|layer|weight|backbone|base|model|embed))"
     r"|\bstops? (?:here|there|responding)|\bno (?:further|more|other) (?:output|response|logs?|progress)\b"
     r"|\bnothing (?:more |else )?happens|\bno (?:further |more )?updates?\b(?! (?:to|of|for)\b)"
     r"|\bstucked\b"
     r"|\b(?:does|did)(?:n't| not) (?:proceed|continue|move|progress|respond)"
-    r"|卡[住死在了]|不动|停在|停住|没有?反应|无响应|没有?输出"
+    r"|卡[住死在了]|不动|停在|停住|没有?反应|无响应|没有?输出|不再?(?:打印|输出)"
 )  # in a person's own words, which stand among the lines that were pasted
 PROSE: Final = re.compile(
     r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}"
@@ -52,6 +55,8 @@ PROSE: Final = re.compile(
 PRINTED: Final = re.compile(
     r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|^\s*[{\[(]|pid=\d|\w\.py\b|\w=\w|['\"]:"
 )
+IN_CHINESE: Final = re.compile(r"[\u4e00-\u9fff]{4}")
+STAMPED: Final = re.compile(r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|pid=\d|\w\.py\b")
 LONGEST_WORDS: Final = 200
 EDGE: Final = 3  # lines at the beginning and at the end of a text in which a person speaks
 FINISHED: Final = re.compile(r"train_runtime|[Tt]raining (?:completed?|finished|done)|100%\|")
@@ -95,7 +100,7 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     if what is None and UP.search(last.text) and last.who.pid is not None and last.who.actor not in SERVERS:
         what, phase = "engine", "start"
     if what is None or (started and what in stages.AT_START):
-        told = words and not FINISHED.search(last.text)
+        told = words and (not FINISHED.search(last.text) or _has_open_bar(said))
         if not told and (seconds is None or seconds < LONG):
             return
         what, phase = "silence", None
@@ -111,8 +116,9 @@ def _before_closing(said: Sequence[LogLine]) -> Sequence[LogLine]:
 
 
 def _is_said_to_stand(text: str) -> bool:
-    """Say whether a line is a person's sentence that nothing moves."""
-    return len(text) <= LONGEST_WORDS and SAID_TO.search(text) is not None and not PRINTED.search(text)
+    """Say whether a line is a person's sentence that nothing moves; a Chinese one may quote a value."""
+    printed = STAMPED if IN_CHINESE.search(text) else PRINTED
+    return len(text) <= LONGEST_WORDS and SAID_TO.search(text) is not None and not printed.search(text)
 
 
 def _is_prose(text: str) -> bool:
@@ -130,6 +136,13 @@ def _open_bar(said: Sequence[LogLine]) -> LogLine | None:
     """Return the newest bar among the last lines where it tells what is under way."""
     bars = [line for line in said[-BAR_LINES:] if "%|" in line.text]
     return bars[-1] if bars and stages.begun(bars[-1].text)[0] is not None else None
+
+
+def _has_open_bar(said: Sequence[LogLine]) -> bool:
+    """Say whether the last line's full bar is a part of another one's step, which is not full."""
+    full = FULL.match(said[-1].text)
+    bars = [found for line in said[-BAR_LINES:] if (found := OPEN.match(line.text)) is not None]
+    return full is not None and bool(bars) and bars[-1]["of"] != full["of"]
 
 
 def _generates(text: str) -> bool:
