@@ -232,6 +232,12 @@ def test_what_a_script_ends_itself_is_no_death(reading: Callable[..., LogReading
     assert not events(reading(KILLED.format(program)), "process_death")
 
 
+def test_a_part_of_a_server_that_was_told_to_end_has_not_crashed(reading: Callable[..., LogReading]) -> None:
+    part = "[2026-08-02 00:17:43] Subprocess detokenizer (pid=31379) crashed with exit code {}. Triggering SIGQUIT for cleanup...\n"
+    assert not events(reading(part.format(-15)), "process_death")
+    assert events(reading(part.format(-9)), "process_death")
+
+
 def test_rays_record_of_an_actor_is_no_death_and_its_exit_code_is_read(
     reading: Callable[..., LogReading],
 ) -> None:

@@ -80,8 +80,8 @@ EXIT_TYPE: Final = re.compile(
 )
 HELPER: Final = re.compile(
     r": line \d+: +\d+ Killed .*\b(?:vllm serve|api_server|launch_server|http\.server|ray start|tensorboard"
-    r"|nvidia-smi|sleep|tail|watch|top)\b"
-)  # what a script itself ends when it needs it no more
+    r"|nvidia-smi|sleep|tail|watch|top)\b|Subprocess \w{1,40} \(pid=\d{1,10}\) crashed with exit code -15\b"
+)  # what a script itself ends when it needs it no more, and what a server's end takes with it
 EXIT_CODE: Final = re.compile(r"with an? exit code (-?\d{1,5})\b")
 RAYS_OWN: Final = re.compile(
     r"\[[\d-]+ [\d:,]+ [DI] \d+ \d+\] |\s*(?:serialized_exception|formatted_exception_string): "
