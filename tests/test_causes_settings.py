@@ -214,3 +214,25 @@ def test_a_literal_that_code_asserts_is_the_value_to_set(tmp_path: Path) -> None
     file, code = f"{LIBRARY}/trl/heron.py", "assert args.truncation_mode == 'keep_end'"
     titles = [each.title for each in _cures(tmp_path, _raised("AssertionError", file, code))]
     assert "Set truncation_mode to keep_end" in titles[0]
+
+
+def test_what_an_assertion_takes_for_true_is_set_and_nothing_advised_against_it(tmp_path: Path) -> None:
+    error = "AssertionError: With herons and tensor parallelism, sequence parallelism must be used."
+    file = "/workspace/Megatron-LM/megatron/training/arguments.py"
+    titles = [
+        each.title for each in _cures(tmp_path, _raised(error, file, "assert args.sequence_parallel, \\"))
+    ]
+    assert "Set --sequence-parallel" in titles[0]
+    assert not any("do without sequence" in title for title in titles)
+
+
+def test_what_a_message_replaces_is_not_to_be_set(tmp_path: Path) -> None:
+    error = "ValueError: provide the heron as a positional argument instead of via the `--model` option."
+    titles = [each.title for each in _cures(tmp_path, _raised(error, f"{LIBRARY}/vllm/heron.py"))]
+    assert not any("Set --model" in title for title in titles)
+
+
+def test_a_setting_that_the_message_says_to_try_is_passed_on(tmp_path: Path) -> None:
+    error = "HeronError: 500 wings cannot be reached! Try setting `heron_length` to 'auto' OR 31."
+    titles = [each.title for each in _cures(tmp_path, _raised(error, f"{LIBRARY}/vllm/heron.py"))]
+    assert titles[0] == "Do what the message says: Try setting `heron_length` to 'auto' OR 31."

@@ -62,7 +62,7 @@ _CODES: Final[tuple[tuple[Relation, str], ...]] = (
     ("at least", r">=?"),
     ("value", rf"(?:==|\bis) *(?P<value>True|False|None|-?\d+(?:\.\d+)?\b|{_QUOTED})"),
     ("equal", r"=="),
-    ("given", r"\bis not None\b"),
+    ("given", r"\bis not None\b|^assert [\w.]+[,\\ ]*$"),
     ("refused", r"\bin\b|\bnot\b|!="),
 )  # fmt: skip
 _BARE: Final = re.compile(r"[\w.()\[\] *+-]{1,120}%[\w.()\[\] *+-]{1,120}== *0,?")  # on a line of its own

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 DEPTH: Final = 8  # innermost frames that are looked at
 LONGEST: Final = 400  # characters of a frame, or of a message, that are looked at
+_DEMANDED: Final = "(?:(?:must|should|has_to|needs?_to)_be_(?:used|enabled|set|on|true)|is_required)"
 
 
 class Feature(Struct, frozen=True):
@@ -168,6 +169,12 @@ def avoid(failure: Failure) -> str | None:
     places = [f"{frame.file} {frame.function} {frame.code}"[-LONGEST:] for frame in inner]
     for place in (*places, failure.message[:LONGEST]):
         for feature in FEATURES:
-            if re.search(feature.told, place):
+            if re.search(feature.told, place) and not _is_demanded(feature, failure.message):
                 return feature.cure
     return None
+
+
+def _is_demanded(feature: Feature, message: str) -> bool:
+    """Say whether a message asks for the very part that one might do without."""
+    words = message[:LONGEST].lower().replace(" ", "_")
+    return re.search(rf"(?:{feature.told})\w{{0,20}}?_{_DEMANDED}", words) is not None

@@ -29,6 +29,7 @@ _CLAUSE: Final = re.compile(
     r"[.;:!?()\[\]{}\"'`=<>%,/|_\n]|\b(?:and|or|by|than|to|is|the|must|should|be|of|in)\b"
 )
 _PLAIN: Final = re.compile(r"(?<![\w.])[A-Za-z][A-Za-z0-9]*(?!\w)")
+_INSTEAD_OF: Final = re.compile(r"\b(?:instead of|rather than|in place of)(?: \w+){0,3} [`'\"]?$")
 _NUMBER: Final = re.compile(
     r"[`'\")]{0,2} ?(?:[(=:]|==|is(?: set to)?|of|was|got|value)? ?[=:(]? ?"
     r"(?P<number>-?\d{1,12}(?:\.\d{1,9})?)(?![\w.%]\w)"
@@ -62,7 +63,7 @@ def in_code(code: str) -> tuple[Name, ...]:
 def in_message(message: str, is_known: Callable[[str], bool]) -> tuple[Name, ...]:
     """Return the names of a message in their order; known ones also where they are written as words."""
     text = message[:LONGEST]
-    found = [_said(match, text) for match in _SAID.finditer(text)]
+    found = [_said(match, text) for match in _SAID.finditer(text) if not _is_replaced(text, match.start())]
     taken = [(name.start, name.end) for name in found]
     for name in _as_words(text, is_known):
         if not any(start < name.end and name.start < end for start, end in taken):
@@ -89,6 +90,11 @@ def _said(match: re.Match[str], text: str) -> Name:
     words = tuple(match[0].lstrip("-+").replace("-", "_").split("."))
     sure = match[0].startswith("--") or match[0].isupper()
     return Name(words, *match.span(), _number(text, match.end()), sure)
+
+
+def _is_replaced(text: str, start: int) -> bool:
+    """Say whether a name is told as what to give up for another."""
+    return _INSTEAD_OF.search(text[max(0, start - 40) : start]) is not None
 
 
 def _as_words(text: str, is_known: Callable[[str], bool]) -> Iterator[Name]:

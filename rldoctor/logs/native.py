@@ -16,13 +16,13 @@ UNCAUGHT: Final = "/terminating (?:due to|with) uncaught exception of type /"
 CHECK: Final = "/[Cc]heck failed: \\S/"
 LAST_WORDS: Final[Mapping[str, tuple[str, int]]] = {
     "/\\w\\.py: error: \\S/": ("arguments refused", 600),
-    "/: command not found|(?:\\/|\\.)(?:ba)?sh: (?:line )?\\d+: .{1,120}: not found/": ("not found", 60),
+    "/: command not found|\\b(?:sh|slurm_script): (?:line )?\\d+: .{1,120}: not found/": ("not found", 60),
     "/: line \\d+: .{1,200}: (?:No such file or directory|Permission denied|cannot execute)/": (
         "not run",
         60,
     ),
     "/: line \\d+: (?:.{1,200}: unbound variable|syntax error )/": ("mistake in the script", 60),
-    "/(?:\\/|\\.)(?:ba)?sh: \\d+: (?:Syntax error: |Bad substitution|set: Illegal option )/": (
+    "/\\S: \\d+: (?:\\S{1,200}: )?(?:Syntax error: \\S|Bad substitution$|set: Illegal option )/": (
         "mistake in the script",
         60,
     ),

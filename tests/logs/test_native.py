@@ -67,6 +67,9 @@ def test_an_exception_that_clangs_library_tells_is_one_too(reading: Callable[...
         ('run.sh: 3: Syntax error: "(" unexpected', "mistake in the script"),
         ("run.sh: 2: set: Illegal option -o pipefail", "mistake in the script"),
         ("/tmp/job/run.sh: 5: Bad substitution", "mistake in the script"),
+        ("./run.sh: 5: ./run.sh: Bad substitution", "mistake in the script"),
+        ("sh: 4: set: Illegal option -o pipefail", "mistake in the script"),
+        ("/var/spool/slurmd/job00042/slurm_script: 5: source: not found", "not found"),
     ],
 )
 def test_what_sh_says_last_is_a_failure(reading: Callable[..., LogReading], line: str, name: str) -> None:
