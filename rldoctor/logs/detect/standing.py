@@ -39,6 +39,7 @@ CLOSED: Final = re.compile(
     r"NCCL INFO (?:\[Service thread\] Connection closed|comm 0x.{0,120} (?:Abort|Destroy) COMPLETE)"
 )  # by peers that have ended
 ELAPSED: Final = re.compile(r"\b0/\d{1,9} \[(?:(\d{1,3}):)?(\d{1,2}):(\d\d)<\?")
+BEGUN: Final = re.compile(r"\b0/\d{1,9} \[00:00<\?")  # a bar of answers that is a moment old
 SAID_TO: Final = re.compile(
     r"(?i)\b(?:stuck|hangs?|hung|hanging|freezes|frozen|froze)\b(?! (?:up\b|detect|check|monitor|time-?out"
     r"|modules?\b|param|layer|weight|backbone|base|model|embed))"
@@ -92,6 +93,8 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     what, phase = stages.begun(last.text)
     if words and _generates(last.text):
         what, phase = "rollout", "rollout"
+    if what == "rollout" and not words and BEGUN.search(last.text):
+        return
     if words and what is None:
         last = _open_bar(said) or last
         what, phase = stages.begun(last.text)
