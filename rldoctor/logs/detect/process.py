@@ -49,7 +49,7 @@ BY_CODE: Final = (
 )  # what a shell, a container's runtime or a wrapper says of a signal
 ENDED: Final = (
     r"/(?i)\b(?:job|script|container|training|task|process|\w+\.(?:py|sh))\b.{0,60}\b(?:completed|exited|failed"
-    r"|finished|ended|terminated) with (?:a )?(?:non-?zero )?(?:exit )?(?:code|status):? ?[1-9]/",
+    r"|X
     r"/[Mm]ain process exited, code=\w+, status=[1-9]/",
 )  # a failure's code, which says something only as a log's last words
 LAST: Final = 12  # lines that may follow those
@@ -106,8 +106,11 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     deaths += [one for line in seen.lines(TABLE) for one in _table(seen, line, killed)]
     yield from deaths or _silent(seen)
     workers = {(line.file, line.number) for line in seen.lines(*RAY)}
-    ended = (line for line in seen.lines(*ENDED) if _is_last(seen, line))
-    coded = (line for line in seen.lines(*BY_CODE) if not BY_LAUNCHER.match(line.text))
+    ended = [line for line in seen.lines(*ENDED) if _is_last(seen, line)]
+    coded = [line for line in seen.lines(*BY_CODE) if not BY_LAUNCHER.match(line.text)]
+    own = [line for line in ended if line not in coded]  # those after it were stopped for it
+    coded = [line for line in coded if not any(_precedes(first, line) for first in own)]
+    ended = [line for line in ended if line in own or line in coded]
     for line in dict.fromkeys((*seen.lines(*CRASHED), *coded, *ended)):
         spared = "[shutdown]" in line.text or HELPER.search(line.text)
         if (line.file, line.number) not in workers and not spared:
@@ -115,6 +118,11 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     for line in seen.lines(*RAY):
         if not RAYS_OWN.match(seen.text.whole(line)):
             yield _worker(seen, line)
+
+
+def _precedes(first: LogLine, line: LogLine) -> bool:
+    """Say whether a process failed by itself before another one was stopped in the same log."""
+    return first.file == line.file and first.number < line.number
 
 
 def _table(seen: Seen, line: LogLine, killed: bool) -> Iterator[Sighting]:
