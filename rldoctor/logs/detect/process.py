@@ -49,7 +49,8 @@ BY_CODE: Final = (
 )  # what a shell, a container's runtime or a wrapper says of a signal
 ENDED: Final = (
     r"/(?i)\b(?:job|script|container|training|task|process|\w+\.(?:py|sh))\b.{0,60}\b(?:completed|exited|failed"
-    r"|X
+    r"|finished|ended|terminated) with (?:a )?(?:non-?zero )?(?:exit )?(?:code|status):? {0,2}"
+    r"(?:\(exit code )?[1-9]/",
     r"/[Mm]ain process exited, code=\w+, status=[1-9]/",
 )  # a failure's code, which says something only as a log's last words
 LAST: Final = 12  # lines that may follow those
