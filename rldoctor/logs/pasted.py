@@ -36,6 +36,7 @@ TELLING: Final = frozenset(
     | {"advantage_mean", "advantage_max", "advantage_min", "response_length", "response_length_max"}
     | {"response_clip_ratio", "entropy", "logprob_diff", "logprob_diff_max", "rollout_kl", "ratio"}
 )
+REPEATED: Final = TELLING | {"samples_per_second"}  # what is of a training where it comes again and again
 NOT_OF_TRAINING: Final = ("eval_", "val_", "test_", "validation")
 Place = tuple[str, int]
 
@@ -91,7 +92,7 @@ def _told(blocks: Sequence[_Block]) -> Iterator[_Block]:
     """Yield what is a step by itself, or by what is repeated in the same words."""
     alike = Counter(frozenset(block.found) for block in blocks)
     for block in blocks:
-        repeated = alike[frozenset(block.found)] >= OFTEN and not TELLING.isdisjoint(block.found)
+        repeated = alike[frozenset(block.found)] >= OFTEN and not REPEATED.isdisjoint(block.found)
         if block.counts or block.whole or repeated:
             yield block
 

@@ -16,6 +16,7 @@ RULE: Final = re.compile(r"[\s|│┃║+=:─━┄╌┼╋├┤┝┥┣┫�
 WORDS: Final = re.compile(
     r"(?i)loss|rew|grad|norm|kl\b|kl_|entrop|adv|clip|leng?t?h?\b|scor|retu|ratio|frac|step|iterat|iter\b"
     r"|epoch|episode|update|\blr\b|learning|diff|trunc|value|ppl|perplexity|\bnll|log lik"
+    r"|logps|(?:samples|examples|images)/sec"
 )
 STEP: Final = frozenset(
     {"step", "steps", "global_step", "train_step", "iteration", "iter", "update", "_step"}
@@ -40,6 +41,7 @@ GROUPED: Final = re.compile(
 )
 PART: Final = re.compile(rf"(?i)(?P<part>mean|avg|std|min|max)[=:] ?(?P<value>{NUMBER})(?:,? {{1,3}}|$)")
 IN_CELL: Final = re.compile(rf"(?i)(?P<key>[A-Za-z][\w/.-]{{0,60}}) (?P<value>{NUMBER})")
+RATE: Final = re.compile(rf"(?i)(?<![\w.])(?P<value>{NUMBER}) ?(?:samples|examples|images)/sec\b")
 COUNTED: Final = re.compile(
     r"(?i)\b(?:iteration|iter|step|epoch|episode|update|batch)s? ?[#:\[=]? ?(\d{1,9}) ?/ ?\d{1,9}\b"
 )
@@ -167,6 +169,9 @@ def pairs(text: str) -> Iterator[tuple[str, float]]:
         if told is not None and not (known and shapes.is_rounded_off(known[0], found["value"])):
             yield found["key"], told * (UNITS["%"] if found.groupdict().get("unit") else 1.0)
     yield from _grouped(text)
+    rate = RATE.search(text)
+    if rate is not None and "%|" not in text:
+        yield "samples/sec", float(rate["value"].replace(",", ""))
 
 
 def _in_cells(row: Sequence[str]) -> Iterator[tuple[str, float]]:

@@ -159,3 +159,11 @@ def test_only_the_end_of_a_long_log_is_looked_at(reading: Read) -> None:
 def test_spellings_of_a_metric(name: str, metric: str | None) -> None:
     known = tables.metric_of(name)
     assert (known[0] if known else None) == metric
+
+
+def test_samples_a_second_are_read_but_not_those_of_a_bar(reading: Callable[[str], LogReading]) -> None:
+    line = "INFO:root:Epoch[0] Batch [{0}00] Speed: {0}1.25 samples/sec Train-accuracy=0.01\n"
+    told = reading("".join(line.format(n) for n in (3, 4, 5)))
+    assert [s.value for s in told.samples if s.metric == "samples_per_second"] == [31.25, 41.25, 51.25]
+    bar = "Map: 10%|#  | 500/5000 [00:01<00:09, 452.22 samples/sec]\n"
+    assert not [s for s in reading(bar * 4).samples if s.metric == "samples_per_second"]

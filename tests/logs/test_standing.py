@@ -293,3 +293,23 @@ def test_a_server_of_its_own_that_is_up_does_not_stand(reading: Callable[..., Lo
 def test_frozen_modules_are_no_ones_words(reading: Callable[..., LogReading]) -> None:
     text = "7.3s 1 0.00s - Debugger warning: It seems that frozen modules are being used\n" + "working\n" * 9
     assert not [event for event in reading(text).events if event.kind == "standstill"]
+
+
+def test_a_full_bar_within_an_open_one_does_not_end_the_run(reading: Callable[..., LogReading]) -> None:
+    text = (
+        "whenever I need to score, it gets stuck for a long time:\n"
+        "Training step 85:   3%|#    | 85/2549 [00:00<?, ?batch/s]\n"
+        "gather: 100%|#########| 3/3 [00:16<00:00,  5.56s/it, reward=0]\n"
+    )
+    (event,) = [event for event in reading(text).events if event.kind == "standstill"]
+    assert event.lines[0].number == 3
+    done = "it hangs for a while\nTraining: 100%|#########| 3/3 [00:16<00:00,  5.56s/it]\n"
+    assert not [event for event in reading(done).events if event.kind == "standstill"]
+
+
+def test_a_chinese_sentence_may_quote_a_value(reading: Callable[..., LogReading]) -> None:
+    text = (
+        "运行到epoch=12就不打印训练日志了\neta: 0:00:00  epoch: 12  step: 91935  loss: 2.8051  lr: 0.000005\n"
+    )
+    (event,) = [event for event in reading(text).events if event.kind == "standstill"]
+    assert event.lines[0].number == 2
