@@ -107,6 +107,8 @@ class Keys:
             return None if self.table.complete else UNKNOWN
         if not self.table.complete or known.default is UNKNOWN:
             return UNKNOWN
+        if known.default is None and self.table.hidden:  # what nobody could read may well give it
+            return UNKNOWN
         return False if known.kind == "flag" and known.default is None else _typed(known.default, known)
 
     @lru_cache(maxsize=512)  # noqa: B019 (a scope lives as long as one launch is looked at)

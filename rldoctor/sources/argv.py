@@ -101,7 +101,7 @@ def _values_end(words: list[Word], at: int) -> int:
 
 def _is_value(words: list[Word], at: int, after_flag: bool) -> bool:
     """Return whether an unknown is taken as the flag's value, not as further arguments."""
-    names = " ".join(depends_of(words[at].pieces))
+    names = " ".join((*depends_of(words[at].pieces), decoded(raw(words[at].pieces))))
     placed = words[at - 1].span is not None and words[at].span is not None
     apart = placed and _run(words[at - 1 : at + 1]) is None
     return after_flag and not _FURTHER.search(names) and not apart

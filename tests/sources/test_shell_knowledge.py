@@ -180,3 +180,10 @@ def test_told_gpus_are_what_a_count_of_them_gives(counting: str) -> None:
     assert (setting.value, setting.state, setting.assumes) == ("4", "known", ("4 GPUs a node, as told",))
     (unknown,) = sources.read_text(text, "a.sh", "shell").worlds[0][0].settings
     assert unknown.state == "unknown"
+
+
+def test_an_array_that_nobody_could_read_is_no_switchs_value() -> None:
+    text = 'source "${D}/models/${X}.sh"\npython3 train.py --colocate "${MODEL_ARGS[@]}" --lr 1e-6\n'
+    (world,) = sources.read_text(text, "run.sh", "shell").worlds
+    assert [(each.key, each.value) for each in world[0].settings] == [("--colocate", True), ("--lr", "1e-6")]
+    assert [each.endswith("adds no arguments") for each in world[0].assumes] == [True]
