@@ -39,14 +39,14 @@ GOES_ON: Final = 4  # lines of a logger in its usual voice behind a loud one
 NAMED: Final = re.compile(r"\b(?:ERROR|CRITICAL|FATAL)\b.{0,20}?\b[A-Z]\w*(?:Error|Exception): \S")
 """An exception that a logger tells without its traceback says more than the state logged before it."""
 MILD: Final = re.compile(
-    r"\b(?:INFO|(?<!NCCL )WARN(?:ING)?|DEBUG|warning)\b|\[W\d|\b(?:[Nn]o|0) errors?\b|[Rr]etr(?:y|ied)"
-    r"|step[:=]|loss"
+    r"\b(?:INFO|(?<!NCCL )WARN(?:ING)?|DEBUG|warning)\b|\[W\d|\b(?:[Nn]o|0) errors?\b"
+    r"|[Rr]etr(?:y|ied)(?! count)|step[:=]|loss"
 )
 LAUNCHERS: Final = re.compile(
     r"torch[./]distributed|elastic|exitcode|exit code|return code|local_rank|ChildFailed|sigkill_handler"
     r"|Sending process|closing signal|^\s*(?:File \"|raise |at::|frame #)"
     r"|^srun: (?!error: .{0,40}(?:Unable|Invalid|failed: ))|^slurmstepd:|raysubmit"
-    r"|Error executing job with overrides|HYDRA_FULL_ERROR|\[repeated |error_file|retry|[Rr]etrying"
+    r"|Error executing job with overrides|HYDRA_FULL_ERROR|\[repeated |error_file|retry(?! count)|[Rr]etrying"
     r"|[=#*-]{4,}\s*$"
 )
 

@@ -246,3 +246,24 @@ def test_rays_record_of_an_actor_is_no_death_and_its_exit_code_is_read(
     told = "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker exits unexpectedly. Worker exits with an exit code 9.\n"
     (event,) = events(reading(told), "worker_died")
     assert event.fields["exit_code"] == 9
+
+
+def test_a_container_stopped_after_another_failed_did_not_end_the_job(
+    reading: Callable[..., LogReading],
+) -> None:
+    own = "<info> 087c0ee7 || INFO: container failed with non-zero exit code:  (exit code 1)\n"
+    stopped = own.replace("code 1)", "code 137)")
+    (event,) = events(reading(own + stopped), "process_death")
+    assert event.fields["reason"].endswith("(exit code 1)")
+    (event,) = events(reading(stopped), "process_death")
+    assert event.fields["signal"] == "SIGKILL"
+
+
+def test_a_processor_that_lacks_an_instruction_kills(reading: Callable[..., LogReading]) -> None:
+    for line in (
+        "Illegal instruction (core dumped)\n",
+        "run.sh: line 3:  4711 Illegal instruction     python a.py\n",
+    ):
+        (event,) = events(reading(line), "process_death")
+        assert event.fields["signal"] == "SIGILL"
+    assert not events(reading("CUDA error: an illegal instruction was encountered\n"), "process_death")
