@@ -90,11 +90,12 @@ def _judge(matches: list[Match], files: dict[str, int]) -> tuple[Finding, ...]:
     serious = [match for match in ranked if _is_serious(match) and match.finding.id not in losers]
     explained = _explained(sorted(serious, key=lambda match: _importance(match, files)))
     causes = [m for m in serious if m.finding.id not in explained and not m.symptom]
+    tellers = [m for m in serious if m.explains]  # what explains nothing only reports that others failed
     beaten = losers.keys() | _doubtful(serious, explained)
     judged = []
     for match in sorted(ranked, key=lambda match: _importance(match, files)):
         by = explained.get(match.finding.id)
-        part = _part(match, by, match.finding.id in beaten, bool(causes))
+        part = _part(match, by, match.finding.id in beaten, bool(causes or (tellers and not match.explains)))
         judged.append(_settle(match, part, by))
     order: tuple[Part, ...] = ("root", "consequence", "hint")
     return tuple(sorted(judged, key=lambda finding: order.index(finding.part)))

@@ -121,7 +121,7 @@ def unrecognised(reading: LogReading, matches: Sequence[Match], facts: Facts | N
     if (
         first.rank == REPORTS
         and (first.failure is not None or ABORTED in first.title)
-        and any(_is_told(m) and m.symptom and not m.recovered for m in matches)
+        and any(_tells_more(first, m) for m in matches)
     ):
         return None  # a symptom says more than the mere report that something ended
     return Match(
@@ -132,6 +132,12 @@ def unrecognised(reading: LogReading, matches: Sequence[Match], facts: Facts | N
 def _goes_on(failure: Failure | None) -> bool:
     """Say whether a shell lacked a command, behind which its script goes on unless it was told to stop."""
     return failure is not None and failure.exception in shells.PASSED_OVER
+
+
+def _tells_more(first: Candidate, match: Match) -> bool:
+    """Say whether a symptom says more than a report: of an abort only one that may have led to it."""
+    led = first.failure is not None or "process_death" in match.explains
+    return _is_told(match) and match.symptom and not match.recovered and led
 
 
 def _with_stack(first: Candidate, reading: LogReading) -> Candidate:
