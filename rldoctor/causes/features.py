@@ -150,7 +150,7 @@ FEATURES: Final = (
         "Load data in the main process to see its own error (num_workers 0, dataloader_num_workers 0)",
     ),
     Feature(
-        r"tokeniz",
+        r"tokeniz\w*(?![\w,)=])",  # not where one is merely handed on
         "Take the model's own tokenizer files, another implementation (use_fast True or False), and the "
         "releases of transformers and tokenizers that fit them",
     ),
