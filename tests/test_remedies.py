@@ -213,7 +213,8 @@ def test_new_keys_under_one_missing_parent_of_a_yaml_are_written_together(tmp_pa
 def test_a_setting_that_says_it_already_is_no_edit(tmp_path: Path) -> None:
     path = tmp_path / "run.sh"
     path.write_text(
-        "python3 -m verl.trainer.main_ppo trainer.resume_mode=resume_path trainer.resume_from_path=/c/global_step_1 \\\n"
+        "python3 -m verl.trainer.main_ppo trainer.resume_mode=resume_path \\\n"
+        "    trainer.resume_from_path=/c/global_step_1 \\\n"
         "    actor_rollout_ref.actor.use_dynamic_bsz=True trainer.resume_mode=auto\n"
     )
     found = check([str(path)], ToldFacts()).report.findings
