@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,17 +12,25 @@ from typing import Any, Final
 
 from rldoctor import vocabulary
 from rldoctor.logs.opening import LogFile
-from rldoctor.types import Event, Identity, LogLine, Sample
+from rldoctor.types import Event, Identity, LogLine, RLDoctorError, Sample
 
 NAME: Final = "events.jsonl"
 MOST: Final = 20000
 HEADS: Final = ("v", "t", "kind")
 LONGEST: Final = 1000
+LONGEST_HEAD: Final = 80
+_FIRST: Final = re.compile(rb'\{"v": ?\d+, ?"t": ?[\d.]+, ?"kind": ?"')
 
 
 def is_events(log: LogFile) -> bool:
-    """Say whether a log is a file of events."""
-    return Path(log.name).name == NAME
+    """Say whether a log is a file of events, by its name or, under another one or none, by its first words."""
+    if Path(log.name).name == NAME:
+        return True
+    try:
+        with log.open() as raw:
+            return raw.seekable() and _FIRST.match(os.pread(raw.fileno(), LONGEST_HEAD, 0)) is not None
+    except RLDoctorError:  # gone since it was found, which reading says
+        return False
 
 
 def read_events(log: LogFile) -> tuple[tuple[Event, ...], tuple[Sample, ...], int]:

@@ -134,7 +134,8 @@ class LogReading(Struct, frozen=True, dict=True):
 def read(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
     """Read logs (files, folders, ``-``) once for the patterns and for what the detectors know."""
     logs, notes = find(paths)
-    texts = [log for log in logs if not events_file.is_events(log)]
+    told = [log for log in logs if events_file.is_events(log)]
+    texts = [log for log in logs if log not in told]
     known = shapes.load()
     wanted = parse([*patterns, *own_patterns(known)])
     found = scan(texts, wanted, build(wanted), _limits(known))
@@ -144,14 +145,14 @@ def read(paths: Sequence[str], patterns: Collection[str]) -> LogReading:
     }
     text.seen.clear()
     reading = _interpret(text, hits, known)
-    reading = _with_events(reading, [log for log in logs if events_file.is_events(log)])
+    reading = _with_events(reading, told)
     return replace(
         reading,
         subjects=tuple(log.name for log in logs),
         counts={key: kept.count for key, kept in found.kept.items()},
         notes=(*notes, *(f"{log.name}: {note}" for log in logs for note in log.notes)),
         total_lines=reading.total_lines + sum(found.lines),
-        total_bytes=sum(found.sizes) + sum(log.size for log in logs if events_file.is_events(log)),
+        total_bytes=sum(found.sizes) + sum(log.size for log in told),
     )
 
 

@@ -92,3 +92,18 @@ def test_the_runs_own_configuration_lies_beside(run: Path) -> None:
 def test_rank_of_a_file_comes_from_its_name(run: Path) -> None:
     reading = read([str(run)], ["can't allocate"])
     assert reading.hits["can't allocate"][0].who.rank == 1
+
+
+def test_a_copy_under_another_name_is_told_by_its_first_words(tmp_path: Path) -> None:
+    path = tmp_path / "what_they_sent_me.txt"
+    step = '{{"v": 1, "t": {0}.5, "kind": "step_finished", "step": {0}, "metrics": {{"loss": 0.5}}}}\n'
+    path.write_text("".join(step.format(number) for number in range(1, 4)))
+    reading = read([str(path)], [])
+    assert [event.kind for event in reading.events] == ["step_finished"] * 3
+    assert reading.systems == ("trainer_core",)
+
+
+def test_other_lines_of_json_are_no_events_of_the_trainer(tmp_path: Path) -> None:
+    path = tmp_path / "server.log"
+    path.write_text('{"v": 1, "time": 5, "kind": "request", "path": "/generate"}\n' * 3)
+    assert read([str(path)], []).systems == ()
