@@ -23,7 +23,7 @@ _FIRST: Final = re.compile(rb'\{"v": ?\d+, ?"t": ?[\d.]+, ?"kind": ?"')
 
 
 def is_events(log: LogFile) -> bool:
-    """Say whether a log is a file of events, by its name or, under another one or none, by its first words."""
+    """Say whether a log is a file of events: by its name, or by its first words."""
     if Path(log.name).name == NAME:
         return True
     try:
