@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from rldoctor.logs import LogReading
+from rldoctor.logs import LogReading, read
 from rldoctor.types import Event, Identity
 
 TABLE = """E0501 10:00:01.123000 77 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: -9) local_rank: 1 (pid: 4712) of binary: /opt/env/bin/python
@@ -267,3 +268,15 @@ def test_a_processor_that_lacks_an_instruction_kills(reading: Callable[..., LogR
         (event,) = events(reading(line), "process_death")
         assert event.fields["signal"] == "SIGILL"
     assert not events(reading("CUDA error: an illegal instruction was encountered\n"), "process_death")
+
+
+def test_a_task_that_ray_starts_again_is_no_death(tmp_path: Path) -> None:
+    died = (
+        '{"message": "A worker died or was killed while executing a task by an unexpected system error."}\n'
+    )
+    again = "[2026-04-02 11:20:09,118 I 22 29] core_worker.cc:5147: Will resubmit task after a 0ms delay: Type=NORMAL_TASK\n"
+    (tmp_path / "event_RAYLET.log").write_text(died)
+    (tmp_path / "python-core-driver-01ff_22.log").write_text(again)
+    assert not events(read([str(tmp_path)], ()), "worker_died")
+    (tmp_path / "event_RAYLET.log").write_text(died * 2)
+    assert events(read([str(tmp_path)], ()), "worker_died")

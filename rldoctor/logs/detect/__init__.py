@@ -23,5 +23,5 @@ DETECTORS: Final[Mapping[str, tuple[tuple[str, ...], Detect]]] = {
     "standing": ((), standing.detect),
 }
 PATTERNS: Final = tuple(key for patterns, _ in DETECTORS.values() for key in patterns)
-ENDS: Final = (*process.PATTERNS, *memory.PATTERNS)  # what ends a run without an exception
+ENDS: Final = (*process.DEATHS, *memory.PATTERNS)  # what ends a run without an exception
 MANY: Final = (collective.TIMEOUT, collective.ENQUEUED)  # of these every rank of a large run speaks

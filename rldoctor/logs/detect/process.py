@@ -54,7 +54,9 @@ ENDED: Final = (
     r"/[Mm]ain process exited, code=\w+, status=[1-9]/",
 )  # a failure's code, which says something only as a log's last words
 LAST: Final = 12  # lines that may follow those
-PATTERNS: Final = (TABLE, ELASTIC, *CRASHED, *BY_CODE, *ENDED, *RAY)
+RETRIED: Final = "/Will resubmit task after|on actor, state: RESTARTING,/"
+DEATHS: Final = (TABLE, ELASTIC, *CRASHED, *BY_CODE, *ENDED, *RAY)
+PATTERNS: Final = (*DEATHS, RETRIED)
 
 ELASTIC_LINE: Final = re.compile(
     r"failed \(exitcode: (?P<code>-?\d{1,5})\) local_rank: (?P<rank>\d{1,5}) \(pid: (?P<pid>\d{1,10})\)"
@@ -87,6 +89,7 @@ EXIT_CODE: Final = re.compile(r"with an? exit code (-?\d{1,5})\b")
 RAYS_OWN: Final = re.compile(
     r"\[[\d-]+ [\d:,]+ [DI] \d+ \d+\] |\s*(?:serialized_exception|formatted_exception_string): "
 )  # what Ray keeps a record of, at the end of good runs too
+RAYLETS_EVENTS: Final = re.compile(r"(?:^|/)event_RAYLET\.log$")  # what a raylet keeps of each death
 CLASS_NAME: Final = re.compile(r"class_name: (\w+)")
 PID: Final = re.compile(r"\bpid: ?(\d{1,10})")
 LEAST_SIGNAL: Final = 128  # shells add a signal's number to it
@@ -116,9 +119,10 @@ def detect(seen: Seen) -> Iterator[Sighting]:
         spared = "[shutdown]" in line.text or HELPER.search(line.text)
         if (line.file, line.number) not in workers and not spared:
             yield _crashed(seen, line)
-    for line in seen.lines(*RAY):
-        if not RAYS_OWN.match(seen.text.whole(line)):
-            yield _worker(seen, line)
+    told = [line for line in seen.lines(*RAY) if not RAYS_OWN.match(seen.text.whole(line))]
+    kept = [line for line in told if RAYLETS_EVENTS.search(line.file)]
+    retried = kept if len(kept) <= sum(1 for _ in seen.lines(RETRIED)) else []
+    yield from (_worker(seen, line) for line in told if line not in retried)
 
 
 def _precedes(first: LogLine, line: LogLine) -> bool:
