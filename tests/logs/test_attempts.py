@@ -103,7 +103,7 @@ def test_a_script_goes_on_behind_a_few_lines_of_python_of_its_own(tmp_path: Path
 def test_what_each_attempt_of_a_launcher_ended_with_was_not_survived(tmp_path: Path) -> None:
     table = (
         "E0501 10:00:01.123000 77 torch/distributed/elastic/multiprocessing/api.py:882] failed (exitcode: 1)"
-        " local_rank: 1 (pid: {0}) of binary: /opt/env/bin/python\nRoot Cause (first observed failure):\n[0]:\n"
+        " local_rank: 1 (pid: {0}) of binary: /opt/python\nRoot Cause (first observed failure):\n[0]:\n"
         "  rank      : 1 (local_rank: 1)\n  exitcode  : 1 (pid: {0})\n  error_file: <N/A>\n"
     )
     attempts = [STEPS + ERROR + table.format(4000 + number) for number in range(4)]
