@@ -62,6 +62,10 @@ WHY = """
 - Each line names the place that refuses it; sizes that are changed are told by the rule of that name, whose
   references `rldoctor explain RULE` shows.
 """
+LAUNCHES = {
+    "areal": "python3 examples/math/gsm8k_rl.py --config grpo.yaml",
+    "chatlearn": "python chatlearn/entrypoint.py grpo --config-file grpo.yaml runtime_args.exp_name=o",
+}
 LONGEST = 150
 MOST_KEYS = 150
 NUMBER = re.compile(r"-?\d[\d.]*")
@@ -240,9 +244,9 @@ def ours(system: str, settings: Settings) -> dict[str, str]:
     """Return the errors that check has for some settings: rule and title."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "run.sh")
-        if system == "areal":
+        if system in LAUNCHES:
             Path(folder, "grpo.yaml").write_text(_text(system, settings))
-            script.write_text("python3 examples/math/gsm8k_rl.py --config grpo.yaml")
+            script.write_text(LAUNCHES[system])
         else:
             script.write_text(_text(system, settings))
         report = check([str(script)], ToldFacts(system=system)).report
@@ -250,11 +254,11 @@ def ours(system: str, settings: Settings) -> dict[str, str]:
 
 
 def _kind(system: str) -> Literal["yaml", "shell"]:
-    return "yaml" if system == "areal" else "shell"
+    return "yaml" if system in LAUNCHES else "shell"
 
 
 def _text(system: str, settings: Settings) -> str:
-    if system == "areal":
+    if system in LAUNCHES:
         tree: dict[str, Any] = {}
         for key, value in settings.items():
             *above, last = key.split(".")
@@ -268,9 +272,6 @@ def _text(system: str, settings: Settings) -> str:
         return " ".join(
             [*head, *(shlex.quote(f"{k}={v}") for k, v in settings.items() if not k.startswith("-"))]
         )
-    if system == "chatlearn":
-        words = [shlex.quote(f"{key}={value}") for key, value in settings.items()]
-        return " ".join(["python chatlearn/entrypoint.py grpo", *words])
     launch = {"slime": "python3 train.py"}.get(system, "torchrun --nproc_per_node 8 pretrain_gpt.py")
     said = [key if value is True else f"{key} {_quoted(value)}" for key, value in settings.items()]
     return " ".join([f"export CUDA_DEVICE_MAX_CONNECTIONS=1\n{launch}", *said])
