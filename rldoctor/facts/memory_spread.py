@@ -5,6 +5,7 @@ They help where every data parallel rank holds the whole of something: Megatron'
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from rldoctor.facts.parallel import USUAL_NODE
 from rldoctor.facts.sizing import Ask, powers_of_two
 from rldoctor.types import UNKNOWN
 
+MOST_NODES: Final = 64
 NEEDED: Final = (
     "train.tp",
     "train.pp",
@@ -65,6 +67,55 @@ def gib_left_over(ask: Ask) -> Any:
     return None if widest is None else _left(ask, {"train.tp": widest})
 
 
+def nodes_that_hold(ask: Ask) -> Any:
+    """Return on how many nodes the states fit where no split over those of now holds them, else None."""
+    return next((nodes for nodes, *_ in _grown(ask)), None)
+
+
+def gpus_on_those_nodes(ask: Ask) -> Any:
+    """Return the trainer's GPUs that go with `nodes_that_hold`."""
+    return next((gpus for _, gpus, *_ in _grown(ask)), None)
+
+
+def tp_on_those_nodes(ask: Ask) -> Any:
+    """Return the tensor parallel size that goes with `nodes_that_hold`."""
+    return next((tp for _, _, tp, _ in _grown(ask)), None)
+
+
+def stages_on_those_nodes(ask: Ask) -> Any:
+    """Return the pipeline stages that go with `nodes_that_hold`."""
+    return next((stages for *_, stages in _grown(ask)), None)
+
+
+def _grown(ask: Ask) -> Iterator[tuple[int, int, int, int]]:
+    """Yield nodes, GPUs of the trainer, tensor parallel size and stages with which the states fit."""
+    sizes, width = _sizes(ask), _most(ask)
+    told = "cluster.nodes" if ask.get("train.nodes") is None else "train.nodes"
+    nodes = ask.get(told)
+    if sizes is None or type(nodes) is not int or next(_splits(ask), None) is not None:
+        return
+    layers, heads = sizes["model.num_layers"], sizes["model.num_heads"]
+    before = sizes["train.tp"] * sizes["train.pp"]
+    widths = [sizes["train.tp"], *powers_of_two(sizes["train.tp"], width)]
+    for more in powers_of_two(nodes, MOST_NODES):
+        for stages in (sizes["train.pp"], *powers_of_two(sizes["train.pp"], more)):
+            for tp in (each for each in widths if heads % each == layers % stages == 0):
+                changes = {"train.tp": tp, "train.pp": stages, told: more}
+                if told == "cluster.nodes":  # the trainer's GPUs are the product of its own sizes
+                    changes["train.gpus"] = tp * stages * sizes["train.world_size"] // before
+                gpus = ask.facts.changed(changes).value("train.world_size")
+                needed = _needed(ask, gpus, width) if told == "cluster.nodes" else more
+                if gpus % (tp * stages) == 0 and needed <= more and _left(ask, changes) == 0:
+                    yield needed, gpus, tp, stages
+
+
+def _needed(ask: Ask, gpus: int, width: int) -> int:
+    """Return the nodes that a launch asks for whose trainer has another number of GPUs."""
+    now: int = ask.get("train.world_size")
+    asked: int = max(ask.get("cluster.asked_gpus") or 0, now)
+    return math.ceil((asked + gpus - now) / width)
+
+
 def _splits(ask: Ask) -> Iterator[tuple[int, int]]:
     """Yield tensor parallel sizes and stages with which the states fit, those that split least first."""
     sizes = _sizes(ask)
@@ -97,8 +148,8 @@ def _ways(sizes: Mapping[str, int]) -> int:
 
 def _most(ask: Ask) -> int:
     """Return the GPUs of a node, over which tensor parallelism does not go."""
-    width = ask.get("cluster.gpus_per_node")
-    return width if isinstance(width, int) and width > 0 else USUAL_NODE
+    told = (ask.get(name) for name in ("cluster.gpus_per_node", "train.gpus_per_node"))
+    return min((width for width in told if isinstance(width, int) and width > 0), default=USUAL_NODE)
 
 
 def _sizes(ask: Ask) -> dict[str, int] | None:

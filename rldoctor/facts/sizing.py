@@ -54,6 +54,10 @@ FUNCTIONS: Final[Mapping[str, str]] = {
             "ep_that_holds",
             "widest_tp",
             "gib_left_over",
+            "nodes_that_hold",
+            "gpus_on_those_nodes",
+            "tp_on_those_nodes",
+            "stages_on_those_nodes",
         ),
     }.items()
     for name in names

@@ -2,11 +2,13 @@
 
 import pytest
 
+from rldoctor.dialects.areal.parts import write
 from rldoctor.dialects.areal.refusals import trouble
 from rldoctor.facts import ToldFacts, walk
 from rldoctor.facts.limits import refused
 from rldoctor.facts.walk import Facts
 from rldoctor.sources import read_text
+from rldoctor.types import RLDoctorError
 
 CONFIG = """\
 allocation_mode: "{text}"
@@ -109,3 +111,20 @@ def test_engines_without_a_backend_are_told_theirs() -> None:
 
 def test_an_older_release_reads_the_one_string() -> None:
     assert required("sglang:d4t2+d8", "1.0.2") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus", "then"),
+    [
+        ("megatron:d4p1t4", 32, "megatron:d8p1t4"),
+        ("fsdp:d8", 4, "fsdp:d4"),
+        ("megatron:t4", 8, "megatron:t4d2"),
+    ],
+)
+def test_a_number_of_gpus_changes_data_parallelism(text: str, gpus: int, then: str) -> None:
+    assert write("world", text, gpus) == then
+
+
+def test_gpus_that_hold_no_whole_copies_cannot_be_said() -> None:
+    with pytest.raises(RLDoctorError, match="no whole number of the 4"):
+        write("world", "megatron:d4p1t4", 6)

@@ -1,6 +1,6 @@
 """The parts of AReaL's allocation strings that rows name: ``tp`` of one engine's string, ``gen.tp`` of all.
 
-A change of one size keeps the number of GPUs: data parallelism gives way.
+A change of one size keeps the number of GPUs, one of that number the sizes: data parallelism gives way.
 """
 
 from __future__ import annotations
@@ -30,8 +30,13 @@ def write(name: str, text: str, value: Any) -> str:
     """Return the allocation with a part changed; RLDoctorError where the GPUs do not divide."""
     group, _, field = name.rpartition(".")
     component = _chosen(parse(text) or (), group)
-    if component is None or not isinstance(value, int) or field not in (*LETTERS, *EXPERTS):
+    if component is None or not isinstance(value, int) or field not in (*LETTERS, *EXPERTS, "world"):
         raise RLDoctorError(f"{text} cannot say {field or name} {value}")
+    if field == "world":
+        ways = component.world // component.size("d")
+        if value % ways:
+            raise RLDoctorError(f"{value} GPUs are no whole number of the {ways} of {text}")
+        return resize(text, component, "d", value // ways)
     if field in EXPERTS:
         return resize(text, component, EXPERTS[field], value, expert=True)
     letter = "m" if field == "tp" and "m" in component.dims else LETTERS[field]
