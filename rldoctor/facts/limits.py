@@ -107,8 +107,8 @@ class Keys:
             return None if self.table.complete else UNKNOWN
         if not self.table.complete or known.default is UNKNOWN:
             return UNKNOWN
-        if known.default is None and self.table.hidden:  # what nobody could read may well give it
-            return UNKNOWN
+        if self.table.hidden and (known.default is None or known.kind == "flag"):
+            return UNKNOWN  # what nobody could read may well give it
         return False if known.kind == "flag" and known.default is None else _typed(known.default, known)
 
     @lru_cache(maxsize=512)  # noqa: B019 (a scope lives as long as one launch is looked at)
@@ -214,6 +214,8 @@ def _event(limit: Limit, keys: Keys) -> Event:
         "safety": limit.safety,
         **_cures(limit, keys),
     }
+    if keys.table.hidden and any(name not in keys.settings for name in limit.reads):
+        fields["certain"] = False
     del fields["at"]
     return Event("refused_setting", fields, lines=_lines(written))
 
