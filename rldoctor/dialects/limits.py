@@ -77,13 +77,19 @@ class Limit(Struct, frozen=True):
     fine: Mapping[str, Any] = {}
 
 
-@cache
 def load(system: str) -> tuple[Limit, ...]:
-    """Return the limits of a system and of those whose arguments it takes over, read once a process."""
+    """Return the limits of a system and of those whose arguments it takes over."""
+    return tuple(convert(row, Limit) for row in rows(system))
+
+
+@cache
+def rows(system: str) -> Sequence[Mapping[str, Any]]:
+    """Return what is kept of each limit of a system, read once a process."""
     code = (Path(__file__), FOLDER / "borrowed.py", FOLDER.parent / "expr" / "compiling.py")
     sources = (*(path for path, _ in _sources(system)), *code)
     data = compiled.load(f"limits-{system}", sources, lambda: {"limits": to_builtins(_build(system))})
-    return tuple(convert(row, Limit) for row in data["limits"])
+    found: list[dict[str, Any]] = data["limits"]
+    return found
 
 
 def _sources(system: str) -> tuple[tuple[Path, Loan], ...]:
@@ -175,6 +181,7 @@ def spelled(name: str, system: str) -> str:
     return "--" + name.replace("_", "-") if flag else name
 
 
-def reading(limits: Sequence[Limit], written: Mapping[str, Any]) -> Iterator[Limit]:
-    """Yield the limits that read something that is written: others hold by default."""
-    yield from (limit for limit in limits if any(name in written for name in limit.reads))
+def reading(system: str, written: Mapping[str, Any]) -> Iterator[Limit]:
+    """Yield the limits that read something that is written: others hold by default, and are not built."""
+    asked = (row for row in rows(system) if any(name in written for name in row["reads"]))
+    yield from (convert(row, Limit) for row in asked)

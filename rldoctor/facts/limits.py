@@ -28,14 +28,14 @@ def refused(facts: Facts) -> Iterator[Event]:
     table = facts.table
     if table is None or table.version is None or facts.start.command is None:
         return
-    found = () if release.is_before(table.system, table.version) else limits.load(table.system)
+    limited = limits.rows(table.system) and not release.is_before(table.system, table.version)
     refuse = dialects.refusals(table.dialect)
-    if not found and refuse is None:
+    if not limited and refuse is None:
         return
     keys = Keys(facts, table)
     if refuse is not None:
         yield from (_event(limit, keys) for limit in refuse(keys.settings, table.version))
-    for limit in limits.reading(found, keys.settings):
+    for limit in limits.reading(table.system, keys.settings) if limited else ():
         if not _is_past(limit, table.version):
             continue
         if limit.choices:
