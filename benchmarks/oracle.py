@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -321,18 +321,18 @@ def page(groups: Mapping[str, Mapping[str, list[tuple[Case, str]]]]) -> str:
             lines.append(f"| {' | '.join(told)} |")
     lines += ["", "## They refuse, we are silent"]
     for system, each in groups.items():
-        lines += _listed(system, each.get("refused silent", ()), lambda words: NUMBER.sub("N", words))
+        lines += _listed(system, each.get("refused silent", ()))
     lines += ["", "## We say error, they accept"]
     for system, each in groups.items():
-        lines += _listed(system, each.get("accepted error", ()), lambda words: NUMBER.sub("N", words))
+        lines += _listed(system, each.get("accepted error", ()))
     return "\n".join(lines) + "\n" + WHY
 
 
-def _listed(system: str, cases: Sequence[tuple[Case, str]], like: Callable[[str], str]) -> Iterator[str]:
+def _listed(system: str, cases: Sequence[tuple[Case, str]]) -> Iterator[str]:
     """Yield a line for each thing that is said, with how often it is and one change that brings it."""
     alike: dict[str, list[tuple[Case, str]]] = defaultdict(list)
     for case, words in cases:
-        alike[like(words[:LONGEST])].append((case, words[:LONGEST]))
+        alike[NUMBER.sub("N", words[:LONGEST])].append((case, words[:LONGEST]))
     for each in sorted(alike.values(), key=len, reverse=True):
         case, words = each[0]
         where = next((f"; refused by `{case.where}`" for case, _ in each if case.where), "")

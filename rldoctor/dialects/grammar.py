@@ -10,7 +10,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from rldoctor.dialects import catalogue
-from rldoctor.dialects.catalogue import SECTION, Catalogue, Known
+from rldoctor.dialects.catalogue import Catalogue, Known
 from rldoctor.types import Command, Setting
 
 Fate = Literal["refused", "ignored", "unclear"]
@@ -369,11 +369,6 @@ def _lacking(keys: tuple[str, ...], root: str) -> tuple[int, ...]:
 def _rank(root: str) -> int:
     order = ("GRPOConfig", "PPOConfig", "SFTConfig")
     return order.index(root) if root in order else len(order)
-
-
-def is_section(known: Known | None) -> bool:
-    """Say whether a key holds further keys."""
-    return known is not None and known.kind == SECTION
 
 
 _BUILDERS: Final[Mapping[str, Build]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rldoctor.dialects import catalogue, grammar
 from rldoctor.dialects.catalogue import SECTION
@@ -10,9 +11,9 @@ from rldoctor.dialects.grammar import Grammar
 from rldoctor.dialects.strange import Launch
 from rldoctor.types import Event, LogLine, Setting
 
-FORMS = ("yaml", "override", "append")
-UNSET = "???"
-FEW = 3
+FORMS: Final = ("yaml", "override", "append")
+UNSET: Final = "???"
+FEW: Final = 3  # keys that a whole configuration may lack, for its command to give
 
 
 def incomplete(launch: Launch) -> Iterator[Event]:

@@ -7,7 +7,6 @@ from typing import Final
 
 PLAIN_HEAD: Final = "Traceback (most recent call last):"
 START: Final = PLAIN_HEAD[:-1]
-MARKS: Final = "╭┌╰└│|+-"
 FRAME: Final = re.compile(
     r"(?P<file>(?:/|[A-Z]:\\|\.)[^:]{1,400}\.pyx?):(?P<line>\d{1,7}) in (?P<name>\S{1,200})$"
 )

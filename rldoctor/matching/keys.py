@@ -14,7 +14,6 @@ from rldoctor.facts import Facts
 from rldoctor.facts.arrays import unused
 from rldoctor.facts.cut import cut_off
 from rldoctor.facts.limits import refused
-from rldoctor.facts.starters import misstarted
 from rldoctor.facts.torn import torn
 from rldoctor.matching.config import Outcome
 from rldoctor.matching.evidence import LONGEST
@@ -42,7 +41,7 @@ def examine_keys(facts: Facts, index: Index) -> Outcome:
 
 def _events(launch: Launch, facts: Facts) -> Iterator[Event]:
     """Yield what is wrong with the settings themselves; what another event asks for already is left out."""
-    shape = (*cut_off(facts), *torn(facts), *unused(facts), *misstarted(facts), *_seldom(facts))
+    shape = (*cut_off(facts), *torn(facts), *unused(facts), *_seldom(facts))
     refusals = tuple(refused(facts))
     yield from (*shape, *refusals, *strange(launch))
     if facts.table is None or not facts.table.complete or any(e.kind == "config_missing" for e in shape):
@@ -56,7 +55,9 @@ def _seldom(facts: Facts) -> Iterator[Event]:
     document, start = facts.document, facts.start
     if document is not None and document.kind in ("shell", "command"):
         from rldoctor.facts.lost_config import lost_configs
+        from rldoctor.facts.starters import misstarted
 
+        yield from misstarted(facts)
         yield from lost_configs(facts)
     own = start.command.settings if start.command is not None else ()
     if any("${" in str(setting.value) for setting in (*start.below, *own)):

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from rldoctor.memory.layout import GIB, Setup, Term
 
 CUBLAS = "pytorch.org/docs/stable/notes/cuda.html (cuBLAS workspaces: 32 MiB a handle and stream on Hopper)"
-ALLOCATOR = "pytorch/c10/cuda/CUDACachingAllocator.cpp"
-
 
 MEASURED = "trainer_core on CPU, torch 2.13: 28 to 59 MiB beyond its tensors"
 ON_CPU_MIB = 44

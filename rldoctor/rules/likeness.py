@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -35,15 +35,15 @@ class Likeness(Struct, frozen=True):
     telling: Mapping[str, float]
     rules: Mapping[str, Mapping[str, float]]
 
-    def nearest(self, text: str, but: Collection[str] = ()) -> Like | None:
-        """Return the rule that a text is most like, leaving some out; None where there is none."""
+    def nearest(self, text: str) -> Like | None:
+        """Return the rule that a text is most like, None where there is none."""
         asked = set(words(text[:LONGEST]))
         strange = math.log(len(self.rules) + 1)  # what no rule says tells the most
         most = 1 + sum(self.telling.get(word, strange) for word in asked)
         found = (
             Like(name, sum(own[word] for word in asked & own.keys()) / most)
             for name, own in self.rules.items()
-            if name not in but and len(asked & own.keys()) >= FEWEST
+            if len(asked & own.keys()) >= FEWEST
         )
         return max(found, key=lambda like: (like.share, like.rule), default=None)
 

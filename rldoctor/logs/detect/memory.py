@@ -59,7 +59,6 @@ AMOUNTS: Final = tuple(
 )
 ALIASES: Final = {"total2": "bytes_total", "free2": "bytes_free"}
 DEVICE: Final = re.compile(r"\bGPU (\d{1,4})\b|\(GPU (\d{1,4});")
-RAY_NODE: Final = re.compile(r"Memory on the node \(IP: ([\w.:]+)|at node \(ID: \w+, IP: ([\w.:]+)\)")
 RAY_TASK: Final = re.compile(r"where the task \((?:[^()]{0,200}, )?name=([\w.]{1,200})")
 RAY_USED: Final = re.compile(r"was (?P<used>[\d.]+)GB (?:used )?/ (?P<total>[\d.]+)GB (?:limit )?\([\d.]+\)")
 
