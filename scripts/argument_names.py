@@ -2,9 +2,9 @@
 
     python -m scripts.argument_names huggingface /path/to/trl /path/to/transformers ...
 
-writes ``rldoctor/dialects/arguments/huggingface.txt``, a name a line: the fields of classes that hold options,
-the flags of parsers, and constants that are words of a configuration. Nothing of a checkout is imported. With
-``--add`` what is there stays.
+writes ``rldoctor/dialects/arguments/huggingface.txt``, a name a line: the fields of classes that hold
+options, the flags of parsers, and constants that are words of a configuration. Nothing of a checkout is
+imported. With ``--add`` what is there stays.
 """
 
 from __future__ import annotations
