@@ -197,3 +197,28 @@ def test_a_library_that_looks_an_attribute_up_is_not_who_asked(tmp_path: Path) -
     cures = _cures(tmp_path, f"{asked}{found}AttributeError: 'Lathe' object has no attribute 'wheels'\n")
     assert "spin (/app/spin.py:3)" in cures[1]
     assert "torch" not in cures[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "search"),
+    [
+        (
+            "lathe_api.c:63 FATAL cannot open the lathe: no such symbol",
+            "cannot open the lathe: no such symbol",
+        ),
+        ("[2026-01-29 06:53:43 TP3] wheel.cc:219 FATAL the wheel is broken", "the wheel is broken"),
+        (
+            "(Core pid=12) ERROR 03-25 21:13:53 [core.py:844] the lathe lost its belt",
+            "the lathe lost its belt",
+        ),
+    ],
+)
+def test_search_without_the_loggers_head(tmp_path: Path, line: str, search: str) -> None:
+    assert _cures(tmp_path, f"starting\n{line}\n")[-1].endswith(f"for: {search}")
+
+
+def test_owner_told_by_the_message_alone(tmp_path: Path) -> None:
+    cures = _cures(
+        tmp_path, _raised("TypeError: FastLanguageModel.turn() got an unexpected keyword argument 'axle'")
+    )
+    assert "unsloth" in cures[0]

@@ -27,7 +27,7 @@ LONGEST_MESSAGE: Final = 2000  # characters of a message in which a cure is look
 _PACKAGE: Final = re.compile(
     r"(?:site|dist)-packages/([A-Za-z]\w*)"
     r"|/(megatron/bridge|verl|slime|chatlearn|openrlhf|nemo_rl|llamafactory|prime_rl|areal|skyrl\w*|swift|trl|megatron|vllm"
-    r"|sglang|transformers|accelerate|deepspeed|peft|roll|rllm)/.*\.py$"
+    r"|sglang|transformers|accelerate|deepspeed|peft|roll|rllm|axolotl|unsloth(?:_zoo)?|nemo_automodel|verifiers)/.*\.py$"
 )
 _OWNERS: Final = (
     (r"(?:GRPO|DPO|SFT|PPO|RLOO|KTO|ORPO|CPO|OnlineDPO|Reward|GKD)(?:Trainer|Config)|trl\b", "trl"),
@@ -42,6 +42,7 @@ _OWNERS: Final = (
     (r"Peft|Lora|peft\b|prepare_model_for_kbit_training|get_peft_\w+|merge_and_unload", "peft"),
     (r"TensorDict|tensordict\b", "tensordict"),
     (r"DeepSpeed|deepspeed\b", "deepspeed"),
+    (r"[Uu]nsloth\b|Fast(?:Language|Vision|Text)?Model\b", "unsloth"),
     (r"numpy\b", "numpy"),
 )  # fmt: skip
 """Whose a name is that a message tells: the callee of a call that does not fit is in no frame."""

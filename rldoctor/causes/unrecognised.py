@@ -31,6 +31,14 @@ REST: Final = (
 )
 SHOWN_FRAMES: Final = 5
 _BARE: Final = re.compile(r":$|^\d{1,3}%\|")  # headings and progress bars say nothing of a failure
+_HEAD: Final = re.compile(
+    r"(?:\[[^\]]{0,80}\]:? ?|[EFCW]?\d{4} [\d:.]{8,20} +\d+ |\d{4}-\d\d-\d\d[ T][\d:.,]+ "
+    r"|[\w./+-]{1,120}\.(?:cc?|cpp|cxx|cuh?|h|hpp|py|go|rs):\d+[\]:]? "
+    r"|(?:NCCL )?(?:FATAL|ERROR|CRITICAL|WARN)\b[:!]? ?)+"
+)
+"""What a logger writes before a message: time, place in its own source, level."""
+_DOTTED: Final = re.compile(r"[A-Za-z_][\w.]*")
+LONGEST_SEARCH: Final = 120
 LONGEST_TITLE: Final = 300
 LONGEST_TEXT: Final = 1000
 
@@ -345,6 +353,9 @@ def _verdict(failure: Failure | None) -> Verdict:
 
 
 def _words(title: str) -> str:
-    """Return what to search for: the exception's short name and the start of its message."""
-    name, colon, message = title.partition(": ")
+    """Return what to search for: an exception's short name and its message's start, no logger's head."""
+    said = title[head.end() :] if (head := _HEAD.match(title)) and head.end() < len(title) else title
+    name, colon, message = said.partition(": ")
+    if not _DOTTED.fullmatch(name):
+        return said[:LONGEST_SEARCH].strip()
     return f"{name.rsplit('.', 1)[-1]} {message[:80]}".strip() if colon else name
