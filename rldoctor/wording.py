@@ -47,7 +47,7 @@ def _known_parts(text: str) -> str:
     """Return a text without the parts that only say that somebody's place is not known."""
     if "?" not in text:
         return text
-    return _NOWHERE.sub("", text).replace(" ()", "")
+    return _NOWHERE.sub("", text).replace(" ()", "").replace(" (?)", "")
 
 
 def fill_lines(template: str, scope: Speaker, facts: Facts) -> str:

@@ -38,6 +38,7 @@ def judge(
     matches: Sequence[Match], failures: Sequence[Failure] = (), events: Sequence[Event] = ()
 ) -> dict[str, Finding]:
     reading: Any = SimpleNamespace(
+        hits={},
         failures=tuple(failures),
         subjects=("run.log", "node1.log"),
         events=tuple(events),

@@ -39,6 +39,9 @@ def explain(matches: Sequence[Match], reading: LogReading, facts: Facts | None =
         loud, known = _with_survivors(loud, known, stranger, reading)
         known = [match for match in known if not (_lists(stranger, match) and not _before(match, stranger))]
     if stranger is not None and known:
+        end = stranger.lines[0]
+        known = [match for match in known if not firsts.launched_between(reading, end, match.lines[0])]
+    if stranger is not None and known:
         told = any(_not_later(match, stranger) for match in known)
         stranger = None if told else _as_hint(stranger)
     judged = _judge([*loud, *([stranger] if stranger else [])], _order_of_files(reading))

@@ -29,6 +29,14 @@ def first_ranks(reading: LogReading) -> frozenset[int]:
     return frozenset(int(rank[1]) for rank in found if rank is not None)
 
 
+def launched_between(reading: LogReading, first: LogLine, last: LogLine) -> bool:
+    """Say whether a launcher reported its failed ranks between two lines of a log: a run ended there."""
+    return any(
+        line.file == first.file == last.file and first.number < line.number < last.number
+        for line in reading.hits.get(TABLE, ())
+    )
+
+
 def stepped_after(reading: LogReading, line: LogLine) -> bool:
     """Say whether the run finished a step behind a line, which makes what it tells a doubtful end."""
     return reading.moves.went_on(line, enough=1)

@@ -34,7 +34,11 @@ RAYLET: Final = re.compile(
     r"(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\) ?"
 )
 RANK: Final = re.compile(r"\[(?:rank|default)(?P<rank>\d{1,6})\]:? ?")
-SRUN: Final = re.compile(r"\s{0,6}(?P<rank>\d{1,5}): (?=\S| {2})")
+SRUN: Final = re.compile(r"\s{0,6}(?P<rank>\d{1,5}): (?: (?=[\[>A-Za-z]))?(?=\S| {2})")
+BAR: Final = re.compile(
+    r"[^|]{0,80}?\b\d{1,3}%\|[^|]{0,120}\| ?[\d.]{1,12}[kMG]?/[\d.]{1,12}[kMG]? \[[^\]]{0,120}\]"
+    r"(?=\[(?:rank|default)\d|\[?[IWEF]\d{3,4} |Traceback \(most|\[?20\d\d-\d\d-\d\d)"
+)  # a progress bar into whose row another message was written
 QUOTE: Final = re.compile(r"(?:> ?){1,4}(?=\S| )|`{1,2}(?=[A-Z\[(])")
 LEVEL: Final = re.compile(
     r"[\[(]?(?P<level>DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)[\])]?"
@@ -180,7 +184,8 @@ def _prefixes(text: str, year: int | None) -> tuple[Identity, float | None, int]
     for number in range(ROUNDS):
         found, identity = _identity(text, at, number)
         if found is not None:
-            who, at = merge(who, identity), found
+            own = identity.rank is not None and who.rank is not None and text.startswith("[", at)
+            who, at = (_inside(text, who, identity) if own else merge(who, identity)), found
             continue
         stamp, end = read_time(text, at, year)
         if end == at:
@@ -191,11 +196,19 @@ def _prefixes(text: str, year: int | None) -> tuple[Identity, float | None, int]
     return who, time, at
 
 
+def _inside(text: str, outer: Identity, inner: Identity) -> Identity:
+    """Return whose line it is by its own mark; the number that srun has put before it is then the node's."""
+    node = outer.node or (str(outer.rank) if SRUN.match(text) else None)
+    return replace(outer, node=node, rank=inner.rank)
+
+
 def _identity(text: str, at: int, number: int) -> tuple[int | None, Identity]:
     """Return where a process prefix at ``at`` ends, and whose it is."""
     start = text[at : at + 1]
     if start == "(":
         return _in_parentheses(text, at)
+    if number == 0 and "%|" in text[:100] and (found := BAR.match(text)):
+        return found.end(), NOBODY
     if number == 0 and (found := LAUNCHER.match(text)):
         return found.end(), _marked(found.groupdict())
     if start == "[":

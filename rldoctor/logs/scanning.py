@@ -70,6 +70,8 @@ def scan(
     result = Scan({pattern.key: Kept(limits.get(pattern.key, KEEP)) for pattern in patterns})
     for index, log in enumerate(logs):
         _scan_log(index, log, patterns, matcher, result)
+    told = {year for year in result.years if year is not None}
+    result.years[:] = [min(told) if len(told) == 1 else year for year in result.years]
     return result
 
 

@@ -27,6 +27,7 @@ SERVERS: Final = (None, "APIServer")  # who starts a server that is not part of 
 INSTEAD: Final = re.compile(
     r"\b(?:[Ff]alling back (?:to|on)|[Ff]alls? back to|[Uu]sing .{1,80} instead)\b"
     r"|^Ignore import error when loading "
+    r"|Warning: (?:Failed|Unable|Could not|Cannot) (?:to )?(?:import|load) "
 )
 MILD: Final = re.compile(r"\b(?:DEBUG|INFO|WARN(?:ING)?|[A-Z]\w*Warning)\b|Ignore import error when loading ")
 

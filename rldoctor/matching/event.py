@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rldoctor.logs import LogReading
 
 FRAMES_WITHIN: Final = 60
+LEAST_SIGNAL: Final = 128  # shells add a signal's number to it
 _FRAME: Final = re.compile(r".+ \((?P<file>[^()]+):(?P<line>\d+)\)")
 
 
@@ -52,11 +53,19 @@ def _frame_line(event: Event, reading: LogReading) -> tuple[LogLine, ...]:
     return tuple(line for line in window if any(place in line.text for place in places))[:1]
 
 
+def _left_by_itself(event: Event) -> bool:
+    """Say whether an exit code tells that no signal ended a process."""
+    code = event.fields.get("exit_code")
+    return isinstance(code, int) and 0 < code < LEAST_SIGNAL
+
+
 def of_event(event: Event, reading: LogReading) -> Incident:
     """Return an event as an incident; what its detector could not establish is unknown."""
     kind = vocabulary.load().events.get(event.kind)
     bindings: dict[str, Any] = {f"event.{name}": UNKNOWN for name in (kind.fields if kind else ())}
     bindings |= {f"event.{name}": value for name, value in event.fields.items() if value is not None}
+    if event.fields.get("signal") is None and _left_by_itself(event):
+        bindings["event.signal"] = None
     if event.phase is not None:
         bindings["event.phase"] = event.phase
     recovered = bool(event.lines) and all(reading.went_on(line) for line in event.lines)

@@ -40,6 +40,7 @@ FAILED_FRAME: Final = re.compile(
     r"#\d{1,4} (?P<function>[\w.<>]{1,200}) from (?P<file>\S{1,400}):(?P<line>\d{1,7})\s*$"
 )
 MOST_FRAMES: Final = 80
+SYMMETRIC: Final = ("ALLREDUCE", "ALLGATHER", "_ALLGATHER_BASE", "REDUCE_SCATTER", "_REDUCE_SCATTER_BASE")
 
 
 class _Waiting(Struct):
@@ -167,6 +168,20 @@ def _add_others(waiting: Collection[_Waiting]) -> None:
         other = next(others, None)
         if other is not None:
             one.fields["other_op"] = other
+        else:
+            one.fields |= _other_size(one, waiting)
+
+
+def _other_size(one: _Waiting, waiting: Iterable[_Waiting]) -> dict[str, Any]:
+    """Return with how many elements another rank waits in the same symmetric operation of the group."""
+    mine = one.fields.get("elements")
+    for other in waiting if mine and one.op in SYMMETRIC else ():
+        size = other.fields.get("elements")
+        same = (other.group, other.op) == (one.group, one.op) and other.line.who.rank != one.line.who.rank
+        if same and size and size != mine and _near(one.line, other.line):
+            number = f", number {other.seq}" if other.seq != one.seq else ""
+            return {"mismatch": "shape", "other": f"{other.op} of {size} elements{number}"}
+    return {}
 
 
 def _add_missing(waiting: Collection[_Waiting], seen: Seen) -> None:

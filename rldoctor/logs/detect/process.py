@@ -73,6 +73,7 @@ SIGNAL: Final = re.compile(
     r"|(?i:(sigquit|sigterm|sigkill))(?!_handler)"
     rf"|{CODE_IS}(-\d{{1,2}}|1[34]\d)\b"
 )
+LEFT: Final = re.compile(rf"{CODE_IS}(\d{{1,3}})\b")
 LOST: Final = re.compile(
     r"(?i)connection (?:was )?(?:closed|reset) by (?:remote )?peer|remote process exited|broken pipe"
     r"|ncclRemoteError"
@@ -100,6 +101,7 @@ WORDS: Final = {
     "Bus error": "SIGBUS",
     "Illegal instruction": "SIGILL",
     "Floating point exception": "SIGFPE",
+    "terminate called": "SIGABRT",
 }
 
 
@@ -220,8 +222,10 @@ def _crashed(seen: Seen, line: LogLine) -> Sighting:
     if found is not None:
         name = _of_number(found[2] or found[4]) or (found[1] or found[3] or "").upper() or None
     name = name or next((signal for word, signal in WORDS.items() if word in line.text), None)
+    code = LEFT.search(line.text) if name is None else None
     fields = {
         "signal": name,
+        "exit_code": int(code[1]) if code and int(code[1]) < LEAST_SIGNAL else None,
         "reason": line.text.strip()[:300],
         "phase": seen.phase(line),
         "step": seen.step(line),

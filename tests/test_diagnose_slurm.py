@@ -1,0 +1,149 @@
+# ruff: noqa: E501 lines of logs are as long as they are
+"""Runs under Slurm, with an .out and an .err file and srun's label before each line: one test, one trap."""
+
+from pathlib import Path
+
+from rldoctor.diagnose import diagnose
+from rldoctor.facts import ToldFacts
+from rldoctor.logs.anatomy import read_line
+from rldoctor.types import Finding, Report
+
+
+def told(folder: Path, out: str, err: str) -> Report:
+    (folder / "71.out").write_text(out)
+    (folder / "71.err").write_text(err)
+    return diagnose([str(folder)], None, ToldFacts())
+
+
+def alarms(report: Report) -> list[Finding]:
+    return [finding for finding in report.findings if finding.severity in ("error", "warning")]
+
+
+def steps(first: int, last: int) -> str:
+    return "".join(
+        f"7:  [2026-05-04 03:{n // 60:02}:{n % 60:02}.100000] iteration {n:8}/    9000 | consumed samples: {n * 8:8} | "
+        f"elapsed time per iteration (ms): 990.1 | lm loss: 2.{900 - n}E+00 | grad norm: 0.7 | number of skipped iterations:   0 |\n"
+        for n in range(first, last + 1)
+    )
+
+
+PLUGIN = (
+    "0: /opt/tools/quant/logging.py:115: UserWarning: Failed to import audio plugin due to: "
+    "ImportError('soundbox>=0.9 is required for a normal functioning of this module, but found soundbox==0.8.')\n"
+)
+ENVIRONMENT = "_CUDA_COMPAT_STATUS=System has unsupported display driver / cuda driver combination (CUDA_ERROR_SYSTEM_DRIVER_MISMATCH) cuInit()=803\n"
+LIMIT = "slurmstepd: error: *** JOB 71 ON n12 CANCELLED AT 2026-05-04T03:06:30 DUE TO TIME LIMIT ***\n"
+
+
+def failed(rank: int, error: str) -> str:
+    """Return what a rank prints under srun and torchrun, torn where srun's buffer was full."""
+    return (
+        f"0: [rank{rank}]: Traceback (most recent call last):\n"
+        f'0: [rank{rank}]:   File "/work/eval/greedy.py", line 41, in main\n'
+        f"0: [rank{rank}]:     logits = forward(batch)\n"
+        f'0: [rank{rank}]:   File "/work/eval/greedy.py", line 90, in forw\n'
+        "0: ard\n"
+        f"0: [rank{rank}]:     return head(hidden)\n"
+        f"0: [rank{rank}]: {error}\n"
+    )
+
+
+TABLE = """0: torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+0: ============================================================
+0: /work/eval/greedy.py FAILED
+0: ------------------------------------------------------------
+0: Root Cause (first observed failure):
+0: [0]:
+0:   time      : 2026-05-04_03:00:31
+0:   host      : n12
+0:   rank      : 2 (local_rank: 2)
+0:   exitcode  : 1 (pid: 1711)
+0:   error_file: <N/A>
+0:   traceback : To enable traceback see: https://pytorch.org/docs/stable/elastic/errors.html
+0: ============================================================
+"""
+END = "srun: error: n12: task 0: Exited with exit code 1\n"
+
+
+def test_an_optional_import_that_failed_and_an_environment_that_is_shown_are_no_failure(
+    tmp_path: Path,
+) -> None:
+    report = told(tmp_path, steps(1, 40) + "[after training is done] datetime: x\n", ENVIRONMENT + PLUGIN * 4)
+    assert report.verdict == "nothing"
+    assert not report.findings
+
+
+def test_a_time_limit_is_no_consequence_of_what_the_run_outlived(tmp_path: Path) -> None:
+    cache = (
+        "24: [rank24]:W0504 03:00:20.340000 695 torch/_inductor/codecache.py:1052] [1/1] FileNotFoundError: "
+        "[Errno 2] No such file or directory: '/lustre/tmp/torchinductor_kim/fxgraph/ta/fta'\n"
+    )
+    report = told(tmp_path, steps(1, 380), cache + LIMIT)
+    (only,) = alarms(report)
+    assert only.rule == "stopped-from-outside"
+    assert only.part == "root"
+
+
+def test_a_torn_line_of_another_is_no_exception(tmp_path: Path) -> None:
+    error = "AssertionError: the head must gather its logits"
+    report = told(tmp_path, "", failed(3, error) + failed(2, error) + TABLE + END)
+    (root,) = alarms(report)
+    assert root.title == f"No rule knows this failure: {error}"
+    assert root.evidence[0].rank in (2, 3)
+
+
+def test_the_code_of_a_process_that_left_by_itself_is_no_signal(tmp_path: Path) -> None:
+    usage = "".join("0: greedy.py: error: unrecognized arguments: --head-type learnable\n" for _ in range(4))
+    report = told(tmp_path, "", usage + TABLE.replace("exitcode  : 1", "exitcode  : 2") + END)
+    assert alarms(report)[0].rule == "argument-unknown-to-this-release"
+    assert not {"instruction-unknown-to-this-processor", "native-crash"} & {f.rule for f in report.findings}
+
+
+def test_what_a_launcher_ended_for_comes_before_the_next_program_s_failure(tmp_path: Path) -> None:
+    error = "AssertionError: the head must gather its logits"
+    later = (
+        "0: Traceback (most recent call last):\n"
+        '0:   File "/work/eval/score.py", line 3, in <module>\n'
+        "0:     from scoring import table\n"
+        "0: ModuleNotFoundError: No module named 'scoring'\n"
+    )
+    first, second = alarms(told(tmp_path, "", failed(2, error) + TABLE + END + later + END))
+    assert error in first.title
+    assert (first.part, second.part, second.rule) == ("root", "root", "module-missing")
+
+
+def test_a_rank_s_own_mark_counts_more_than_srun_s_label() -> None:
+    line = read_line(b"4: [default1]:[rank9]: Traceback (most recent call last):")
+    assert (line.who.node, line.who.rank, line.text) == ("4", 9, "Traceback (most recent call last):")
+    plain = read_line(b"12:  [2026-05-04 03:00:31.100000] iteration        1/    9000 | lm loss: 2.1")
+    assert plain.who.rank == 12
+    assert plain.time is not None
+    assert plain.text.startswith("iteration ")
+
+
+def test_a_message_behind_a_bar_has_its_rank_and_time() -> None:
+    raw = b"  0%|          | 1/200 [00:03<12:08,  3.66s/it][rank1]:[E405 03:51:41.285624929 ProcessGroupNCCL.cpp:688] late"
+    line = read_line(raw, 2026)
+    assert (line.who.rank, line.text) == (1, "late")
+    assert line.time is not None
+
+
+def test_a_year_that_one_file_tells_dates_the_other(tmp_path: Path) -> None:
+    lost = "[rank5]:W0504 03:00:20.340000 695 torch/x.py:1] FileNotFoundError: [Errno 2] No such file or directory: '/lustre/tmp/torchinductor_kim/fxgraph/ta/fta'\n"
+    assert not alarms(told(tmp_path, steps(1, 380), lost))
+
+
+def test_sizes_that_differ_between_ranks_are_told(tmp_path: Path) -> None:
+    def waits(rank: int, number: int, elements: int) -> str:
+        return (
+            f"[rank{rank}]:[E405 03:51:41.285624929 ProcessGroupNCCL.cpp:688] [Rank {rank}] Watchdog caught collective operation timeout: "
+            f"WorkNCCL(SeqNum={number}, OpType=_ALLGATHER_BASE, NumelIn={elements}, NumelOut={2 * elements}, Timeout(ms)=600000) ran for 600053 milliseconds before timing out.\n"
+            f"[rank{rank}]:[E405 03:51:41.286127773 ProcessGroupNCCL.cpp:2277] [PG ID 3 PG GUID 4 Rank {rank}]  failure detected by watchdog at work sequence id: {number} "
+            f"PG status: last enqueued work: {number + 1}, last completed work: {number - 1}\n"
+        )
+
+    (root, *_) = told(tmp_path, "", waits(0, 404, 1140480) + waits(1, 405, 1216512)).findings
+    assert root.rule == "ranks-disagree-on-shape-or-dtype"
+    assert "1216512 elements, number 405" in root.title
+    (alike, *_) = told(tmp_path, "", waits(0, 404, 1140480) + waits(1, 404, 1140480)).findings
+    assert alike.rule == "collective-timeout"
