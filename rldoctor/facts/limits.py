@@ -74,10 +74,13 @@ class Keys:
         return self.facts.value(name) if split(name) is not None else None
 
     def call(self, function: str, args: Sequence[expr.Node], keywords: Mapping[str, expr.Node]) -> Any:
-        """Return the value of ``written(key)``: what the user wrote, else None."""
-        if function != "written" or len(args) != 1 or args[0][0] != "name":
+        """Return the value of ``written(key)``: what the user wrote, else None; of ``words(key)``: a list."""
+        if function not in ("written", "words") or len(args) != 1 or args[0][0] != "name":
             return UNKNOWN
         key = limits.spelled(args[0][1], self.table.system)
+        if function == "words":
+            value = self.of_key(key)
+            return value if value is UNKNOWN else [] if value is None else _words(value)
         return self.of_key(key) if key in self.settings else None
 
     def of_key(self, key: str, depth: int = 0) -> Any:

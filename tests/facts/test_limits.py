@@ -146,3 +146,15 @@ def test_a_word_of_another_system_is_what_it_stands_for(tmp_path: Path) -> None:
     (seen,) = [each for each in found if each.id == "unknown-choice:algorithm.adv_estimator"]
     applied(path, seen.remedies[0])
     assert "algorithm.adv_estimator=gae" in path.read_text()
+
+
+@pytest.mark.parametrize(("words", "told"), [("moe_act layernorm", False), ("moe_act", False), ("moe", True)])
+def test_words_of_an_argument_are_whole_words(words: str, told: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.sh"
+    flags = "--num-experts 8 --expert-model-parallel-size 2 --bf16 --moe-token-dispatcher-type alltoall"
+    asked = (
+        f"--overlap-moe-expert-parallel-comm --recompute-granularity selective --recompute-modules {words}"
+    )
+    path.write_text(f"torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 24 {flags} {asked}\n")
+    titles = [each.title for each in again("megatron", path, NEWEST["megatron"])]
+    assert any(title.startswith("Experts whose communication overlaps are not") for title in titles) is told
