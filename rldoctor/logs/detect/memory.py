@@ -14,7 +14,7 @@ from rldoctor.types import LogLine
 
 GPU: Final = (
     "out of memory. Tried to allocate",
-    "/(?:CUDA|HIP) (?:driver )?[Ee]rror: out of memory/",
+    "/(?:CUDA|HIP) (?:driver )?[Ee]rror: out of memory|Triton Error \\[(?:CUDA|HIP)\\]: out of memory/",
     "/Error: (?:CUDA|HIP|NPU|XPU) out of memory/",
     "hipErrorOutOfMemory",
     "/(?:torch|torch\\.cuda|cuda)\\.OutOfMemoryError/",
