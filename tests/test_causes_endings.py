@@ -72,3 +72,12 @@ def test_what_a_short_text_ends_with_is_told_though_nothing_was_raised(tmp_path:
 )
 def test_what_failed_and_ended_nothing_is_no_end(tmp_path: Path, text: str) -> None:
     assert not findings(tmp_path, text)
+
+
+def test_what_a_build_says_itself_counts_for_more_than_what_pip_says_of_it(tmp_path: Path) -> None:
+    own = "      error: [Errno 71] Protocol of the mirror is not spoken"
+    text = f"  error: subprocess-exited-with-error\n  [3 lines of output]\n{own}\n      [end of output]\n"
+    root = findings(tmp_path, f"{text}  ERROR: Failed building wheel for quick-kernels\n")[0]
+    assert root.evidence[0].text == own.strip()
+    alone = findings(tmp_path, "  ERROR: Failed building wheel for quick-kernels\n")[0]
+    assert "quick-kernels" in alone.evidence[0].text

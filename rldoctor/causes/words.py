@@ -38,6 +38,10 @@ CALM: Final = re.compile(r"(?:^|[\s)\]m])INFO\b(?!.{0,80}(?i:exit|terminat|shut)
 GOES_ON: Final = 4  # lines of a logger in its usual voice behind a loud one
 NAMED: Final = re.compile(r"\b(?:ERROR|CRITICAL|FATAL)\b.{0,20}?\b[A-Z]\w*(?:Error|Exception): \S")
 """An exception that a logger tells without its traceback says more than the state logged before it."""
+WRAPPED: Final = re.compile(
+    r"\b(?:subprocess-exited-with-error|metadata-generation-failed|failed-wheel-build)|wheels? for "
+)
+"""What pip says of a build whose own words it shows."""
 MILD: Final = re.compile(
     r"\b(?:INFO|(?<!NCCL )WARN(?:ING)?|DEBUG|warning)\b|\[W\d|\b(?:[Nn]o|0) errors?\b"
     r"|[Rr]etr(?:y|ied)(?! count)|step[:=]|loss"
@@ -111,7 +115,8 @@ def loud_end(reading: LogReading) -> LogLine | None:
     if sum(CALM.search(text) is not None for text in whole[loud.index(True) :]) >= GOES_ON:
         return None
     named = [is_loud and NAMED.search(text) is not None for text, is_loud in zip(whole, loud, strict=True)]
-    return lines[(named if True in named else loud).index(True)]
+    own = [is_loud and WRAPPED.search(text) is None for text, is_loud in zip(whole, loud, strict=True)]
+    return lines[next((told for told in (named, own) if True in told), loud).index(True)]
 
 
 def _quiet_after(lines: Sequence[LogLine], loud: Sequence[bool]) -> Iterator[LogLine]:
@@ -149,7 +154,7 @@ def _gave_up(line: LogLine, text: str) -> bool:
 
 
 def _is_loud(text: str) -> bool:
-    return LOUD.search(text) is not None and LAUNCHERS.search(text) is None
+    return LOUD.search(text) is not None and not any(seen.search(text) for seen in (LAUNCHERS, WRAPPED))
 
 
 def _at(line: LogLine) -> tuple[str, int]:

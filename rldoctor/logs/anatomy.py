@@ -80,7 +80,7 @@ LAUNCHER: Final = re.compile(
     rf"|(?P<service>[a-z][\w.-]{{0,60}}) {{1,20}}\| {_SAID}"
 )
 OLDEST: Final = 1_000_000_000  # seconds since the epoch
-JSON_TEXT: Final = ("log", "message", "msg", "textPayload")
+JSON_TEXT: Final = ("log", "message", "msg", "textPayload", "Body", "body", "Message", "MESSAGE")
 JSON_ERROR: Final = ("error", "err", "exception", "exc_info")  # what a message leaves to a field of its own
 INSIDE_RANK: Final = re.compile(r"\[(?:[Gg]lobal )?[Rr]ank[ _:]?\s?(\d{1,6})\]|\bRank (\d{1,6})\]")
 

@@ -48,9 +48,15 @@ PASSED_OVER: Final = re.compile(
     r"\b(?:going on|continuing|skipping|ignoring|falling back)\b"
 )  # what a program says before the traceback of something that it does without
 LEVEL: Final = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
+PROGRAM: Final = re.compile(
+    r"[a-z_]+"
+)  # whose own line stands between: an exception has a capital or a module
 MOST_FRAMES: Final = 400  # of a deeper stack its ends are kept
 LONGEST_CODE: Final = 200
 LISTED: Final = re.compile(r"\d{1,6}(?:\s+\S|$)")  # a notebook's lines around the one that failed
+MARKS: Final = re.compile(
+    r"[\^~ ]+|\.\.\.<\d{1,5} lines?>\.\.\."
+)  # below a line of code, or in place of some
 LONGEST_MESSAGE: Final = 4000
 MESSAGE_LINES: Final = 12
 BARE_LINES: Final = 2
@@ -141,7 +147,8 @@ class _Stream:
         """Say whether a traceback is told inside of a message: of a data worker, of a process."""
         if text.startswith("Original Traceback") or HEAD + " (RANK" in text:
             return True
-        return bool(OF_ANOTHER.search(self.before)) or self.before == '"""'
+        announced = self.before.endswith(":") and STRICT.match(self.before) is not None
+        return announced or bool(OF_ANOTHER.search(self.before)) or self.before == '"""'
 
     def close(self, end: int = 0) -> Iterator[Failure]:
         """Yield the traceback that is open, if it came to an exception or is cut off at the log's end."""
@@ -173,7 +180,7 @@ class _Stream:
         elif _is_error(self.open, stripped, len(text) - len(text.lstrip())):
             _add_link(self.open, line, stripped)
         else:
-            _add_code(self.open, stripped)
+            _add_code(self.open, stripped, inside=len(text) - len(text.lstrip()) > self.open.column)
             self.open.used += 1
             if self.open.used > PATIENCE:
                 yield from self.close()
@@ -230,7 +237,7 @@ def _is_error(opened: _Open, stripped: str, column: int) -> bool:
     if column >= opened.column or not opened.frames:
         return False
     found = IN_CONTEXT.match(stripped)
-    if found is None or LEVEL.fullmatch(found["name"]) is not None:
+    if found is None or LEVEL.fullmatch(found["name"]) is not None or PROGRAM.fullmatch(found["name"]):
         return False
     return not (found["message"] or "").startswith("//")
 
@@ -242,9 +249,16 @@ def _is_next(opened: _Open, line: LogLine) -> bool:
     return line.time not in (None, opened.links[-1].line.time) or LEVEL.search(line.text[:80]) is not None
 
 
-def _add_code(opened: _Open, text: str) -> None:
-    if opened.frames and not opened.frames[-1].code and not LISTED.match(text):
+def _add_code(opened: _Open, text: str, inside: bool) -> None:
+    """Take a line of code for the innermost frame, and the next ones of a call that it leaves open."""
+    if not opened.frames or LISTED.match(text) or MARKS.fullmatch(text):
+        return
+    code = opened.frames[-1].code
+    if not code:
         opened.frames[-1] = replace(opened.frames[-1], code=text[:LONGEST_CODE])
+    elif inside and code.count("(") > code.count(")"):
+        joint = "" if code.endswith("(") or text.startswith(")") else " "
+        opened.frames[-1] = replace(opened.frames[-1], code=f"{code}{joint}{text}"[:LONGEST_CODE])
 
 
 def _add_link(opened: _Open, line: LogLine, text: str) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,3 +189,9 @@ def test_json_with_its_error_in_a_field_of_its_own() -> None:
     assert read_line(line).text == "failed to create Job: it is invalid"
     traced = b'{"message": "step failed", "exc_info": "Traceback:\\n  File 1\\nZooError: no neck\\n"}'
     assert read_line(traced).text == "step failed: ZooError: no neck"
+
+
+@pytest.mark.parametrize("key", ["log", "msg", "Body", "MESSAGE"])
+def test_a_line_of_json_is_what_it_carries(key: str) -> None:
+    raw = json.dumps({"severity": "ERROR", key: "RuntimeError: NCCL error"}).encode()
+    assert read_line(raw).text == "RuntimeError: NCCL error"

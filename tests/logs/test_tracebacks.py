@@ -258,3 +258,56 @@ def test_an_actors_call_tells_the_remote_exception_behind_its_own(
     ).failures
     assert failure.exception == "TypeError"
     assert [link.name.rpartition(".")[2] for link in failure.chain] == ["TypeError", "ActorError"]
+
+
+def test_another_programs_line_between_frames_is_no_exception(lines: Lines) -> None:
+    failure = one(
+        assemble(
+            lines("""Traceback (most recent call last):
+  File "head.py", line 4, in <module>
+srun: error: node7: task 0: Exited with exit code 1
+    worker = Worker()
+  File "worker.py", line 12, in __init__
+    self.gpus = [int(part) for part in text.split(",")]
+ValueError: invalid literal for int() with base 10: 'NoDevFiles'
+""")
+        )
+    )
+    assert failure.exception == "ValueError"
+    assert [frame.file for frame in failure.frames] == ["head.py", "worker.py"]
+
+
+def test_a_traceback_right_behind_a_colon_is_what_the_message_tells(lines: Lines) -> None:
+    failure = one(
+        assemble(
+            lines("""Traceback (most recent call last):
+  File "client.py", line 3, in connect
+    raise ConnectionAbortedError(text)
+ConnectionAbortedError: Initialization failure from server:
+Traceback (most recent call last):
+  File "server.py", line 9, in start
+    raise RuntimeError("no node has registered")
+RuntimeError: no node has registered
+""")
+        )
+    )
+    assert [link.name for link in failure.chain] == ["RuntimeError", "ConnectionAbortedError"]
+
+
+def test_a_call_of_several_lines_is_shown_whole(lines: Lines) -> None:
+    failure = one(
+        assemble(
+            lines("""Traceback (most recent call last):
+  File "train.py", line 3, in main
+    trainer.fit(
+    ~~~~~~~~~~~^
+        data,
+        ^^^^^
+    ...<1 line>...
+    )
+    ^
+AssertionError
+""")
+        )
+    )
+    assert failure.frames[-1].code == "trainer.fit(data,)"
