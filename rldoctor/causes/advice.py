@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from rldoctor.causes import settings
+from rldoctor.causes import settings, sizes
 from rldoctor.causes.features import avoid
 from rldoctor.causes.kinds import KINDS, VERSIONS, Kind
 from rldoctor.causes.settings import Told
@@ -66,7 +66,7 @@ _REFUSES: Final = re.compile(r"\b(?:not|cannot|can't|invalid|unsupported|incompa
 _ABOUT_THE_REPORT = re.compile(
     r"(?i)for (?:more|a complete|details|further|debugging)|debug|stack ?trace|bug report"
     r"|report (?:a|this|the)|TORCH_LOGS|DYNAMO|HYDRA_FULL_ERROR|suppress|fall back to eager|LAUNCH_BLOCKING"
-    r"|file an issue|refer to"
+    r"|file an issue|refer to|reduction dim"
 )
 LONGEST_CURE: Final = 240
 _OPENED: Final = re.compile(r"assert \(|(?:raise|return) [\w.]+\(|\(|\)")  # the line says no more
@@ -98,7 +98,7 @@ def advise(failure: Failure | None, facts: Facts | None = None) -> tuple[Remedy,
         return ()
     told = settings.speaks_of(failure, _innermost(failure), facts)
     said = _said(failure.message)
-    cures = _with_a_way_round(_of_its_kind(failure), avoid(failure))
+    cures = _with_sizes(_with_a_way_round(_of_its_kind(failure), avoid(failure)), failure)
     if said:
         cures = (Remedy(f"Do what the message says: {said}", "manual"), *cures)
     return _with_settings(cures, told, bool(said))
@@ -143,6 +143,14 @@ def _with_a_way_round(cures: tuple[Remedy, ...], way: str | None) -> tuple[Remed
         return (*cures, Remedy(way, "manual"))
     second = replace(cures[1], title=f"{cures[1].title}; or {way[0].lower()}{way[1:]}")
     return (cures[0], second, *cures[2:])
+
+
+def _with_sizes(cures: tuple[Remedy, ...], failure: Failure) -> tuple[Remedy, ...]:
+    """Return the cures with what the two sizes of a message tell, ahead of the first."""
+    told = sizes.compared(failure.message[:LONGEST_MESSAGE])
+    if told is None or not cures:
+        return cures
+    return (replace(cures[0], title=f"{told}. {cures[0].title}"), *cures[1:])
 
 
 def _said(message: str) -> str:

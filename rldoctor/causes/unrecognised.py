@@ -332,7 +332,7 @@ def _whose(first: Candidate) -> str:
         f"rank {who.rank}" if who.rank is not None else None,
         who.actor,
         f"process {who.pid}" if who.pid is not None else None,
-        f"node {who.node}" if who.node else None,
+        f"node {who.node}" if who.node and not who.node.isdigit() else None,
     )
     return f"; {', '.join(part for part in parts if part)} failed first"
 

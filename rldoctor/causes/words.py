@@ -21,6 +21,7 @@ LOOK_BACK: Final = 80
 LOUD: Final = re.compile(
     r"\b(?:ERROR|FATAL|CRITICAL)\b|^(?:[Ff]atal|[Ee]rror|ERR)\b.{0,20}[:!]|\b(?:[Ff]atal error|[Ee]rror): \S"
     r"|\b(?:[Aa]n|[Ii]nternal) error occurred\b|: command not found$|^terminate called|what\(\):  \S"
+    r"|(?:^|^ ?\d{1,5}: )\[Errno \d+\] [A-Z]"
 )
 SHORT: Final = 200  # lines of a text that is an excerpt, not a log
 END: Final = 25
