@@ -57,8 +57,8 @@ def _of_sizes(small: int, large: int) -> str | None:
         )
     if small > MOST_OUTPUTS and large - small <= MOST_APART:
         return (
-            f"They differ by {large - small}: a special token, the shift of labels, or the answer's last token "
-            "that one side counts"
+            f"They differ by {large - small}: a special token, the shift of labels, or the answer's "
+            "last token that one side counts"
         )
     times, rest = divmod(large, small) if small > MOST_OUTPUTS else (0, 0)
     if rest or not 2 <= times <= MOST_TIMES:
