@@ -1,4 +1,4 @@
-"""What a system refuses among its own settings: ``limits.yaml``, one row for each check of its validators."""
+"""What a system refuses among its own settings (``limits.yaml``) or silently ignores (``regrets.yaml``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rldoctor.dialects.borrowed import LOANS, Loan, is_there, spoken
 from rldoctor.types import RLDoctorError
 from rldoctor.vocabulary import unknown_word
 
-FILE: Final = "limits.yaml"
+FILES: Final = ("limits.yaml", "regrets.yaml")
 FOLDER: Final = Path(__file__).parent
 ROW_KEYS: Final = (
     "refuses",
@@ -94,7 +94,8 @@ def rows(system: str) -> Sequence[Mapping[str, Any]]:
 
 def _sources(system: str) -> tuple[tuple[Path, Loan], ...]:
     loans = (Loan(system), *LOANS.get(system, ()))
-    return tuple((path, loan) for loan in loans if (path := FOLDER / loan.system / FILE).is_file())
+    files = ((FOLDER / loan.system / name, loan) for loan in loans for name in FILES)
+    return tuple((path, loan) for path, loan in files if path.is_file())
 
 
 def _build(system: str) -> list[Limit]:
