@@ -147,3 +147,36 @@ def test_sizes_that_differ_between_ranks_are_told(tmp_path: Path) -> None:
     assert "1216512 elements, number 405" in root.title
     (alike, *_) = told(tmp_path, "", waits(0, 404, 1140480) + waits(1, 404, 1140480)).findings
     assert alike.rule == "collective-timeout"
+
+
+def test_an_error_without_a_time_is_survived_if_its_log_is_dated_before_further_steps(tmp_path: Path) -> None:
+    early = (
+        "Traceback (most recent call last):\n"
+        '  File "/home/kim/.local/bin/tracker", line 5, in <module>\n'
+        "    from tracker.cli import main\n"
+        "ModuleNotFoundError: No module named 'dataclasses'\n"
+    )
+    dated = (
+        "7: [rank7]:[W504 03:00:02.651494569 ProcessGroupNCCL.cpp:927] Warning: a variable is deprecated\n"
+    )
+    report = told(tmp_path, steps(1, 380), early + dated + LIMIT)
+    assert [finding.rule for finding in alarms(report)] == ["stopped-from-outside"]
+    late = told(tmp_path, steps(1, 3), dated.replace("03:00:02", "03:09:02") + early)
+    assert [finding.rule for finding in alarms(late)] == ["module-missing"]
+
+
+def test_an_exception_torn_to_pieces_by_four_ranks_shows_its_words(tmp_path: Path) -> None:
+    head = "0: Traceback (most recent call last):\n" * 4
+    torn = (
+        "0: ^\n" * 180
+        + "0: FileNotFoundError\n0: : \n0: [Errno 2] No such file or directory: 'lists/a.txt'\n"
+    )
+    (root,) = alarms(told(tmp_path, "", head + torn + TABLE + END))
+    assert "No such file or directory: 'lists/a.txt'" in root.title
+    assert root.remedies[0].title.startswith("Put lists/a.txt where the job looks for it")
+
+
+def test_the_module_that_lacks_a_name_is_the_one_to_change(tmp_path: Path) -> None:
+    error = "AttributeError: module 'resilient_saver' has no attribute '__version__'"
+    (root,) = alarms(told(tmp_path, "", failed(1, error) + TABLE + END))
+    assert "resilient_saver" in root.remedies[0].title

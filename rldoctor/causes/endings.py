@@ -37,6 +37,11 @@ MEANS: Final = (
         "See whether ssh or the launcher lost that node; a program that ends by exit(-1) shows 255 too",
     ),
 )
+LACKS_PATH: Final = re.compile(r"\[Errno 2\] No such file or directory: '(?P<path>[^']{1,200})'")
+GIVE_PATH: Final = (
+    "Put {path} where the job looks for it, on every node (in a container: mounted), or give its full path: "
+    "a relative one counts from the folder that the job was started in"
+)
 PRINT_MORE: Final = (
     "Have the next run say more: PYTHONUNBUFFERED=1, PYTHONFAULTHANDLER=1, set -x in the script, @record of "
     "torch.distributed.elastic around main, so that torchrun's table holds the traceback"
@@ -45,6 +50,9 @@ PRINT_MORE: Final = (
 
 def advise(text: str) -> tuple[Remedy, ...]:
     """Return where the cause of an ending stands that a text tells by its code; nothing if it tells none."""
+    lacking = LACKS_PATH.search(text)
+    if lacking is not None:
+        return (Remedy(GIVE_PATH.format(path=lacking["path"]), "manual"),)
     found = CODE.search(text)
     if found is None:
         return ()

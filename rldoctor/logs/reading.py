@@ -58,6 +58,7 @@ ENDS_WELL: Final = re.compile(
     r"(?i)\W(?:retrying|skipping|ignoring|going on|continuing)(?: in [\d.]+ ?\w+)?\W*$"
 )
 WARNED: Final = re.compile(r"\b(?:WARNING|WARN|DEBUG)\b.{0,120}Traceback \(most recent call last\)")
+DATED_WITHIN: Final = 300  # lines behind a line without a time
 GOES_ON_WITHIN: Final = 2  # lines behind an exception
 IDENTIFYING: Final = 100  # characters of a line that is said of one happening only
 TOLERATED: Final = 3  # times that a run survived an exception, until it counts as one that ends nothing
@@ -91,7 +92,19 @@ class LogReading(Struct, frozen=True, dict=True):
         """Say whether the run finished further steps after a line, or survives what it says all the time."""
         twins = (twin for twin in self._twins.get(line.text, ()) if twin.file != line.file)
         place = line.file, line.number
-        return self.moves.went_on(line) or place in self._tolerated or any(map(self.moves.went_on, twins))
+        over = place in self._tolerated or self.moves.went_on(line, self._latest(line))
+        return over or any(map(self.moves.went_on, twins))
+
+    def _latest(self, line: LogLine) -> float | None:
+        """Return when a line was said, at the latest, each asked for once."""
+        place = line.file, line.number
+        if place not in self._said:
+            self._said[place] = _latest(line, self.text, self.moves)
+        return self._said[place]
+
+    @cached_property
+    def _said(self) -> dict[tuple[str, int], float | None]:
+        return {}
 
     def took_another_way(self, line: LogLine) -> bool:
         """Say whether a line is no more than a warning and tells itself what is done instead."""
@@ -197,7 +210,7 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
     ends = (starts, attempts.launched_anew(hits, main), attempts.ended_well(hits), others)
     files = {file for told in ends for file in told}
     moves = replace(moves, restarts={file: max(told.get(file, 0) for told in ends) for file in files})
-    failures = tuple(replace(failure, recovered=_is_recovered(failure, moves)) for failure in found)
+    failures = tuple(replace(failure, recovered=_is_recovered(failure, moves, text)) for failure in found)
     seen = Seen(text, hits, failures, steps.samples, moves)
     printed = configs.read_configs(
         seen, [*configs.GENERIC, *(row for shape in known for row in shape.configs)]
@@ -261,9 +274,19 @@ def _is_passed_over(failure: Failure, text: Text) -> bool:
     return ENDS_WELL.search(last.text) is not None or any(GOES_ON.search(text) for text in told)
 
 
-def _is_recovered(failure: Failure, moves: Progress) -> bool:
+def _is_recovered(failure: Failure, moves: Progress, text: Text) -> bool:
     """Say whether the run went on; for an exception told without a stack one step is enough."""
-    return moves.went_on(failure.line, failure.time, enough=ENOUGH if failure.frames else 1)
+    time = _latest(failure.line, text, moves) if failure.time is None else failure.time
+    return moves.went_on(failure.line, time, enough=ENOUGH if failure.frames else 1)
+
+
+def _latest(line: LogLine, text: Text | None, moves: Progress) -> float | None:
+    """Return when a line was said, where steps are counted elsewhere by the next time that its log tells."""
+    alone = text is None or len(text.logs) == 1 or any(series[0] == line.file for series in moves.moves)
+    if line.time is not None or text is None or alone:
+        return line.time
+    later = text.between(text.index[line.file], line.number + 1, line.number + DATED_WITHIN)
+    return next((one.time for one in later if one.time is not None), None)
 
 
 def _regions(text: Text, hits: Mapping[str, tuple[LogLine, ...]]) -> list[tuple[int, int, int]]:

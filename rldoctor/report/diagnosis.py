@@ -9,6 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from rldoctor.report.pieces import Line, brief, clip, remedies, shown, style, where, why, wrapped
+from rldoctor.report.places import named_once
 from rldoctor.types import Evidence, Finding, Report
 
 SHOWN_LINES: Final = 4
@@ -21,15 +22,18 @@ VERDICT: Final = "verdict: "
 FOLLOWS: Final = ("(computed)", "(of the model)")  # what follows from the settings that are shown
 SURVIVED: Final = "The run went on after it."
 DIFFERS: Final = "differs-from-good-run"  # what was asked for is shown whole
+POINTERS: Final = ("worker-failed-without-its-error",)  # what only says that the cause stands elsewhere
 NUMBER: Final = re.compile(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f.,:]*\b")
 MORE: Final = "--verbose shows all"
 
 
 def diagnosis(report: Report, verbose: bool) -> Iterator[Line]:
     """Yield a diagnosis: brief, or whole with every finding, note, and the incident's timeline."""
+    report = named_once(report)
     roots = [finding for finding in report.findings if finding.part == "root"]
     compared = [finding for finding in report.findings if finding.rule == DIFFERS]
     hints = [finding for finding in report.findings if finding.part == "hint" and finding not in compared]
+    hints = [finding for finding in hints if not (roots and finding.rule in POINTERS)]
     notes = [note for note in report.notes if not note.startswith(VERDICT)]
     led = bool(roots) and roots[0].title.rstrip(".") in report.summary  # it need not be said twice
     if not led:
@@ -79,9 +83,10 @@ def _brief(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
     if len(root.remedies) > SHOWN_REMEDIES:
         left = len(root.remedies) - SHOWN_REMEDIES
         yield Line(f"  … {left} more cure{'s' * (left > 1)}; {MORE}", "dim")
-    yield from _explained(consequences[:SHOWN_CONSEQUENCES])
-    if len(consequences) > SHOWN_CONSEQUENCES:
-        yield Line(f"  explains {len(consequences) - SHOWN_CONSEQUENCES} more; {MORE}", "dim")
+    told = [finding for finding in consequences if finding.rule not in POINTERS]
+    yield from _explained(told[:SHOWN_CONSEQUENCES])
+    if len(told) > SHOWN_CONSEQUENCES:
+        yield Line(f"  explains {len(told) - SHOWN_CONSEQUENCES} more; {MORE}", "dim")
 
 
 def _whole(root: Finding, consequences: Sequence[Finding]) -> Iterator[Line]:
