@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, to_builtins
+from msgspec.json import decode
 
 from rldoctor import compiled, expr
+from rldoctor.compiled import Twin
 from rldoctor.dialects.borrowed import LOANS, Loan, is_there, spoken
 from rldoctor.types import RLDoctorError
 from rldoctor.vocabulary import unknown_word
@@ -40,6 +42,7 @@ ROW_KEYS: Final = (
 SEVERITIES: Final = ("error", "warning", "hint")
 SAFETIES: Final = ("safe", "unsafe")
 FLAGS: Final = ("megatron", "slime", "vllm", "sglang")
+_COUNT, _READERS = "count", "readers"
 _TEXTS: Final = ("says", "where", "severity", "advice", "safety")
 
 
@@ -79,19 +82,51 @@ class Limit(Struct, frozen=True):
 
 def load(system: str) -> tuple[Limit, ...]:
     """Return the limits of a system and of those whose arguments it takes over."""
-    return tuple(convert(row, Limit) for row in rows(system))
+    twin = _twin(system)
+    return tuple(_row(twin, number) for number in range(twin.part(_COUNT)))
+
+
+def has_any(system: str) -> bool:
+    """Say whether a system, or one whose arguments it takes over, has limits."""
+    return bool(_sources(system))
+
+
+def reading(system: str, written: Mapping[str, Any]) -> Iterator[Limit]:
+    """Yield the limits that read something that is written: others hold by default, and are not built."""
+    twin, readers = _twin(system), _readers(system)
+    asked = {number for name in written for number in readers.get(name, ())}
+    yield from (_row(twin, number) for number in sorted(asked))
 
 
 @cache
-def rows(system: str) -> Sequence[Mapping[str, Any]]:
-    """Return what is kept of each limit of a system, read once a process."""
-    code = (Path(__file__), FOLDER / "borrowed.py", FOLDER.parent / "expr" / "compiling.py")
-    sources = (*(path for path, _ in _sources(system)), *code)
-    data = compiled.load(f"limits-{system}", sources, lambda: {"limits": to_builtins(_build(system))})
-    found: list[dict[str, Any]] = data["limits"]
+def _readers(system: str) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = _twin(system).part(_READERS)
     return found
 
 
+@cache
+def _twin(system: str) -> Twin:
+    code = (Path(__file__), FOLDER / "borrowed.py", FOLDER.parent / "expr" / "compiling.py")
+    sources = (*(path for path, _ in _sources(system)), *code)
+    return compiled.twin(f"limits-{system}", lambda: compiled.stamp_of(sources), lambda: _parts(system))
+
+
+def _parts(system: str) -> dict[str, Any]:
+    """Return each limit by its number, and the numbers of those that read a name."""
+    limits = _build(system)
+    readers: dict[str, list[int]] = {}
+    for number, limit in enumerate(limits):
+        for name in limit.reads:
+            readers.setdefault(name, []).append(number)
+    bodies = {str(number): to_builtins(limit) for number, limit in enumerate(limits)}
+    return {_COUNT: len(limits), _READERS: readers, **bodies}
+
+
+def _row(twin: Twin, number: int) -> Limit:
+    return decode(twin.raw(str(number)), type=Limit)
+
+
+@cache
 def _sources(system: str) -> tuple[tuple[Path, Loan], ...]:
     loans = (Loan(system), *LOANS.get(system, ()))
     files = ((FOLDER / loan.system / name, loan) for loan in loans for name in FILES)
@@ -180,9 +215,3 @@ def spelled(name: str, system: str) -> str:
     """Return a name of a condition as the key that is written: ``min_lr`` is ``--min-lr``."""
     flag = system in FLAGS and "." not in name and not name.startswith("-")
     return "--" + name.replace("_", "-") if flag else name
-
-
-def reading(system: str, written: Mapping[str, Any]) -> Iterator[Limit]:
-    """Yield the limits that read something that is written: others hold by default, and are not built."""
-    asked = (row for row in rows(system) if any(name in written for name in row["reads"]))
-    yield from (convert(row, Limit) for row in asked)

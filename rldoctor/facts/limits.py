@@ -28,7 +28,7 @@ def refused(facts: Facts) -> Iterator[Event]:
     table = facts.table
     if table is None or table.version is None or facts.start.command is None:
         return
-    limited = limits.rows(table.system) and not release.is_before(table.system, table.version)
+    limited = limits.has_any(table.system) and not release.is_before(table.system, table.version)
     refuse = dialects.refusals(table.dialect)
     if not limited and refuse is None:
         return
