@@ -3,10 +3,11 @@
 python benchmarks/oracle.py PYTHON SYSTEM=CHECKOUT... [--recipes 6] [--out docs/oracle.md]
 
 PYTHON runs the validators (oracle_judges.py); slime's and ChatLearn's need Megatron's checkout, too. A recipe
-counts that upstream accepts. It is changed in one place at a time: *known* changes are the examples of our
-own limits; *values* changes each value that it says (numbers times three, zero, negative, more and less by
-one, switches turned, words cut, keys left out and cut); *keys* says each switch and word of the catalogue
-that it does not say, evenly chosen ones of many. Errors that the recipe itself has are left out.
+counts that upstream accepts; of many they are taken evenly. It is changed in one place at a time: *known*
+changes are the examples of our own limits, put into the first recipe; *values* changes each value that it
+says (numbers times three, zero, negative, more and less by one, switches turned, words cut, keys left out and
+cut); *keys* says each switch and word of the catalogue that it does not say, evenly chosen ones of many.
+Errors that the recipe itself has are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,13 +147,17 @@ def _plain(key: str, value: Any) -> bool:
     return key not in CPU and known and "$" not in str(value) and not listed
 
 
-def changes(system: str, recipe: str, base: Settings) -> Iterator[Case]:
-    """Yield the recipe with one change each."""
+def known(system: str, recipe: str, base: Settings) -> Iterator[Case]:
+    """Yield the recipe with what each of our own limits refuses."""
     for limit in limits.load(system):
         extra = {key: value for key, value in limit.example.items() if key != "program"}
         if limit.example.get("program") is None and not CPU & set(extra):
             told = limit.says or f"no such word: {limit.reads[0]}"
             yield Case(recipe, "known", told, {**base, **extra}, limit.where)
+
+
+def changes(system: str, recipe: str, base: Settings) -> Iterator[Case]:
+    """Yield the recipe with one change each, whatever we know of it."""
     for key, value in base.items():
         if key in FILL.get(system, {}) or any(word in key.lower() for word in FREE):
             continue
@@ -290,11 +295,12 @@ def _quoted(value: Any) -> str:
 def compare(python: str, system: str, checkout: Path, most: int) -> dict[str, list[tuple[Case, str]]]:
     """Return the cases by agreement, each with the words of the one that refuses."""
     judge = Judge(python, system, checkout)
-    accepted = ((name, base) for name, base in recipes(system, checkout) if judge.says(base) is None)
-    chosen = list(islice(accepted, most))
+    accepted = [(name, base) for name, base in recipes(system, checkout) if judge.says(base) is None]
+    chosen = accepted[:: -(-len(accepted) // most)] if accepted else []
     before = {name: set(ours(system, base)) for name, base in chosen}
     groups: dict[str, list[tuple[Case, str]]] = defaultdict(list)
-    for case in (case for name, base in chosen for case in changes(system, name, base)):
+    each = (case for name, base in chosen for case in changes(system, name, base))
+    for case in chain(*(known(system, name, base) for name, base in chosen[:1]), each):
         theirs = judge.says(case.settings)
         said = ours(system, case.settings)
         new = {rule: title for rule, title in said.items() if rule not in before[case.recipe]}
