@@ -30,6 +30,7 @@ TELLING: Final = frozenset(
         "critic_grad_norm",
         "kl",
         "ref_kl",
+        "sequence_kl",
         "clip_fraction",
     }
     | {"reward_mean", "reward_std", "reward_zero_std", "reward_min", "reward_max", "return_mean"}
@@ -99,8 +100,9 @@ def _told(blocks: Sequence[_Block]) -> Iterator[_Block]:
 
 def _blocks(lines: Iterator[LogLine], taken: Mapping[Place, int | None]) -> Iterator[_Block]:
     """Yield the steps of consecutive lines; lines of known shapes are theirs but for what was cut off."""
-    block, table = _Block(), None
+    block, table, opened = _Block(), None, list[tuple[int, str]]()
     for line in lines:
+        text = tables.within(line.text, opened)
         if _place(line) in taken:
             yield from _done(block)
             torn = line.text.count("{") > line.text.count("}")
@@ -108,7 +110,7 @@ def _blocks(lines: Iterator[LogLine], taken: Mapping[Place, int | None]) -> Iter
             continue
         if tables.is_rule(line.text):
             continue
-        if table is None and not tables.may_tell(line.text):
+        if table is None and not tables.may_tell(text):
             _carry_on(block, line)
             continue
         row = tables.cells(line.text)
@@ -119,7 +121,7 @@ def _blocks(lines: Iterator[LogLine], taken: Mapping[Place, int | None]) -> Iter
                 continue
         head = tables.header(row)
         table = _Table(*head, len(row)) if head else None
-        block, ended = _with_pairs(block, line) if head is None else (_Block(), block)
+        block, ended = _with_pairs(block, line, text) if head is None else (_Block(), block)
         if ended is not None:
             yield from _done(ended)
     yield from _done(block)
@@ -138,11 +140,11 @@ def _row(table: _Table, row: Sequence[str], line: LogLine) -> _Block | None:
     return _Block(int(step), True, found, line)
 
 
-def _with_pairs(block: _Block, line: LogLine) -> tuple[_Block, _Block | None]:
-    """Return the block that a line belongs to, with what it adds, and the one that it ends."""
-    foreign = is_no_step(line.text) or any(word in line.text for word in NOT_OF_TRAINING)
-    told = [] if foreign else list(tables.pairs(line.text))
-    step, named = tables.counter(told, line.text)
+def _with_pairs(block: _Block, line: LogLine, text: str) -> tuple[_Block, _Block | None]:
+    """Return the block that a line belongs to, with what its text adds, and the one that it ends."""
+    foreign = is_no_step(text) or any(word in text for word in NOT_OF_TRAINING)
+    told = [] if foreign else list(tables.pairs(text))
+    step, named = tables.counter(told, text)
     fresh: dict[str, tuple[float, LogLine]] = {}
     for key, value in told:
         known = tables.metric_of(key)
@@ -151,16 +153,23 @@ def _with_pairs(block: _Block, line: LogLine) -> tuple[_Block, _Block | None]:
     if not fresh and step is None:
         _carry_on(block, line)
         return block, None
-    far = block.last is not None and line.number - block.last.number > GAP
-    other = step is not None and block.step not in (None, step) and (named or not block.named)
     ended = None
-    if far or other or fresh.keys() & block.found.keys() or (block.last is None and block.step is not None):
+    if text is line.text and _begins_another(block, line, fresh, step if named or not block.named else None):
         ended, block = block, _Block()
     if step is not None and (block.step is None or named):
         block.step, block.named = step, named
-    block.found |= fresh
+    block.found = fresh | block.found
     block.last = line
     return block, ended
+
+
+def _begins_another(
+    block: _Block, line: LogLine, fresh: Mapping[str, tuple[float, LogLine]], step: int | None
+) -> bool:
+    """Say whether a line belongs to another step than the lines before; one within a section never does."""
+    far = block.last is not None and line.number - block.last.number > GAP
+    other = step is not None and block.step not in (None, step)
+    return far or other or bool(fresh.keys() & block.found.keys()) or not (block.last or block.step is None)
 
 
 def _carry_on(block: _Block, line: LogLine) -> None:

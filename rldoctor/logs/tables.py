@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
@@ -22,7 +23,9 @@ STEP: Final = frozenset(
     {"step", "steps", "global_step", "train_step", "iteration", "iter", "update", "_step"}
 )
 WEAKER: Final = frozenset({"epoch", "episode", "training_step", "rollout_id"})
-NUMBER: Final = r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+\.?\d*(?:[eE][-+]?\d{1,3})?|\.\d+|nan|inf)"
+NUMBER: Final = (
+    r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+\.?\d*(?:[eE][-+]?\d{1,3})?|\.\d+|nan|inf(?:inity)?)"
+)
 VALUE: Final = re.compile(rf"(?i)(?P<number>{NUMBER})(?P<unit>\s?%|\s?[kMG]\b)?(?:\s?[A-Za-z/]{{1,12}})?")
 WRAP: Final = r"(?:(?:np\.\w{1,12}|tensor|array|Decimal)\(\[?)?"
 PAIR: Final = re.compile(
@@ -47,6 +50,13 @@ COUNTED: Final = re.compile(
 )
 BAR_STEP: Final = re.compile(r"\b(\d{1,9})/\d{1,9} \[\d")
 UNITS: Final[Mapping[str, float]] = {"%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9}
+SECTION: Final = re.compile(
+    r"(?P<indent> {0,40})['\"]?(?P<name>[A-Za-z][\w/.-]{0,60})['\"]?\s{0,3}:\s{0,3}\{?\s{0,3}"
+)
+INSIDE: Final = re.compile(
+    rf"(?i)(?P<indent> {{1,40}})['\"]?[A-Za-z][\w/.-]{{0,60}}['\"]?\s{{0,3}}:\s{{0,3}}(?:{NUMBER}),?\s{{0,3}}"
+)
+NESTED: Final = '": {'
 MOST_CELLS: Final = 120
 LONGEST: Final = 6000  # characters of a line that are looked at
 
@@ -153,6 +163,10 @@ def header(row: Sequence[str]) -> tuple[int, dict[int, Known]] | None:
 def pairs(text: str) -> Iterator[tuple[str, float]]:
     """Yield the names and numbers of a line, in whatever way they stand beside each other."""
     text = text[:LONGEST]
+    nested = list(_nested(text)) if NESTED in text and text.lstrip().startswith("{") else []
+    if nested:
+        yield from nested
+        return
     if BARS.search(text):
         row = cells(text)
         for key, value in pairwise(row):
@@ -192,6 +206,40 @@ def _grouped(text: str) -> Iterator[tuple[str, float]]:
             if value is not None:
                 yield f"{found['name']}/{part['part']}", value
             at = part.end()
+
+
+def _nested(text: str) -> Iterator[tuple[str, float]]:
+    """Yield the numbers of a line of JSON, each with the way to it; what is no JSON has none."""
+    try:
+        told: list[tuple[str, object]] = [("", json.loads(text))]
+    except ValueError:  # cut off, or another notation
+        return
+    while told:
+        way, value = told.pop()
+        if isinstance(value, dict):
+            told += [(f"{way}/{key}".lstrip("/"), inner) for key, inner in reversed(value.items())]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield way, float(value)
+
+
+def within(text: str, opened: list[tuple[int, str]]) -> str:
+    """Return a line that holds one number with the names of the sections above it; any other as it is.
+
+    ``opened`` holds the sections that are open, with their indents, and is kept up to date.
+    """
+    section, inside = SECTION.fullmatch(text), INSIDE.fullmatch(text)
+    found = section or inside
+    if found is None:
+        opened.clear()
+        return text
+    indent = len(found["indent"])
+    while opened and opened[-1][0] >= indent:
+        opened.pop()
+    if section:
+        opened.append((indent, section["name"]))
+        return text
+    way = "/".join(name for _, name in opened)
+    return f"{way}/{text.strip()}".replace("'", "").replace('"', "") if way else text
 
 
 def _spaced(text: str) -> list[re.Match[str]]:

@@ -167,3 +167,52 @@ def test_samples_a_second_are_read_but_not_those_of_a_bar(reading: Callable[[str
     assert [s.value for s in told.samples if s.metric == "samples_per_second"] == [31.25, 41.25, 51.25]
     bar = "Map: 10%|#  | 500/5000 [00:01<00:09, 452.22 samples/sec]\n"
     assert not [s for s in reading(bar * 4).samples if s.metric == "samples_per_second"]
+
+
+NESTED = """\
+(Runner pid=8) Step 3
+(Runner pid=8) actor:
+(Runner pid=8)   grad_norm: 0.31
+(Runner pid=8)   pg_loss: 0.012
+(Runner pid=8) critic:
+(Runner pid=8)   advantages:
+(Runner pid=8)     max: 0.0
+(Runner pid=8)     mean: 0.0
+(Runner pid=8)     min: 0.0
+(Runner pid=8) response_length:
+(Runner pid=8)   clip_ratio: 1.0
+(Runner pid=8)   mean: 2048.0
+"""
+
+
+def test_sections_give_their_names_to_the_numbers_within(reading: Read) -> None:
+    result = reading(NESTED)
+    told = {sample.metric: (sample.step, sample.value) for sample in result.samples}
+    assert told["grad_norm"] == (3, 0.31)
+    assert told["advantage_max"] == (3, 0.0)
+    assert told["response_clip_ratio"] == (3, 1.0)
+    assert told["response_length"] == (3, 2048.0)
+
+
+def test_sections_end_where_lines_are_no_longer_indented(reading: Read) -> None:
+    result = reading("critic:\n  advantages:\n    max: 1.5\nmax: 3.0\nstep 1 loss: 0.5, reward: 0.25\n")
+    assert values(result, "advantage_max") in ([], [1.5])
+
+
+def test_json_of_a_step_within_one_line(reading: Read) -> None:
+    line = '{"step": 4, "actor": {"grad_norm": NaN, "pg_loss": 0.01}, "critic": {"rewards": {"mean": 0.5}}, "reward": {"overall": 0.25}}\n'
+    result = reading(line)
+    (norm,) = values(result, "grad_norm")
+    assert norm is not None and math.isnan(norm)
+    assert values(result, "reward_mean") == [0.5]
+    assert [sample.step for sample in result.samples] == [4, 4, 4]
+
+
+def test_json_that_was_cut_off_is_read_as_text(reading: Read) -> None:
+    result = reading('{"step": 4, "reward": 0.5, "loss": 0.25, "actor": {"grad_norm": 0.125, "pg_l\n')
+    assert values(result, "grad_norm") == [0.125]
+
+
+def test_infinity_as_json_writes_it(reading: Read) -> None:
+    result = reading('{"loss": 0.5, "grad_norm": Infinity, "reward": 0.25, "step": 7}\n')
+    assert values(result, "grad_norm") == [math.inf]
