@@ -1,4 +1,4 @@
-"""Words of a launch that the shell tears apart, and variables whose name has a slip of the fingers."""
+"""Words of a launch that the shell tears apart, and variables that are misspelt."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _spaced(command: Command, facts: Facts) -> Iterator[Event]:
         if _KEY.fullmatch(key) and sign == "=":
             value = words[number + 2] if number + 2 < len(words) else ""
             about = {"why": "there are spaces around its =", "right": f"{key}={value}"}
-            yield _event("override_torn", key, about, command, None, facts)
+            yield event("override_torn", key, about, command, None, facts)
 
 
 def _spaced_assignments(facts: Facts) -> Iterator[Event]:
@@ -61,7 +61,7 @@ def _spaced_assignments(facts: Facts) -> Iterator[Event]:
         if each.program.isidentifier() and each.positional[:1] == ("=",):
             right = f"{each.program}={' '.join(each.positional[1:])}"
             about = {"why": "there are spaces around its =", "right": right}
-            yield _event("override_torn", each.program, about, each, None, facts)
+            yield event("override_torn", each.program, about, each, None, facts)
 
 
 def _unclosed(command: Command, facts: Facts) -> Iterator[Event]:
@@ -74,7 +74,7 @@ def _unclosed(command: Command, facts: Facts) -> Iterator[Event]:
                 "why": "a space ends it inside its brackets",
                 "right": f"'{setting.key}=[…, …]' in quotes",
             }
-            yield _event("override_torn", setting.key, about, command, setting, facts)
+            yield event("override_torn", setting.key, about, command, setting, facts)
 
 
 def _swept(command: Command, facts: Facts) -> Iterator[Event]:
@@ -84,7 +84,7 @@ def _swept(command: Command, facts: Facts) -> Iterator[Event]:
         known = setting.state != "unknown" and setting.form in ("override", "append")
         if known and isinstance(setting.value, str) and _SWEPT.fullmatch(text):
             about = {"why": "a comma outside of brackets is a sweep", "right": f"'{setting.key}=[{text}]'"}
-            yield _event("override_torn", setting.key, about, command, setting, facts)
+            yield event("override_torn", setting.key, about, command, setting, facts)
 
 
 def _broken_json(facts: Facts) -> Iterator[Event]:
@@ -96,7 +96,7 @@ def _broken_json(facts: Facts) -> Iterator[Event]:
                     json.loads(setting.value)
                 except ValueError as error:  # what Ray would say, with the place in the user's own text
                     about = {"why": f"it is no JSON ({error})", "right": "a comma between all its members"}
-                    yield _event("override_torn", JSON, about, each, setting, facts)
+                    yield event("override_torn", JSON, about, each, setting, facts)
 
 
 def _misspelt(command: Command, document: Document, facts: Facts) -> Iterator[Event]:
@@ -104,23 +104,29 @@ def _misspelt(command: Command, document: Document, facts: Facts) -> Iterator[Ev
     waiting = [setting for setting in command.settings if setting.state == "unknown" and setting.place]
     if not waiting:
         return
-    assigned = {name.decode() for data in document.files.values() for name in _ASSIGNED.findall(data)}
+    assigned = assignments(document)
     for setting in waiting:
         for name in setting.depends:
-            near = _nearest(name, assigned) or _glued(name, assigned)
+            near = nearest(name, assigned) or glued(name, assigned)
             if near is not None:
                 about = {"why": near, "right": name}
-                yield _event("variable_misspelt", setting.key, about, command, setting, facts)
+                yield event("variable_misspelt", setting.key, about, command, setting, facts)
 
 
-def _nearest(name: str, assigned: set[str]) -> str | None:
+def assignments(document: Document) -> set[str]:
+    """Return the names that a script, or one that it reads, assigns somewhere."""
+    return {name.decode() for data in document.files.values() for name in _ASSIGNED.findall(data)}
+
+
+def nearest(name: str, assigned: set[str]) -> str | None:
+    """Return the assigned name that a name is only a slip away from."""
     if not name.isidentifier() or name in assigned or len(name) < SHORTEST:
         return None
     ranked = sorted((distance(name, each), each) for each in assigned if _is_slip(name, each))
     return ranked[0][1] if ranked and ranked[0][0] <= SLIP else None
 
 
-def _glued(name: str, assigned: set[str]) -> str | None:
+def glued(name: str, assigned: set[str]) -> str | None:
     """Return the variable that a name begins with, where small letters run into it (``$HOMEdata``)."""
     capitals = _CAPITALS.match(name)
     known = capitals is not None and name not in assigned and capitals[0] in {*assigned, *_ALWAYS_SET}
@@ -136,9 +142,10 @@ def _is_slip(name: str, other: str) -> bool:
     return len(unlike) == 1 and min(map(len, unlike[0])) >= WORD
 
 
-def _event(
+def event(
     kind: str, key: str, about: Mapping[str, Any], command: Command, setting: Setting | None, facts: Facts
 ) -> Event:
+    """Return what is wrong with a word of a command, where it stands."""
     place = (setting.place if setting is not None else None) or command.place
     fields = {"key": key, "written": key, "value": None, "system": facts.system, "certain": True, **about}
     return Event(kind, fields, lines=(LogLine(place.file, place.line, ""),) if place is not None else ())

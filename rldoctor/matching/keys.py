@@ -56,8 +56,10 @@ def _seldom(facts: Facts) -> Iterator[Event]:
     if document is not None and document.kind in ("shell", "command"):
         from rldoctor.facts.lost_config import lost_configs
         from rldoctor.facts.starters import misstarted
+        from rldoctor.facts.unset import unset
 
         yield from misstarted(facts)
+        yield from unset(facts)
         yield from lost_configs(facts)
     own = start.command.settings if start.command is not None else ()
     if any("${" in str(setting.value) for setting in (*start.below, *own)):

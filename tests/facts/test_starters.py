@@ -92,3 +92,13 @@ def test_each_launch_is_counted_by_its_own_starter() -> None:
     text = f"torchrun --nproc_per_node=1 {SFT}\ntorchrun --nproc_per_node=8 {SFT}\n"
     first, second = walk(sources.read_text(text, "run.sh", "shell"), ToldFacts())
     assert (first.value("train.gpus"), second.value("train.gpus")) == (1, 8)
+
+
+def test_a_variable_that_nothing_sets_is_told_once(tmp_path: Path) -> None:
+    text = f"tp=2\n{PPO} data.train_files=$train_path data.val_files=$train_path trainer.nnodes=$SLURM_NNODES\n"
+    (finding,) = found(text, tmp_path, "variable-set-nowhere")
+    assert "$train_path" in finding.title
+    assert finding.severity == "warning"
+    assert found(f"train_path=/d\n{text}", tmp_path, "variable-set-nowhere") == []
+    (hint,) = found(f"{PPO} data.train_files=$DATA/a.parquet\n", tmp_path, "variable-set-nowhere")
+    assert hint.severity == "hint"
