@@ -38,7 +38,8 @@ _OWNERS: Final = (
     (r"ServerArgs|TokenizerManager|ModelRunner|sglang\b", "sglang"),
     (r"TransformerConfig|GPTModel|DistributedOptimizer|MegatronOptimizer|ModelParallelConfig|megatron\b",
      "megatron-core"),
-    (r"TE\w*Linear|DotProductAttention|transformer_engine\b", "transformer-engine"),
+    (r"TE\w*Linear|DotProductAttention|transformer_engine\b|initialize_ub|(?:RMS|Layer)Norm\.__init__"
+     r"|TransformerLayer\.__init__", "transformer-engine"),
     (r"Peft|Lora|peft\b|prepare_model_for_kbit_training|get_peft_\w+|merge_and_unload", "peft"),
     (r"TensorDict|tensordict\b", "tensordict"),
     (r"DeepSpeed|deepspeed\b", "deepspeed"),
@@ -251,6 +252,7 @@ def _libraries(failure: Failure) -> tuple[str, ...]:
         if (m := _PACKAGE.search(frame.file)) and not _LOOKS_UP.match(frame.function)
     ]
     told = [owner for names, owner in _OWNERS if re.search(rf"(?<!\w)(?:{names})", failure.message)]
-    found = [name for name in dict.fromkeys([*callers[:1], *told, *callers[1:]]) if name != "ray"]
+    lacking = re.findall(r"^module '([A-Za-z]\w*)[\w.]*' has no attribute", failure.message)
+    found = [name for name in dict.fromkeys([*lacking, *callers[:1], *told, *callers[1:]]) if name != "ray"]
     found.sort(key=lambda name: name == "torch")  # it seldom is the one to change
     return tuple(found[:3]) or ("the framework", "its libraries")

@@ -75,7 +75,7 @@ TELLING: Final = _table(
             "rollout.generate",
         ),
         (
-            r"update_actor|update_policy|update_critic|train_actor|training_step|train_step|train_batch",
+            r"update_actor|update_policy|update_critic|train_actor|training_step|train_(?:one_)?step|train_batch",
             "train",
         ),
         (r"forward_backward|forward_step|train_critic|ppo_train|_forward_micro_batch", "train"),
