@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from rldoctor.dialects.declared import Class, Declared, arguments, fields
 from scripts.catalogues.reading import Keys, Release, known_classes, tree

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from rldoctor.dialects.declared import Class, Declared, arguments, fields
 from scripts.catalogues.reading import Keys, Release, known_classes, tree
 
@@ -67,13 +69,26 @@ def _sources(module: ast.Module) -> dict[str, str]:
 def _of_field(call: ast.Call, made: Mapping[str, str], known: Mapping[str, Class]) -> Declared | None:
     """Return the field whose arguments a call passes on as ``**kwargs["name"]``."""
     for word in call.keywords:
-        if word.arg is None and isinstance(word.value, ast.Subscript):
-            holder, name = ast.unparse(word.value.value), ast.unparse(word.value.slice).strip("'\"")
+        passed = _passed(word.value) if word.arg is None else None
+        if passed is not None:
+            holder, name = ast.unparse(passed.value), ast.unparse(passed.slice).strip("'\"")
             found = fields(made.get(holder, ""), known).get(name)
-            if found is not None:
-                return _argument(found)
-            return Declared("any")
+            own = isinstance(word.value, ast.Dict)
+            return (
+                Declared("any")
+                if found is None
+                else _argument(replace(found, default=None) if own else found)
+            )
     return None
+
+
+def _passed(value: ast.expr) -> ast.Subscript | None:
+    """Return ``kwargs["name"]`` of ``{**kwargs["name"], "default": None}`` too."""
+    if isinstance(value, ast.Dict):
+        return next(
+            (_passed(each) for key, each in zip(value.keys, value.values, strict=True) if key is None), None
+        )
+    return value if isinstance(value, ast.Subscript) else None
 
 
 def _argument(field: Declared) -> Declared:

@@ -149,3 +149,11 @@ def test_frames_of_an_engine_tell_what_it_did(functions: list[str], phase: str) 
     table = tuple(row for shape in load() for row in shape.phases)
     frames = [Frame("/opt/vllm/v1/engine/core.py", 77, name) for name in functions]
     assert of_frames(frames, table) == phase
+
+
+@pytest.mark.parametrize("flag", ["--enable-prefix-caching", "--no-enable-prefix-caching"])
+def test_a_switch_that_is_added_with_a_default_of_its_own_keeps_its_type(flag: str) -> None:
+    from rldoctor.dialects import catalogue
+
+    known = catalogue.load("vllm").find(flag, "0.33.0", ("serve",))
+    assert known is not None and known.kind == "flag"
