@@ -195,3 +195,16 @@ def test_what_is_written_comes_before_what_is_missing(tmp_path: Path) -> None:
         each.rule for each in check([str(script)], ToldFacts()).report.findings if each.severity == "error"
     ]
     assert rules[0] == "arguments-cut-off" and "no-micro-batch" in rules
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.2", "0.3.1"])
+def test_s4_check_asks_nobody_on_two_nodes_for_a_model_name(tmp_path: Path, version: str) -> None:
+    # In every release each rank reads the model's config whatever --model-name says (backends/megatron_utils/
+    # actor.py): the flag only chooses the converter of weights, so its absence tells no failure.
+    script = tmp_path / "run.sh"
+    script.write_text(
+        "python3 train.py --actor-num-nodes 2 --actor-num-gpus-per-node 8 --colocate --hf-checkpoint /models/q "
+        "--rollout-batch-size 32 --n-samples-per-prompt 8 --global-batch-size 256\n"
+    )
+    report = check([str(script)], ToldFacts(system="slime", versions={"slime": version})).report
+    assert "--model-name" not in str([(found.title, found.remedies) for found in report.findings])
