@@ -203,8 +203,8 @@ def test_s4_check_asks_nobody_on_two_nodes_for_a_model_name(tmp_path: Path, vers
     # actor.py): the flag only chooses the converter of weights, so its absence tells no failure.
     script = tmp_path / "run.sh"
     script.write_text(
-        "python3 train.py --actor-num-nodes 2 --actor-num-gpus-per-node 8 --colocate --hf-checkpoint /models/q "
-        "--rollout-batch-size 32 --n-samples-per-prompt 8 --global-batch-size 256\n"
+        "python3 train.py --actor-num-nodes 2 --actor-num-gpus-per-node 8 --colocate "
+        "--hf-checkpoint /models/q --rollout-batch-size 32 --n-samples-per-prompt 8 --global-batch-size 256\n"
     )
     report = check([str(script)], ToldFacts(system="slime", versions={"slime": version})).report
     assert "--model-name" not in str([(found.title, found.remedies) for found in report.findings])
