@@ -102,7 +102,7 @@ NAMED: Final = Kind(
     r"""((?:api|access|private|secret|auth|ssh)[_-]?key|secret|passw(?:or)?d|credentials?"""
     r"""|(?:hf|hugging_?face|hub|auth|access|github|gitlab|api|bearer|wandb|session|swanlab|ms)[_-]?token"""
     rf"""|(?:{"|".join(_ACCOUNTS)})_pass)"""
-    r"""((?:[a-z_]*)["']?\s*[=:]\s*\\?["']?)([^\s"',;&}\\]{6,})""",
+    r"""((?![a-z_]*error\b)(?:[a-z_]*)["']?\s*[=:]\s*\\?["']?)([^\s"',;&}\\]{6,})""",
 )
 
 

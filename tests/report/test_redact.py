@@ -63,3 +63,9 @@ def test_settings_that_only_sound_alike_stay(text: str) -> None:
 def test_values_under_secret_keys_are_hidden_in_nested_data() -> None:
     shown = redact_all({"env.WANDB_API_KEY": "abcdef123456", "edits": [{"new": "HF_TOKEN=hf_" + "a" * 30}]})
     assert shown == {"env.WANDB_API_KEY": HIDDEN, "edits": [{"new": f"HF_TOKEN={HIDDEN}"}]}
+
+
+def test_the_name_of_an_exception_is_no_secrets_name() -> None:
+    told = "botocore.exceptions.NoCredentialsError: Unable to locate credentials"
+    assert redact(told) == told
+    assert redact("credentials_error_key: hunter2hunter2") != "credentials_error_key: hunter2hunter2"

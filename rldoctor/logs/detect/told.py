@@ -17,7 +17,7 @@ ROWS: Final = (
         r"(?:port:? ?|\('?(?P<host>[\w.*]+)'?, |:)(?P<port>\d{2,5})\b",
     ),
     ("port_in_use", "has failed to listen on any local network address", r"port: ?(?P<port>\d{1,5})"),
-    ("disk_full", "/No space left on device/", r"(?:'|\")?(?P<path>/[\w./+@=-]{2,300})"),
+    ("disk_full", "/[Nn]o space left on device/", r"(?:'|\")?(?P<path>/[\w./+@=-]{2,300})"),
     ("disk_full", "Disk quota exceeded", r"(?:'|\")?(?P<path>/[\w./+@=-]{2,300})"),
     ("disk_full", "/PytorchStreamWriter failed writing file|unexpected pos \\d+ vs \\d+/", ""),
     ("connection_lost", "ActorUnavailableError", r"(?P<reason>The (?P<peer>actor) .{0,200})"),
