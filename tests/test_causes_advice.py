@@ -222,3 +222,15 @@ def test_owner_told_by_the_message_alone(tmp_path: Path) -> None:
         tmp_path, _raised("TypeError: FastLanguageModel.turn() got an unexpected keyword argument 'axle'")
     )
     assert "unsloth" in cures[0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["OSError: [Errno 113] No route to host", "ConnectionRefusedError: [Errno 111] Connection refused"],
+)
+def test_a_connection_that_nobody_answers_is_no_missing_file(tmp_path: Path, error: str) -> None:
+    (tmp_path / "job.log").write_text(
+        f'Traceback (most recent call last):\n  File "a.py", line 3, in ask\n{error}\n'
+    )
+    root = diagnose([str(tmp_path / "job.log")], None, ToldFacts()).findings[0]
+    assert "should listen" in root.remedies[0].title and "firewall" in root.remedies[1].title
