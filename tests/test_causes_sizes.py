@@ -22,6 +22,9 @@ MUST_MATCH = "The size of tensor a ({}) must match the size of tensor b ({}) at 
         (MUST_MATCH.format(151936, 152064), "vocabulary"),
         ("mat1 and mat2 shapes cannot be multiplied (4x5120 and 1280x10240)", "One is 4 times"),
         ("Sizes of tensors must match except in dimension 0. Expected size 512 but got size 4096", "8 times"),
+        (MUST_MATCH.format(0, 4096), "ZeRO-3"),
+        ("shape '[1, 2048, 64, 128]' is invalid for input of size 2097152", "1/8 of what"),
+        ("shape '[4, 16, 8]' is invalid for input of size 1024", "2 times as much"),
         ("Expected input batch_size (34) to match target batch_size (1).", "num_labels"),
     ],
 )
@@ -39,6 +42,8 @@ def test_sizes_that_tell(message: str, words: str) -> None:
         "Expected input batch_size (34) to match target batch_size (33).",
         "Expected input batch_size (34) to match target batch_size (0).",
         "no sizes at all",
+        "shape '[3, 5, 7]' is invalid for input of size 100",
+        "shape '[2, 0]' is invalid for input of size 100",
     ],
 )
 def test_sizes_that_tell_nothing(message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -11,6 +12,7 @@ _PAIRS: Final = re.compile(
     r"|cannot be multiplied \(\d+x(?P<a3>\d+) and (?P<b3>\d+)x\d+\)"
     r"|The expanded size of the tensor \((?P<a4>\d+)\) must match the existing size \((?P<b4>\d+)\)"
 )
+_SHAPE: Final = re.compile(r"shape '\[(?P<shape>\d+(?:, \d+)*)\]' is invalid for input of size (?P<size>\d+)")
 _ROWS: Final = re.compile(r"input batch_size \((\d+)\) to match target batch_size \((\d+)\)")
 MOST_TIMES: Final = 64
 MOST_OUTPUTS: Final = 9
@@ -25,6 +27,9 @@ def compared(message: str) -> str | None:
     rows = _ROWS.search(message)
     if rows is not None:
         return _of_rows(int(rows[1]), int(rows[2]))
+    shape = _SHAPE.search(message)
+    if shape is not None:
+        return _of_shape(math.prod(map(int, shape["shape"].split(", "))), int(shape["size"]))
     found = _PAIRS.search(message)
     if found is None:
         return None
@@ -42,8 +47,28 @@ def _of_rows(given: int, wanted: int) -> str | None:
     )
 
 
+def _of_shape(wanted: int, given: int) -> str | None:
+    """Return what a tensor tells whose numbers are a part of those that its new shape has."""
+    small, large = sorted((wanted, given))
+    times, rest = divmod(large, small) if small else (0, 0)
+    if rest or not 2 <= times <= MOST_TIMES:
+        return None
+    much = f"{times} times as much as" if given == large else f"1/{times} of what"
+    return (
+        f"The tensor has {much} the shape takes: heads of keys and values that are fewer than those of "
+        f"queries, heads that are split over {times} ranks (tensor or sequence parallel), or a head size "
+        "that the configuration gives otherwise (head_dim, kv_channels, num_key_value_heads)"
+    )
+
+
 def _of_sizes(small: int, large: int) -> str | None:
     """Return what a smaller and a larger size tell."""
+    if small == 0:
+        return (
+            "One side is empty: a parameter that ZeRO-3 or FSDP keeps on other ranks (use it inside of its "
+            "module's forward or under GatheredParameters, or take ZeRO-2), or a batch of which nothing is "
+            "left"
+        )
     if small >= LEAST_WORDS and large - small <= PADDED_BY:
         return (
             "They are sizes of a vocabulary, with padding or added tokens on one side alone: "
