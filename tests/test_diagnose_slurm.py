@@ -75,8 +75,8 @@ def test_an_optional_import_that_failed_and_an_environment_that_is_shown_are_no_
 
 def test_a_time_limit_is_no_consequence_of_what_the_run_outlived(tmp_path: Path) -> None:
     cache = (
-        "24: [rank24]:W0504 03:00:20.340000 695 torch/_inductor/codecache.py:1052] [1/1] FileNotFoundError: "
-        "[Errno 2] No such file or directory: '/lustre/tmp/torchinductor_kim/fxgraph/ta/fta'\n"
+        "24: [rank24]:E0504 03:00:20.340000 695 torch/_inductor/codecache.py:1052] [1/1] FileNotFoundError: "
+        "[Errno 2] No such file or directory: '/lustre/tmp/torchinductor_kim/fxgraph/ta/.106.70.tmp'\n"
     )
     report = told(tmp_path, steps(1, 380), cache + LIMIT)
     (only,) = alarms(report)
@@ -129,7 +129,7 @@ def test_a_message_behind_a_bar_has_its_rank_and_time() -> None:
 
 
 def test_a_year_that_one_file_tells_dates_the_other(tmp_path: Path) -> None:
-    lost = "[rank5]:W0504 03:00:20.340000 695 torch/x.py:1] FileNotFoundError: [Errno 2] No such file or directory: '/lustre/tmp/torchinductor_kim/fxgraph/ta/fta'\n"
+    lost = "[rank5]:E0504 03:00:20.340000 695 torch/x.py:1] FileNotFoundError: [Errno 2] No such file or directory: '/lustre/tmp/torchinductor_kim/fxgraph/ta/.106.70.tmp'\n"
     assert not alarms(told(tmp_path, steps(1, 380), lost))
 
 
@@ -180,3 +180,35 @@ def test_the_module_that_lacks_a_name_is_the_one_to_change(tmp_path: Path) -> No
     error = "AttributeError: module 'resilient_saver' has no attribute '__version__'"
     (root,) = alarms(told(tmp_path, "", failed(1, error) + TABLE + END))
     assert "resilient_saver" in root.remedies[0].title
+
+
+def test_a_helper_that_failed_before_the_ranks_began_did_not_end_them(tmp_path: Path) -> None:
+    helper = (
+        "Traceback (most recent call last):\n"
+        '  File "/home/kim/.local/bin/tracker", line 5, in <module>\n'
+        "    from tracker.cli import main\n"
+        "ModuleNotFoundError: No module named 'dataclasses'\n"
+    )
+    begin = "".join(f"{n % 8}: [rank{n % 8}]: a plugin is loaded\n" for n in range(160))
+    error = "AssertionError: the head must gather its logits"
+    only = [finding.title for finding in alarms(told(tmp_path, "", helper + begin + failed(2, error) + END))]
+    assert only == [f"No rule knows this failure: {error}"]
+    first = alarms(told(tmp_path, "", begin + helper + END))
+    assert [finding.rule for finding in first] == ["module-missing"]
+
+
+def test_an_exception_that_a_logger_tells_as_a_warning_was_caught(tmp_path: Path) -> None:
+    cache = (
+        "4: [rank4]:W0504 03:00:20.340000 695 torch/_inductor/codecache.py:1052] [1/2_1] FileNotFoundError: "
+        "[Errno 2] No such file or directory: '/lustre/tmp/torchinductor_kim/fxgraph/ta/.106.70.tmp'\n"
+    )
+    assert not told(tmp_path, "training is over\n", cache).findings
+    (root,) = alarms(told(tmp_path, "", cache.replace(":W0504", ":E0504")))
+    assert root.rule == "kernel-cache-shared-by-nodes"
+
+
+def test_words_that_ask_for_nothing_are_not_called_a_demand(tmp_path: Path) -> None:
+    (root,) = alarms(told(tmp_path, "", failed(1, "RuntimeError: Invalid backend") + TABLE + END))
+    assert root.remedies[0].title.startswith(
+        "Find out why forw (/work/eval/greedy.py:90) says: Invalid backend"
+    )

@@ -34,6 +34,7 @@ def explain(matches: Sequence[Match], reading: LogReading, facts: Facts | None =
     """
     loud = [_as_illness(match, reading) for match in _without_harmless(matches)]
     stranger = unrecognised(reading, [match for match in matches if not _is_vacuous(match)], facts)
+    loud = _with_helpers(loud, stranger, reading)
     known = [match for match in loud if _is_cause(match) and not match.ill]
     if stranger is not None:
         loud, known = _with_survivors(loud, known, stranger, reading)
@@ -69,6 +70,22 @@ def _with_survivors(
     survived = {m.finding.id for m in told if all(firsts.stepped_after(reading, line) for line in m.lines)}
     marked = [replace(match, recovered=True) if match.finding.id in survived else match for match in loud]
     return marked, [match for match in known if match.finding.id not in survived]
+
+
+def _with_helpers(loud: Sequence[Match], stranger: Match | None, reading: LogReading) -> list[Match]:
+    """Mark as survived what stands before all that the ranks say, where one of them failed later on."""
+    causes = (match for match in (*loud, stranger) if match is not None and _is_cause(match))
+    ends = [match.lines[0] for match in causes if match.lines[0].who.rank is not None]
+    return [
+        replace(match, recovered=True)
+        if _is_serious(match) and any(_is_before_ranks(match, end, reading) for end in ends)
+        else match
+        for match in loud
+    ]
+
+
+def _is_before_ranks(match: Match, end: LogLine, reading: LogReading) -> bool:
+    return all(firsts.before_ranks(reading, line, end) for line in match.lines)
 
 
 def _as_illness(match: Match, reading: LogReading) -> Match:

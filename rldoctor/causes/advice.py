@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 2  # remedies that a person reads first
 DEMAND: Final = "Make true what"
+REFUSED: Final = "Find out why"
 LONGEST_QUOTE: Final = 160
 LONGEST_MESSAGE: Final = 2000  # characters of a message in which a cure is looked for
 _PACKAGE: Final = re.compile(
@@ -64,6 +65,11 @@ _TOLD_TO = re.compile(
     r"|export|mov(?:e|ing)|switch(?:ing)?|rebuild|launch|adjust(?:ing)?|choos(?:e|ing)|select(?:ing)?) )\S"
     r"|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+=[^\s)]"
 )
+_ASKS: Final = re.compile(
+    r"(?i)\b(?:must|should|needs?|require[sd]?|expect(?:s|ed)?|only|at (?:least|most)|divisible|multiple"
+    r"|equal|same|match(?:es)?|set|specify|provide|support(?:s|ed)?|allowed|ha(?:ve|s) to|between|greater"
+    r"|less|larger|smaller|than|instead)\b|[<>=]=|one of"
+)  # words of a condition, as against a mere complaint
 _REFUSES: Final = re.compile(r"\b(?:not|cannot|can't|invalid|unsupported|incompatible|failed)\b")
 _ABOUT_THE_REPORT = re.compile(
     r"(?i)for (?:more|a complete|details|further|debugging)|debug|stack ?trace|bug report"
@@ -111,7 +117,7 @@ def _with_settings(cures: tuple[Remedy, ...], told: Told | None, is_said: bool) 
     if told is None or (is_said and not told.adds):
         return cures
     first = cures[0].title if cures else ""
-    if is_said or first.startswith(DEMAND) or (cures and not told.turns):
+    if is_said or first.startswith((DEMAND, REFUSED)) or (cures and not told.turns):
         ahead = told.turns and not is_said
         title = f"{told.sentence}. {first}" if ahead else f"{first.rstrip('.')}. {told.sentence}"
         return (replace(cures[0], title=title, command=told.command or cures[0].command), *cures[1:])
@@ -194,8 +200,11 @@ def _as_it_says(failure: Failure, name: str) -> tuple[Remedy, ...]:
         name == "AssertionError" or re.search(_TELLS_ITS_CURE, failure.message, re.IGNORECASE)
     ):
         return _elsewhere(failure)
-    demand = f"{DEMAND} {_place(failure)} demands: {told}{also}{_of_what_is_asserted(failure)}"
-    return (Remedy(demand, "manual"), *_elsewhere(failure))
+    if name == "AssertionError" or _ASKS.search(failure.message):
+        cure = f"{DEMAND} {_place(failure)} demands: {told}{also}{_of_what_is_asserted(failure)}"
+    else:
+        cure = f"{REFUSED} {_place(failure)} says: {told}"
+    return (Remedy(cure, "manual"), *_elsewhere(failure))
 
 
 def _of_what_is_asserted(failure: Failure) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "Root Cause (first observed failure):"
 ROWS: Final = 10
+APART: Final = 100  # lines within which the output of two processes may be out of order
 RANK: Final = re.compile(r"\s*rank\s*: (\d{1,6})\b")
 
 
@@ -35,6 +36,15 @@ def launched_between(reading: LogReading, first: LogLine, last: LogLine) -> bool
         line.file == first.file == last.file and first.number < line.number < last.number
         for line in reading.hits.get(TABLE, ())
     )
+
+
+def before_ranks(reading: LogReading, line: LogLine, later: LogLine) -> bool:
+    """Say whether a line stands before all that ranks say in its log, one of which failed later on."""
+    if line.who.rank is not None or later.who.rank is None or line.file != later.file:
+        return False
+    told = (hit for hits in reading.hits.values() for hit in hits if hit.file == line.file)
+    said = min((hit.number for hit in told if hit.who.rank is not None), default=0)
+    return line.number < said and line.number < later.number - APART
 
 
 def stepped_after(reading: LogReading, line: LogLine) -> bool:

@@ -213,7 +213,7 @@ def _kinds(failure: Failure) -> set[tuple[str, str]]:
 
 
 def _first_line(message: str) -> str:
-    return next(iter(message.strip().splitlines()), "")
+    return next(iter(message.strip().splitlines()), "").lstrip(": ^~")  # marks that torn lines leave
 
 
 def _rank(failure: Failure) -> int:

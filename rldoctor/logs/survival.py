@@ -31,6 +31,11 @@ INSTEAD: Final = re.compile(
 )
 MILD: Final = re.compile(r"\b(?:DEBUG|INFO|WARN(?:ING)?|[A-Z]\w*Warning)\b|Ignore import error when loading ")
 
+CAUGHT: Final = re.compile(
+    r".{0,60}?\bW\d{4} [\d:.]{8,20} +\d{1,10} [\w./-]{1,120}\.py:\d{1,6}\] (?:\[[\w/]+\] )?"
+    r"[\w.]{0,80}(?:Error|Exception)\b"
+)  # an exception that a Python logger tells as a warning
+
 TIMES: Final = 3  # that a process says it raised something until it is clear that it catches it
 FATAL: Final = re.compile(
     r"(?:^|\.)(?:RuntimeError|SystemError|MemoryError|OSError|SystemExit)$|OutOfMemory|CUDA|Cuda|Accelerator|DistBackend|Dead|Died"
@@ -60,7 +65,8 @@ def served(
 
 def tells_another_way(line: LogLine, whole: str) -> bool:
     """Say whether a line is no more than a warning, and tells what is done instead."""
-    return INSTEAD.search(line.text) is not None and MILD.search(whole) is not None
+    instead = INSTEAD.search(line.text) is not None and MILD.search(whole) is not None
+    return instead or CAUGHT.match(whole) is not None
 
 
 def with_caught(failures: Sequence[Failure]) -> tuple[Failure, ...]:
