@@ -212,3 +212,10 @@ def test_words_that_ask_for_nothing_are_not_called_a_demand(tmp_path: Path) -> N
     assert root.remedies[0].title.startswith(
         "Find out why forw (/work/eval/greedy.py:90) says: Invalid backend"
     )
+
+
+def test_what_a_launcher_says_next_is_no_more_of_the_message(tmp_path: Path) -> None:
+    (root,) = alarms(
+        told(tmp_path, "", failed(1, "TypeError: fold() missing 1 argument: 'b'").replace("0: ", "") + END)
+    )
+    assert not any("srun" in piece.text for piece in root.evidence[:3])

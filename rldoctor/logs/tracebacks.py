@@ -43,6 +43,7 @@ OF_ANOTHER: Final = re.compile(
 )  # behind such a line of a message stands the traceback that it is about
 OF_CALL: Final = "Traceback of where the remote call failed"  # as Monarch's actors tell it
 IGNORED: Final = ("Exception ignored in", "--- Logging error ---", "Exception ignored while")
+LAUNCHERS: Final = ("srun: ", "slurmstepd: ", "failed (exitcode: ")  # who reports that a process ended
 PASSED_OVER: Final = re.compile(
     r"(?i)\b(?:fail|could not|couldn't|unable|error).{0,160}"
     r"\b(?:going on|continuing|skipping|ignoring|falling back)\b"
@@ -244,7 +245,7 @@ def _is_error(opened: _Open, stripped: str, column: int) -> bool:
 
 def _is_next(opened: _Open, line: LogLine) -> bool:
     """Say whether a line is the next message of a log, not more of an exception's."""
-    if line.text.lstrip().startswith(IGNORED):
+    if line.text.lstrip().startswith((*IGNORED, *LAUNCHERS)):
         return True
     return line.time not in (None, opened.links[-1].line.time) or LEVEL.search(line.text[:80]) is not None
 

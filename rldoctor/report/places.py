@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from rldoctor.types import Evidence, Finding, Remedy, Report
 
 PLACE: Final = re.compile(r"\((?P<path>/[^()\s:]{40,400})(?P<line>:\d{1,7})\)")
+SHOWN: Final = 3  # pieces of evidence that one screen has room for
 KEPT: Final = 2  # parts of a path that tell which file it is
 
 
@@ -20,7 +21,8 @@ def named_once(report: Report) -> Report:
 
 
 def _finding(finding: Finding, named: set[str]) -> Finding:
-    evidence = tuple(_evidence(piece, named) for piece in finding.evidence)
+    shown, rest = finding.evidence[:SHOWN], finding.evidence[SHOWN:]
+    evidence = (*(_evidence(piece, named) for piece in shown), *rest)
     told = _short(finding.explanation, named)
     remedies = tuple(_remedy(remedy, named) for remedy in finding.remedies)
     return replace(finding, evidence=evidence, explanation=told, remedies=remedies)
