@@ -28,6 +28,7 @@ END: Final = 25
 FATAL: Final = re.compile(
     r"\b(?:FATAL|[Ff]atal|panic|[Aa]bort(?:ed|ing)(?! request)|exiting|CRITICAL|ERROR)\b"
     r"|\b(?:[Ee]rror|ERR): \S|[a-z](?:Error|Exception): \S"
+    r"|(?:^|[\s)])(?:Exception|[a-z][\w.]*\.BrokenProcessPool): \S"
     r"|NVRM: .{0,80}(?:[Tt]imed out|[Ff]ailed|ERROR)|NCCL WARN .{0,80}(?:[Ff]ailed|[Ee]rror|[Mm]ismatch)"
     r"|\d [CF] \d+ \d+\] |^F\d{4} \d\d:"
 )
