@@ -7,9 +7,12 @@ from typing import Any, Final
 
 from rldoctor.dialects.catalogue import SECTION, Known
 from rldoctor.dialects.grammar import Manner
+from rldoctor.dialects.suggest import distance
 from rldoctor.dialects.values import FALSE, TRUE, unquoted
 
 _INT: Final = re.compile(r"\s*[-+]?\d+(_\d+)*\s*", re.ASCII)
+_NUMBER: Final = re.compile(r"(?P<digits>[-+]?\d[\d_]*(?:\.\d+)?(?:e[-+]?\d+)?)(?P<unit>k|%|)", re.ASCII)
+_UNITS: Final = {"": 1, "k": 1024, "%": 0.01}
 _WORDS: Final = {
     "int": "a whole number",
     "float": "a number",
@@ -32,12 +35,23 @@ def expected(known: Known, value: Any, manner: Manner) -> str | None:
 
 def meant(known: Known, value: Any) -> str | None:
     """Return the value that was most likely meant in the words of its type, None where nobody can tell."""
-    word = str(unquoted(value)).strip().lower()
-    if known.kind == "bool" and word in TRUE | FALSE:
-        return "true" if word in TRUE else "false"
-    if known.kind == "int" and _is_float(word) and float(word).is_integer():
-        return str(int(float(word)))
-    return None
+    word = str(unquoted(value)).strip("=,; \t").lower()
+    truth = next((each for each in (word, *_near(word)) if each in TRUE | FALSE), None)
+    if known.kind == "bool" and truth is not None:
+        return "true" if truth in TRUE else "false"
+    whole = known.kind == "int" or type(known.default) is int
+    number = _NUMBER.fullmatch(word)
+    if not (whole or known.kind == "float" or type(known.default) is float) or number is None:
+        return None
+    said = float(number["digits"].replace("_", "")) * _UNITS[number["unit"]]
+    if said.is_integer() and whole:
+        return str(int(said))
+    return None if whole else number["digits"] if not number["unit"] else f"{said:g}"
+
+
+def _near(word: str) -> list[str]:
+    """Return true or false where a word is a slip away from it."""
+    return [each for each in ("true", "false") if distance(word, each) <= 1]
 
 
 def choice(known: Known, value: Any, manner: Manner) -> bool:

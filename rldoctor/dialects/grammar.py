@@ -17,6 +17,7 @@ Fate = Literal["refused", "ignored", "unclear"]
 Manner = Literal["hydra", "structured", "argparse"]
 _FREE: Final = ("any", "dict")
 _OLD_CHATLEARN: Final = ("runtime.", "runtime_env.", "includes")
+MAIN: Final = "verl/trainer/config/ppo_trainer"
 _HYDRA: Final = re.compile(r"hydra[./].*|.*[@/].*")
 
 
@@ -177,6 +178,9 @@ def _verl(release: str, command: Command, below: Sequence[Setting]) -> Grammar |
     if _last(own, "hydra.searchpath") is not None:  # another package's configurations
         return None
     further = with_above(setting.key for setting in below) | _groups(below)
+    if root is None and not below and _is_of_somebody(release, command, entry):
+        part = Part(known, release, (MAIN,))
+        return Grammar("verl", MAIN.rpartition("/")[2], (part,), "hydra", "unclear", own, exempt=_HYDRA)
     if root is None:
         whole = below and not any(setting.key == "defaults" for setting in below)
         name = module(command.program)
@@ -188,6 +192,14 @@ def _verl(release: str, command: Command, below: Sequence[Setting]) -> Grammar |
     roots, name = _variant(known, release, root, own)
     part = Part(known, release, roots)
     return Grammar("verl", name, (part,), "hydra", "refused", own, exempt=_HYDRA, further=further)
+
+
+def _is_of_somebody(release: str, command: Command, entry: str | None) -> bool:
+    """Say whether a command names a configuration of its own, which cannot be read: most extend the main one."""
+    named, known = _last(command.settings, "--config-name"), catalogue.load("verl")
+    if named is None or named.state == "unknown" or entry != MAIN or not known.has(MAIN, release):
+        return False
+    return all(root.rpartition("/")[2] != _stem(named) for root in known.roots)
 
 
 def _groups(below: Sequence[Setting]) -> frozenset[str]:

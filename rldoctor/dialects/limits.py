@@ -200,7 +200,7 @@ def _asked(condition: expr.Node | None) -> tuple[str, ...]:
     """Return the names whose value matters, not only whether somebody wrote them."""
     if condition is None:
         return ()
-    written = [node for node in expr.walk(condition) if node[0] == "call" and node[1] == "written"]
+    written = [node for node in expr.walk(condition) if node[0] == "call" and node[1] in ("written", "given")]
     inside = Counter(name for node in written for name in expr.names(node))
     every = Counter(node[1] for node in expr.walk(condition) if node[0] == "name")
     return tuple(every - inside)

@@ -176,7 +176,7 @@ class _Reading:
             return "refused" if near is not None and near.typo else "unclear"
         nobodys = self.grammar.manner == "argparse" and not self.launch.command.program
         slip = near is not None and (near.typo or (nobodys and self._strangers <= FEW))
-        if self.grammar.fate == "unclear" and not slip:
+        if self.grammar.fate == "unclear" and not slip and kind != "renamed_key":
             return None
         return "refused" if nobodys else self.grammar.fate
 
@@ -243,7 +243,7 @@ class _Reading:
         section = known is not None and known.kind in (catalogue.SECTION, "list")
         plus = self._text(setting).lstrip("'\"")
         plain = str(setting.value)[:1] not in "[{" and plus.startswith("+") and not plus.startswith("++")
-        if there and not section and plain:
+        if there and not section and plain and self.grammar.fate != "unclear":
             yield self._event(
                 "duplicate_key",
                 setting,

@@ -13,6 +13,7 @@ CLOSE: Final = 0.8
 SAME_END: Final = 0.55
 TYPO: Final = 2
 MANY: Final = 2
+PREFIXES: Final = ("sglang", "rollout", "eval", "actor")
 OTHER_ROLES: Final = frozenset(
     {"ref", "ref_policy", "critic", "reward", "reward_model", "teacher", "val_kwargs", "rollout_manager"}
     | {"partial_rollout_manager", "eval_gconfig", "distillation", "profiler"}
@@ -88,7 +89,8 @@ def _initials(key: str, known: Sequence[str]) -> str | None:
 def _moved(key: str, known: Sequence[str]) -> str | None:
     """Return the key of the same last name whose path is most like the key's."""
     if key.startswith("-"):
-        return None
+        near = (f"--{part}-{key[2:]}" for part in PREFIXES)
+        return next((name for name in (*near, *_bare(key)) if name in known), None)
     last = key.rpartition(".")[2]
     same = [name for name in known if name.rpartition(".")[2] == last]
     ranked = sorted(((_shared(key, name), name) for name in same), key=lambda pair: (-pair[0], pair[1]))
@@ -97,6 +99,11 @@ def _moved(key: str, known: Sequence[str]) -> str | None:
         return ranked[0][1]
     main = [name for name in same if not OTHER_ROLES & set(name.split("."))]
     return main[0] if len(main) == 1 else None
+
+
+def _bare(key: str) -> list[str]:
+    """Return a flag without the prefix of a part that does not have it."""
+    return [f"--{key.removeprefix(f'--{part}-')}" for part in PREFIXES if key.startswith(f"--{part}-")]
 
 
 def _shared(one: str, other: str) -> float:

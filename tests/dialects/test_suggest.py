@@ -48,3 +48,10 @@ def test_two_letters_turned_round_are_one_slip() -> None:
     assert suggest.word("gpdo", ("gae", "grpo", "gdpo")) == "gdpo"
     assert suggest.word("gpro", ("gae", "grpo", "gdpo")) == "grpo"
     assert suggest.word("disabled", ("auto", "disable", "resume_path")) == "disable"
+
+
+def test_a_flag_is_looked_for_behind_the_prefix_of_a_part() -> None:
+    known = ("--sglang-max-running-requests", "--rollout-top-k", "--micro-batch-size")
+    assert meant("--max-running-requests", known) == "--sglang-max-running-requests"
+    assert meant("--rollout-micro-batch-size", known) == "--micro-batch-size"
+    assert meant("--max-log-len", known) is None
