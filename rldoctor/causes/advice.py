@@ -46,6 +46,7 @@ _OWNERS: Final = (
     (r"TensorDict|tensordict\b", "tensordict"),
     (r"DeepSpeed|deepspeed\b", "deepspeed"),
     (r"[Uu]nsloth\b|Fast(?:Language|Vision|Text)?Model\b", "unsloth"),
+    (r"process_vision_info|smart_resize|fetch_(?:image|video)\b", "qwen-vl-utils"),
     (r"numpy\b", "numpy"),
 )  # fmt: skip
 """Whose a name is that a message tells: the callee of a call that does not fit is in no frame."""
