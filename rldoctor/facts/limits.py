@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from rldoctor import dialects, expr
-from rldoctor.dialects import catalogue, grammar, limits, nearby, release, suggest
+from rldoctor.dialects import catalogue, grammar, limits, nearby, patterns, release, suggest
 from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.limits import Limit
 from rldoctor.dialects.values import FALSE, NOTHING, TRUE, unquoted
@@ -74,14 +74,26 @@ class Keys:
         return self.facts.value(name) if split(name) is not None else None
 
     def call(self, function: str, args: Sequence[expr.Node], keywords: Mapping[str, expr.Node]) -> Any:
-        """Return the value of ``written(key)``: what the user wrote, else None; of ``words(key)``: a list."""
-        if function not in ("written", "words") or len(args) != 1 or args[0][0] != "name":
+        """Return what somebody wrote (`written`), a list's words (`words`) or entries (`pattern`)."""
+        if function not in ("written", "words", "pattern", "given") or len(args) != 1 or args[0][0] != "name":
             return UNKNOWN
         key = limits.spelled(args[0][1], self.table.system)
+        if function == "pattern":
+            return self._entries(key)
+        if function == "given":  # also where nobody can tell the value
+            return key in self.settings
         if function == "words":
             value = self.of_key(key)
             return value if value is UNKNOWN else [] if value is None else _words(value)
         return self.of_key(key) if key in self.settings else None
+
+    def _entries(self, key: str) -> Any:
+        """Return what a pattern of layers says of each, UNKNOWN where nobody can tell."""
+        setting = self.settings.get(key)
+        if setting is not None and setting.state == "unknown":
+            return UNKNOWN
+        found = patterns.entries(setting.value if setting is not None else self.of_key(key))
+        return UNKNOWN if found is None else found
 
     def of_key(self, key: str, depth: int = 0) -> Any:
         """Return the value of a key as the system would see it."""
@@ -172,7 +184,9 @@ def _chosen(limit: Limit, keys: Keys) -> Iterator[Event]:
         about = {"nearest": None if isinstance(value, list) else said, "choices": list(limit.choices)}
         about["usual"] = usual
         slip = nearest is not None and (strange in limit.means or _is_slip(strange, nearest))
-        if limit.open and (keys.facts.unproven or _is_registered(strange, keys.facts)):
+        if limit.open and keys.facts.unproven:
+            return
+        if (limit.open or not slip) and _is_registered(strange, keys.facts):
             return
         fate = "unclear" if limit.open and not slip else "refused"
         fields = {**_fields(setting.key, value, keys), "consequence": fate, **about}
@@ -242,7 +256,8 @@ def _open(limit: Limit, keys: Keys) -> Iterator[tuple[str, Any]]:
                 yield cure.key, None
             continue
         value = expr.evaluate(cure.value, keys)
-        if value is not UNKNOWN and value is not None and value != keys.of_key(cure.key):
+        flag = value is True and cure.key.startswith("--") and cure.key not in keys.settings
+        if value is not UNKNOWN and value is not None and (flag or value != keys.of_key(cure.key)):
             yield cure.key, value
 
 
