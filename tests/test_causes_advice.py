@@ -234,3 +234,20 @@ def test_a_connection_that_nobody_answers_is_no_missing_file(tmp_path: Path, err
     )
     root = diagnose([str(tmp_path / "job.log")], None, ToldFacts()).findings[0]
     assert "should listen" in root.remedies[0].title and "firewall" in root.remedies[1].title
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        ("OSError: [Errno 18] Invalid cross-device link: '/tmp/a' -> '/data/b'", "one file system"),
+        ("OSError: [Errno 36] File name too long: '/data/run'", "Shorten the name"),
+        ("OSError: [Errno 39] Directory not empty: '/ckpt/step_10'", "one process make and clear"),
+        ("RuntimeError: Pin memory thread exited unexpectedly", "--shm-size"),
+    ],
+)
+def test_what_the_system_refuses_is_told_by_its_number(tmp_path: Path, error: str, cure: str) -> None:
+    (tmp_path / "job.log").write_text(
+        f'Traceback (most recent call last):\n  File "a.py", line 3, in ask\n{error}\n'
+    )
+    root = diagnose([str(tmp_path / "job.log")], None, ToldFacts()).findings[0]
+    assert cure in root.remedies[0].title

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from rldoctor.causes import settings, sizes
-from rldoctor.causes.connections import CONNECTIONS
 from rldoctor.causes.features import avoid
 from rldoctor.causes.kinds import KINDS, VERSIONS, Kind
+from rldoctor.causes.refusals import REFUSALS
 from rldoctor.causes.settings import Told
 from rldoctor.causes.shells import SHELLS
 from rldoctor.types import Finding, Remedy
@@ -176,7 +176,7 @@ def _said(message: str) -> str:
 def _of_its_kind(failure: Failure) -> tuple[Remedy, ...]:
     """Return what name, message and place of an exception say about its cure."""
     name = failure.exception.rsplit(".", 1)[-1]
-    for kind in (*CONNECTIONS, *KINDS, *SHELLS):
+    for kind in (*REFUSALS, *KINDS, *SHELLS):
         if _is_of(kind, name, failure):
             return tuple(
                 Remedy(_filled(cure, failure), "manual", command=kind.command if number == 0 else None)

@@ -1,0 +1,84 @@
+"""What to do about what the operating system refuses, whatever asked it: a peer, a folder, a worker."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rldoctor.causes.kinds import Kind
+
+REFUSALS: Final = (
+    Kind(
+        r"OSError|ConnectionRefusedError|ConnectionError|TimeoutError|timeout|URLError",
+        r"Errno (?:101|110|111|112|113)\b|Connection refused|No route to host|Network is unreachable",
+        (
+            "Start what should listen there before {place} asks for it, and see that it still lives (its "
+            "own log, ss -ltn on its node), at the same address and port; across nodes an address of its "
+            "node, never localhost: {message}",
+            "Let this node reach it: the network, a firewall or security group on that port, a proxy "
+            "(no_proxy with the nodes' addresses); where it is the internet, on a node without a way out,"
+            " use the site's proxy (https_proxy) or what was downloaded before (HF_HUB_OFFLINE=1)",
+        ),
+        "ss -ltn; nc -zv HOST PORT; env | grep -i proxy; ip route get HOST",
+    ),
+    Kind(
+        r"OSError",
+        r"\[Errno 18\]",
+        (
+            "Let both lie on one file system, as a file is only renamed within one: TMPDIR, the cache "
+            "(HF_HOME, TRITON_CACHE_DIR) or the folder of checkpoints beside the other, mounted as one "
+            "volume: {message}",
+        ),
+        "df -h /tmp ~/.cache FOLDER",
+    ),
+    Kind(
+        r"OSError",
+        r"\[Errno 36\]",
+        (
+            "Shorten the name that is made there (the run's name, the output folder, the name of the "
+            "model or data set in a cache), and see that {place} gets a path and not a text: {message}",
+        ),
+    ),
+    Kind(
+        r"OSError|FileExistsError",
+        r"\[Errno (?:17|39)\]",
+        (
+            "Let one process make and clear that folder (rank 0, the others behind a barrier), or give "
+            "each run and each rank one of its own: {message}",
+            "Empty it, or give a new name or the option that writes over it, where it is left of an "
+            "earlier run",
+        ),
+        "ls -la FOLDER",
+    ),
+    Kind(
+        r"OSError",
+        r"\[Errno (?:6|19)\]",
+        (
+            "Give the container or job that device (docker --device, --gpus all, --privileged as a test; "
+            "the resource of a device plugin), and see that its driver is loaded on the node: {message}",
+        ),
+        "ls -l /dev; lsmod | head -50; dmesg -T | tail -20",
+    ),
+    Kind(
+        r"RuntimeError",
+        r"DataLoader worker .{0,80}exited unexpectedly|Pin memory thread exited unexpectedly",
+        (
+            "Load data in the main process to see the loader's own error (num_workers 0, "
+            "dataloader_num_workers 0), and give its workers more shared memory (docker --shm-size=32g, "
+            "--ipc=host) and open files (ulimit -n 65535; "
+            "torch.multiprocessing.set_sharing_strategy('file_system'))",
+            "See whether the kernel ended a worker for want of memory (dmesg), and let fewer of them hold"
+            " less (num_workers, prefetch_factor)",
+        ),
+        "df -h /dev/shm; ulimit -n; dmesg -T | grep -iE 'oom|killed process' | tail",
+    ),
+    Kind(
+        r"OperationalError",
+        r"database is locked",
+        (
+            "Keep that database on a local disk of one node, not on NFS or Lustre, with one writer "
+            "(MLflow, optuna and outlines keep such caches: OUTLINES_CACHE_DIR, a server in place of a "
+            "file)",
+        ),
+    ),
+)
+"""In order of precedence, and before the kinds that only know that it was the operating system."""
