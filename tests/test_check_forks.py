@@ -188,3 +188,82 @@ def test_a_forks_own_source_adds_words_to_a_flag(tmp_path: Path, word: str, seve
     )
     found = check([str(script)], ToldFacts()).report.findings
     assert [each.severity for each in found if each.rule == "unknown-choice"] == severities
+
+
+AREAL = """\
+experiment_name: a
+trial_name: b
+allocation_mode: sglang:d4p1t1+d4p1t1
+train_dataset: {batch_size: 8, path: /d, type: rl}
+gconfig: {n_samples: 4, max_new_tokens: 64}
+actor:
+  path: /models/q
+  group_adv_norm: true
+"""
+DECLARED = """\
+@dataclass
+class PPOActorConfig:
+    path: str = ""
+    group_adv_norm: bool = False
+
+@dataclass
+class GRPOConfig:
+    actor: PPOActorConfig = field(default_factory=PPOActorConfig)
+"""
+
+
+def test_fields_that_the_tree_declares_are_known(tmp_path: Path) -> None:
+    (tmp_path / "examples").mkdir()
+    file = tmp_path / "examples" / "grpo.yaml"
+    file.write_text(AREAL)
+    assert "unknown-key" in {each.rule for each in check([str(file)], ToldFacts()).report.findings}
+    (tmp_path / "areal" / "api").mkdir(parents=True)
+    (tmp_path / "areal" / "api" / "cli_args.py").write_text(DECLARED)
+    assert "unknown-key" not in {each.rule for each in check([str(file)], ToldFacts()).report.findings}
+
+
+@pytest.mark.parametrize(("word", "refused"), [("xla", []), ("mine", ["unknown-choice"])])
+def test_a_back_end_that_the_project_knows_is_no_strange_one(
+    tmp_path: Path, word: str, refused: list[str]
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'lab'\n")
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "workers.py").write_text('if config.actor.strategy == "xla":\n    pass\n')
+    (tmp_path / "run.sh").write_text(
+        f"python3 -m verl.trainer.main_ppo actor_rollout_ref.actor.strategy={word} trainer.nnodes=1\n"
+    )
+    found = check([str(tmp_path / "run.sh")], ToldFacts()).report.findings
+    assert [each.rule for each in found if each.rule == "unknown-choice"] == refused
+
+
+def test_a_file_alone_is_of_no_model_in_particular(tmp_path: Path) -> None:
+    file = tmp_path / "grpo.yaml"
+    file.write_text(
+        "actor_rollout_ref:\n  actor: {use_dynamic_bsz: true, ppo_max_token_len_per_gpu: 16384}\n"
+        "  rollout: {name: vllm, max_model_len: 12288}\ntrainer: {nnodes: 1}\n"
+    )
+    found = check([str(file)], ToldFacts()).report.findings
+    assert "context-longer-than-the-model" not in {each.rule for each in found}
+
+
+JOINING = """\
+if [ "$NODE_RANK" -eq 0 ]; then
+    ray start --head --num-gpus 8
+else
+    ray start --address="$HEAD:6379" --num-gpus 8
+fi
+ray job submit --address=http://127.0.0.1:8265 -- python3 train.py \\
+    --actor-num-nodes 1 --actor-num-gpus-per-node 8 \\
+    --rollout-num-gpus 8 --hf-checkpoint /models/Qwen3-4B --rm-type math
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "short"), [(JOINING, False), (JOINING.replace('--address="$HEAD:6379"', "--head"), True)]
+)
+def test_a_cluster_that_further_nodes_join_may_have_what_is_asked_for(
+    tmp_path: Path, text: str, short: bool
+) -> None:
+    (tmp_path / "run.sh").write_text(text)
+    found = check([str(tmp_path / "run.sh")], ToldFacts()).report.findings
+    assert ("fewer-gpus-than-asked" in {each.rule for each in found}) is short

@@ -20,6 +20,8 @@ MOST_FILES: Final = 30
 MOST_OF_A_PACKAGE: Final = 1000
 MOST_BYTES: Final = 1_000_000
 DEEPEST: Final = 7  # classes that extend one another
+DECLARED: Final = "areal/api/cli_args.py"
+BEGINS: Final = ("pyproject.toml", "setup.py", "requirements.txt", ".git")
 _LOADED: Final = r"load_expr_config\([^,()]*,\s*(\w+)\s*\)"
 _HYDRA: Final = r"@hydra\.main\(([^()]*)\)"
 _ARGUMENT: Final = r"config_(path|name)\s*=\s*[\"']([\w./:-]+)[\"']"
@@ -47,10 +49,11 @@ def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
 
     entry = file_of(program, path) if program else None
     files = (entry, *_imports(entry)) if entry is not None else _beside(Path(path).parent)
-    read = list(files)
+    tree = next((found for above in _above(path) if _is_readable(found := above / DECLARED)), None)
+    read = [*files, *([tree] if tree is not None else ())]
     known = {name: each for file in read for name, each in _classes(file).items()}
     loaded = {name for file in read for name in re.findall(_LOADED, _text(file))}
-    own = [name for name in known if name in loaded or _extends(name, known, roots)]
+    own = [name for name in known if name in loaded or name in roots or _extends(name, known, roots)]
     return frozenset(key for name in own for key in declared.Flattening(known).of(name))
 
 
@@ -87,11 +90,22 @@ def overrides(program: str, path: str) -> frozenset[str]:
 def registers(program: str, path: str, word: str) -> bool:
     """Say whether the package of a program of the user's own tree registers a word."""
     tree, name = root(program, path), re.split(r"[./]", program)[0]
-    if tree is None or not name or not (tree / name).is_dir():
+    quoted = rf"[\"']{re.escape(word)}[\"']"
+    mark = re.compile(rf"(?:register\w*\(|Enum|=)[^\n]*{quoted}|{quoted} in ")
+    folder = tree / name if tree is not None and name else _project(path)
+    if folder is None or not folder.is_dir():
         return says(program, path, word)
-    mark = re.compile(rf"(?:register\w*\(|Enum|=)[^\n]*[\"']{re.escape(word)}[\"']")
-    files = islice((tree / name).rglob("*.py"), MOST_OF_A_PACKAGE)  # a tree may hold data beside its package
-    return any(mark.search(_text(file)) for file in files if _is_readable(file))
+    files = islice(folder.rglob("*.py"), MOST_OF_A_PACKAGE)  # a tree may hold data beside its package
+    return says(program, path, word) or any(mark.search(_text(file)) for file in files if _is_readable(file))
+
+
+def _project(path: str) -> Path | None:
+    """Return the folder of the project that a file stands in, as far as anything shows where it begins."""
+    return next((above for above in _above(path) if any((above / each).exists() for each in BEGINS)), None)
+
+
+def _above(path: str) -> list[Path]:
+    return list(Path(path).resolve().parents)[:UPWARDS]
 
 
 def file_of(program: str, path: str) -> Path | None:
@@ -99,7 +113,7 @@ def file_of(program: str, path: str) -> Path | None:
     if not _SCRIPT.fullmatch(program):
         return None
     name = program if program.endswith(".py") else program.replace(".", "/") + ".py"
-    folders = [Path(path).parent, *list(Path(path).resolve().parents)[:UPWARDS]]
+    folders = [Path(path).parent, *_above(path)]
     return next((folder / name for folder in folders if _is_readable(folder / name)), None)
 
 

@@ -184,9 +184,10 @@ def _chosen(limit: Limit, keys: Keys) -> Iterator[Event]:
         about = {"nearest": None if isinstance(value, list) else said, "choices": list(limit.choices)}
         about["usual"] = usual
         slip = nearest is not None and (strange in limit.means or _is_slip(strange, nearest))
-        if limit.open and keys.facts.unproven:
+        somebodys = keys.facts.unproven is not None
+        if limit.open and somebodys:
             return
-        if (limit.open or not slip) and _is_registered(strange, keys.facts):
+        if (limit.open or somebodys or not slip) and _is_registered(strange, keys.facts):
             return
         fate = "unclear" if limit.open and not slip else "refused"
         fields = {**_fields(setting.key, value, keys), "consequence": fate, **about}

@@ -117,6 +117,8 @@ def named_model(facts: Facts, role: Role) -> str:
 def _model(table: Table, role: Role, document: Document | None) -> None:
     path = table.fact("model.path", role)
     text, sure = _name(path, table.setting("model.path", role))
+    if path.origin.kind == "default" and document is not None and document.kind == "yaml":
+        text = ""  # a command names the model for the file
     folder = found(text, document) if text else None
     shape, trouble = _shape(str(folder) if folder is not None else text)
     arguments = any(

@@ -12,7 +12,7 @@ from rldoctor import dialects
 from rldoctor.dialects import Detection
 from rldoctor.dialects.formulas import derived, product, quotient
 from rldoctor.facts.table import Table, hear
-from rldoctor.types import UNKNOWN, Command, Fact, State
+from rldoctor.types import UNKNOWN, Command, Document, Fact, Origin, State
 
 ASSUMPTION: Final = "the cluster has what the configuration asks for"
 OF_A_CLUSTER: Final = (
@@ -44,6 +44,22 @@ def launched(
             if fact.value is not None:
                 found.setdefault(concept, fact)
     return tuple(found.values())
+
+
+def joined(document: Document, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    """Return what launchers say, where a script is run on further nodes too that join the first one."""
+    counted = any(fact.concept == "cluster.nodes" for fact in facts)
+    joins = any(
+        each.program == "ray start" and any(setting.key == "--address" for setting in each.settings)
+        for world in document.worlds
+        for each in world
+    )
+    if counted or not joins:
+        return facts
+    return (
+        *facts,
+        Fact("policy", "cluster.nodes", UNKNOWN, Origin("derived", "ray start --address"), "unknown"),
+    )
 
 
 def _wrapper(world: Sequence[Command], command: Command) -> Command | None:

@@ -8,10 +8,12 @@ from typing import Any, Final
 from rldoctor.dialects.areal.allocation import Component, are_together, gpus, parse
 from rldoctor.dialects.areal.parts import part_of
 from rldoctor.dialects.formulas import FactTable, derived, product, quotient
+from rldoctor.expr import version_key
 from rldoctor.types import UNKNOWN, Fact, Role
 
 TIMEOUT: Final = 7200  # utils/constants.py:DIST_GROUP_DEFAULT_TIMEOUT, the same since v0.3.1
 ENGINES: Final = ("actor", "rollout", "critic", "ref", "teacher")
+CHECKED: Final = "0.4"  # before, a loader took the whole part of its share
 TRACKERS: Final = ("wandb", "swanlab", "trackio")
 
 
@@ -143,7 +145,8 @@ def _loader(facts: FactTable) -> Iterator[Fact]:
 
     A scheduler makes one controller load all prompts; without one the launcher starts a loader a rank.
     """
-    if facts.raw("scheduler.type") in ("local", "ray", "slurm"):
+    older = facts.version is not None and version_key(facts.version) < version_key(CHECKED)
+    if older or facts.raw("scheduler.type") in ("local", "ray", "slurm"):
         return
     split = (facts.get(f"train.{size}") for size in ("tp", "pp", "cp", "ulysses_sp"))
     ranks = quotient(facts.get("train.gpus"), *(1 if size is None else size for size in split))
