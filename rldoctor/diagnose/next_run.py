@@ -77,7 +77,8 @@ def _missing(roots: Sequence[Finding], reading: LogReading) -> Iterator[Switch]:
     crashed = any(
         event.fields.get("signal") in CRASHES and not event.fields.get("frames") for event in _fatal(reading)
     )
-    if (crashed or families == {"process_death"}) and not reading.failures:
+    died = families == {"process_death"} and any(finding.verdict != "restart" for finding in roots)
+    if (crashed or died) and not reading.failures:
         yield STACKS
     if "connection_lost" in kinds and families & {"connection_lost", "hardware"}:
         yield NCCL
