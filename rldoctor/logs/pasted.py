@@ -113,6 +113,11 @@ def _blocks(lines: Iterator[LogLine], taken: Mapping[Place, int | None]) -> Iter
         if table is None and not tables.may_tell(text):
             _carry_on(block, line)
             continue
+        listed = tables.listed(line.text)
+        if listed is not None:
+            (metric, scale), values = listed
+            yield from (_Block(step, True, {metric: (value * scale, line)}, line) for step, value in values)
+            continue
         row = tables.cells(line.text)
         if table is not None and len(row) == table.width:
             told = _row(table, row, line)
@@ -147,7 +152,7 @@ def _with_pairs(block: _Block, line: LogLine, text: str) -> tuple[_Block, _Block
     step, named = tables.counter(told, text)
     fresh: dict[str, tuple[float, LogLine]] = {}
     for key, value in told:
-        known = tables.metric_of(key)
+        known = tables.metric_of_value(key, value)
         if known is not None:
             fresh.setdefault(known[0], (value * known[1], line))
     if not fresh and step is None:

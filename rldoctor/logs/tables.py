@@ -49,6 +49,12 @@ COUNTED: Final = re.compile(
     r"(?i)\b(?:iteration|iter|step|epoch|episode|update|batch)s? ?[#:\[=]? ?(\d{1,9}) ?/ ?\d{1,9}\b"
 )
 BAR_STEP: Final = re.compile(r"\b(\d{1,9})/\d{1,9} \[\d")
+LISTED: Final = re.compile(
+    r"(?i)\s{0,20}(?P<key>[A-Za-z][\w/@.-]{0,80})\s{0,8}[:=]\s{0,8}"
+    rf"\[(?P<steps>(?:\(\d{{1,9}}, ?{NUMBER}\),? ?){{2,400}})\]?\s*"
+)
+LISTED_STEP: Final = re.compile(rf"(?i)\((\d{{1,9}}), ?({NUMBER})\)")
+OF_LOSS: Final = re.compile(r"(?i)grad(?:ient)?s?_?norm|loss(?!_?(?:mask|scale|weight|coe?f))")
 UNITS: Final[Mapping[str, float]] = {"%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9}
 SECTION: Final = re.compile(
     r"(?P<indent> {0,40})['\"]?(?P<name>[A-Za-z][\w/.-]{0,60})['\"]?\s{0,3}:\s{0,3}\{?\s{0,3}"
@@ -98,6 +104,24 @@ def metric_of(name: str) -> Known | None:
     if found is not None or " " not in name.strip():
         return found
     return metric_of(name.strip().split(" ", 1)[1].lstrip("/ "))
+
+
+def metric_of_value(name: str, value: float) -> Known | None:
+    """Return the metric that a name means; NaN is one of losses or gradients whatever these are called."""
+    known = metric_of(name)
+    found = OF_LOSS.search(name) if known is None and value != value else None
+    if found is None:
+        return known
+    return ("grad_norm", 1.0) if found[0].lower().startswith("grad") else ("loss", 1.0)
+
+
+def listed(text: str) -> tuple[Known, list[tuple[int, float]]] | None:
+    """Return the metric of a line that lists its steps and values, as readers of event files do."""
+    found = LISTED.fullmatch(text[:LONGEST]) if "[(" in text else None
+    known = metric_of(found["key"]) if found else None
+    if found is None or known is None:
+        return None
+    return known, [(int(step), float(value)) for step, value in LISTED_STEP.findall(found["steps"])]
 
 
 def _qualified(bare: str) -> Known | None:

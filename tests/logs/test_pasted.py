@@ -216,3 +216,24 @@ def test_json_that_was_cut_off_is_read_as_text(reading: Read) -> None:
 def test_infinity_as_json_writes_it(reading: Read) -> None:
     result = reading('{"loss": 0.5, "grad_norm": Infinity, "reward": 0.25, "step": 7}\n')
     assert values(result, "grad_norm") == [math.inf]
+
+
+def test_values_listed_with_their_steps(reading: Read) -> None:
+    result = reading("actor/ratio:   [(0, 1126), (1, 142.5)]\nactor/grad_norm: [(0, 90059), (1, nan)]\n")
+    assert values(result, "ratio") == [1126.0, 142.5]
+    assert [sample.step for sample in result.samples] == [0, 1, 0, 1]
+
+
+def test_a_list_of_pairs_that_is_no_metric(reading: Read) -> None:
+    assert reading("loss_weights_by_size: [(0, 1.5), (1, 2.5)]\n").samples == ()
+
+
+def test_what_is_no_number_is_of_losses_whatever_they_are_called(reading: Read) -> None:
+    result = reading(
+        "2022-03-27 23:33:47.7 | modelRLLossAverage nan\n2022-03-27 23:33:47.8 | modelGradNormStd nan\n"
+    )
+    assert {sample.metric for sample in result.samples} == {"loss", "grad_norm"}
+
+
+def test_scales_and_weights_of_a_loss_are_none(reading: Read) -> None:
+    assert reading("aux_loss_coef: nan\naux_loss_weight: nan\n").samples == ()

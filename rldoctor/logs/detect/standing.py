@@ -47,11 +47,13 @@ SAID_TO: Final = re.compile(
     r"|\bnothing (?:more |else )?happens|\bno (?:further |more )?updates?\b(?! (?:to|of|for)\b)"
     r"|\bstucked\b"
     r"|\b(?:does|did)(?:n't| not) (?:proceed|continue|move|progress|respond)"
+    r"|\b(?:remains?|stays?|sits?) idle\b|\b(?:infinite|endless) loop\b|陷入.{0,12}循环|死循环"
     r"|卡[住死在了]|不动|停在|停住|没有?反应|无响应|没有?输出|不再?(?:打印|输出)"
 )  # in a person's own words, which stand among the lines that were pasted
 PROSE: Final = re.compile(
     r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}"
     r"|(?i:\b(?:i|my|we|this|that|but|what|why|how|please|anyone|does|there|when|then|because|thanks?)\b.{0,200}){2}"
+    r"|^\s{0,8}[*•-] \*{0,2}[A-Z][a-z]+(?: [\w“”\"()’'./,%-]+){4,}[.:;)]?\*{0,2}\s*$"
 )
 PRINTED: Final = re.compile(
     r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|^\s*[{\[(]|pid=\d|\w\.py\b|\w=\w|['\"]:"
