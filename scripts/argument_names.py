@@ -27,6 +27,11 @@ FILES: Final = {
     "deepspeed": r"deepspeed/runtime/(?:(?:zero/|activation_checkpointing/)?(?:offload_)?config"
     r"|precision_config|constants)\.py",
     "llamafactory": r"hparams/\w+\.py",
+    "roll": r"roll/(?:configs/\w+|pipeline/\w+/\w+_config)\.py",
+    "skyrl": r"skyrl\w*/(?:train|tinker)/(?:config/)?(?:sft_)?config\.py",
+    "axolotl": r"axolotl/(?:utils/schemas/\w+|integrations/\w+/args|core/trainers/\w+/args)\.py",
+    "nemo_rl": r"nemo_rl/(?:algorithms/\w+|models/\w+/(?:\w+/)?(?:config|__init__|interfaces)"
+    r"|data/__init__|utils/(?:logger|checkpoint))\.py",
 }
 HOLDERS: Final = re.compile(r"\w*(?:Config|Arguments|Args|Plugin|ArgumentsMixin)|Accelerator")
 INTERNAL: Final = frozenset(("world_size", "local_rank"))  # fields that a trainer fills in itself

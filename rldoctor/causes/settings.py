@@ -98,7 +98,7 @@ def speaks_of(failure: Failure, frame: Frame | None, facts: Facts | None) -> Tol
         return Told(asked, None, True)
     if (unset := _refused_variable(failure.message)) is not None:
         return unset
-    reader = _Reader(facts, _engine(frame))
+    reader = _Reader(facts, _engine(frame), keys.trainer_of(each.file for each in failure.frames))
     message = failure.message[: named.LONGEST]
     spoken = reader.of_message(message)
     code = frame.code if frame is not None else ""
@@ -134,6 +134,7 @@ class _Reader(Struct, frozen=True):
 
     facts: Facts
     engine: str | None
+    trainer: str | None = None
 
     def of_message(self, message: str) -> tuple[Subject, ...]:
         return self._subjects(named.in_message(message, self._is_known))
@@ -154,7 +155,7 @@ class _Reader(Struct, frozen=True):
             return (standing.of_environment(self.facts, name.path[0]),)
         plain = len(name.path) == 1 and "_" not in name.path[0]
         if not plain or name.sure:
-            found = standing.of_name(self.facts, name.path, self.engine)
+            found = standing.of_name(self.facts, name.path, self.engine, self.trainer)
             if found and not (len(name.path) > 1 and "_" not in name.path[-1] and not _agrees(name, found)):
                 return found
         return self._as_said(name)
@@ -171,7 +172,7 @@ class _Reader(Struct, frozen=True):
             return True
         if not _is_listed(self.facts) and name.count("_") == 1:  # as common a word as *batch size*
             return False
-        found = keys.keys_of(system or keys.ANY, (name,))
+        found = keys.keys_of(system or self.trainer or keys.ANY, (name,))
         return 0 < len(found) <= (1 if name.count("_") == 1 else standing.MOST)
 
 

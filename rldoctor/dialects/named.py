@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -18,8 +18,19 @@ _ARGUMENTS: Final = {
     "trl": ("huggingface", "llamafactory", "deepspeed"),
     "swift": ("swift", "huggingface", "deepspeed"),
     "openrlhf": ("openrlhf", "deepspeed"),
+    "nemo_rl": ("nemo_rl",),
+    "axolotl": ("axolotl", "huggingface", "deepspeed"),
+    "roll": ("roll",),
+    "skyrl": ("skyrl",),
 }
 """Lists of arguments of systems without a catalogue; they hold names of all releases."""
+_FLAGS: Final = ("swift", "openrlhf")  # whose arguments are flags, the others' keys of a file
+_BY_CODE: Final = {
+    "axolotl": re.compile(r"/axolotl/\w.*\.py$"),
+    "roll": re.compile(r"/roll/(?:configs|datasets|distributed|pipeline|third_party|utils)/.*\.py$"),
+    "skyrl": re.compile(r"/skyrl(?:[_-]train)?/(?!integrations).*\.py$"),
+}
+"""Trainers that have no dialect and are told by whose code failed."""
 _FOLDER: Final = Path(__file__).parent / "arguments"
 _SAME: Final = re.compile(r"(?:real|total|actual|effective|given|current|requested|configured|n)_")
 _HANDED_ON: Final = {
@@ -53,6 +64,12 @@ def shortened(system: str, name: str) -> str:
     return end if end in tails(system) else name
 
 
+def trainer_of(files: Iterable[str]) -> str | None:
+    """Return the trainer without a dialect whose code some files are, None if there is none."""
+    seen = tuple(files)
+    return next((name for name, code in _BY_CODE.items() if any(map(code.search, seen))), None)
+
+
 def concepts_of(engine: str, name: str) -> tuple[str, ...]:
     """Return the concepts that an engine or trainer calls by a name: another system spells them otherwise."""
     rows = dialects.load(engine).rows
@@ -83,7 +100,7 @@ def tails(system: str) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, dict[str, None]] = {}
     for key in _keys(system):
         found.setdefault(parts_of(key)[-1], {})[key] = None
-    for embed in dialects.load(system).embeds:
+    for embed in () if system in _BY_CODE else dialects.load(system).embeds:
         for flag in _catalogued(embed.system):
             found.setdefault(parts_of(flag)[-1], {})[f"{embed.prefix or '--'}{flag.lstrip('-')}"] = None
     return {tail: tuple(keys) for tail, keys in found.items()}
@@ -91,12 +108,13 @@ def tails(system: str) -> Mapping[str, tuple[str, ...]]:
 
 def _keys(system: str) -> Iterator[str]:
     """Yield a system's arguments, the keys of its table, of several spellings the first, its catalogue's."""
-    dashes = "" if system == ANY else "--"
-    listed = dict.fromkeys(
-        f"{dashes}{name}" for family in _ARGUMENTS.get(system, ()) for name in _names(family)
-    )
+    dashes = "--" if system in _FLAGS else ""
+    rows = () if system in _BY_CODE else dialects.load(system).rows
+    ends = {parts_of(row.key)[-1] for row in rows if "." in row.key}
+    names = (name for family in _ARGUMENTS.get(system, ()) for name in _names(family))
+    listed = dict.fromkeys(f"{dashes}{name}" for name in names if name not in ends)
     yield from listed
-    for row in dialects.load(system).rows:
+    for row in rows:
         if not row.env and not row.key.startswith("@") and listed.keys().isdisjoint((row.key, *row.aliases)):
             yield row.key
     yield from _catalogued(system)

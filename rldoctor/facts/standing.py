@@ -24,15 +24,18 @@ class Standing(Struct, frozen=True):
     written: bool = False
 
 
-def of_name(facts: Facts, path: Sequence[str], engine: str | None = None) -> tuple[Standing, ...]:
+def of_name(
+    facts: Facts, path: Sequence[str], engine: str | None = None, trainer: str | None = None
+) -> tuple[Standing, ...]:
     """Return the settings that a dotted name of the code stands for, none where it may be anything.
 
     ``engine`` is who calls it so: what it calls otherwise than the user's system is found by its meaning.
+    ``trainer`` is whose arguments they are where the user's system is not known.
     """
-    system = facts.system or named.ANY
-    keys = _meant(facts, path[-1], engine) or _known(facts, path)
+    system = facts.system or trainer or named.ANY
+    keys = _meant(facts, path[-1], engine) or _known(facts, path, system)
     if not keys and catalogue.has(system) and (end := named.shortened(system, path[-1])) != path[-1]:
-        keys = _known(facts, (*path[:-1], end))
+        keys = _known(facts, (*path[:-1], end), system)
     if not keys and engine is not None:
         key = named.handed_on(system, engine, path[-1])
         keys = (key,) if key else ()
@@ -77,9 +80,9 @@ def _meant(facts: Facts, name: str, engine: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(keys))[:MOST]
 
 
-def _known(facts: Facts, path: Sequence[str]) -> tuple[str, ...]:
+def _known(facts: Facts, path: Sequence[str], system: str) -> tuple[str, ...]:
     """Return the keys that a name stands for: those that are written, else those of the release in use."""
-    keys = [key for key in named.keys_of(facts.system or named.ANY, path) if _exists(facts, key)]
+    keys = [key for key in named.keys_of(system, path) if _exists(facts, key)]
     said = facts.table.spoken.settings if facts.table is not None else {}
     chosen = [key for key in keys if key in said] or keys
     return tuple(chosen) if len(chosen) <= MOST else ()

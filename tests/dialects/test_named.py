@@ -39,3 +39,35 @@ def test_an_engines_argument_is_handed_on_where_the_system_does_so() -> None:
 def test_only_words_that_change_nothing_are_taken_off() -> None:
     assert named.shortened("verl", "real_train_batch_size") == "train_batch_size"
     assert named.shortened("vllm", "draft_tensor_parallel_size") == "draft_tensor_parallel_size"
+
+
+@pytest.mark.parametrize(
+    ("file", "trainer"),
+    [
+        ("/app/ROLL/roll/pipeline/rlvr/rlvr_config.py", "roll"),
+        ("/app/SkyRL/skyrl/train/config/config.py", "skyrl"),
+        ("/app/skyrl-train/skyrl_train/utils/utils.py", "skyrl"),
+        ("/app/src/axolotl/utils/schemas/validation.py", "axolotl"),
+        ("/app/roll/dice.py", None),
+        ("/opt/verl/verl/trainer/main_ppo.py", None),
+    ],
+)
+def test_trainer_told_by_its_code(file: str, trainer: str | None) -> None:
+    assert named.trainer_of(["/usr/lib/python3.11/runpy.py", file]) == trainer
+
+
+@pytest.mark.parametrize(
+    ("system", "name"),
+    [
+        ("roll", "rollout_batch_size"),
+        ("skyrl", "policy_mini_batch_size"),
+        ("axolotl", "sample_packing"),
+        ("axolotl", "per_device_eval_batch_size"),
+    ],
+)
+def test_keys_of_a_trainer_without_a_dialect(system: str, name: str) -> None:
+    assert named.keys_of(system, (name,)) == (name,)
+
+
+def test_key_of_the_table_before_the_listed_name() -> None:
+    assert named.keys_of("nemo_rl", ("train_global_batch_size",)) == ("policy.train_global_batch_size",)
