@@ -219,3 +219,23 @@ def test_what_a_launcher_says_next_is_no_more_of_the_message(tmp_path: Path) -> 
         told(tmp_path, "", failed(1, "TypeError: fold() missing 1 argument: 'b'").replace("0: ", "") + END)
     )
     assert not any("srun" in piece.text for piece in root.evidence[:3])
+
+
+def test_a_launcher_s_table_may_be_torn(tmp_path: Path) -> None:
+    error = "AssertionError: the head must gather its logits"
+    torn = TABLE.replace("0: Root Cause (first", "0: Root Ca\n0: use (first")
+    later = "0: Traceback (most recent call last):\n" + '0:   File "/work/s.py", line 3, in <module>\n'
+    later += "0:     import table\n0: ModuleNotFoundError: No module named 'table'\n"
+    head = (
+        "0: Traceback (most recent call last):\n"
+        + '0:   File "/opt/run.py", line 9, in main\n0:     raise ChildFailedError(\n'
+    )
+    first, _ = alarms(told(tmp_path, "", failed(2, error) + head + torn + END + later + END))
+    assert error in first.title
+
+
+def test_a_harmless_line_before_a_shell_s_last_word_does_not_claim_it(tmp_path: Path) -> None:
+    left = "0: [rank3]:[W701 00:27:49.922867110 ProcessGroupNCCL.cpp:1569] Warning: WARNING: destroy_process_group() was not called before program exit, which can leak resources.\n"
+    lacks = "0: python: can't open file '/work/src/main.py': [Errno 2] No such file or directory\n"
+    (root,) = alarms(told(tmp_path, "", left + lacks + END.replace("code 1", "code 2")))
+    assert "can't open file '/work/src/main.py'" in root.title

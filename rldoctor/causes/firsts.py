@@ -32,9 +32,10 @@ def first_ranks(reading: LogReading) -> frozenset[int]:
 
 def launched_between(reading: LogReading, first: LogLine, last: LogLine) -> bool:
     """Say whether a launcher reported its failed ranks between two lines of a log: a run ended there."""
+    reports = (one.line for one in reading.failures if one.exception.endswith("ChildFailedError"))
     return any(
         line.file == first.file == last.file and first.number < line.number < last.number
-        for line in reading.hits.get(TABLE, ())
+        for line in (*reading.hits.get(TABLE, ()), *reports)
     )
 
 

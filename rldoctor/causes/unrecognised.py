@@ -42,6 +42,7 @@ LONGEST_SEARCH: Final = 120
 LONGEST_TITLE: Final = 300
 LONGEST_TEXT: Final = 1000
 
+WARNING: Final = re.compile(r"\s*WARN(?:ING)?\b")
 CAUSE, KILLED, FOLLOWS, REPORTS = range(4)
 """How likely something is what began it: a cause, a death by signal, an effect on peers, a mere report."""
 FOLLOW: Final = (
@@ -237,7 +238,8 @@ def _reports(message: str) -> bool:
 
 def _within(line: LogLine, failure: Failure) -> bool:
     """Say whether a line is one of those that told a failure."""
-    first, last = sorted((failure.start.number, failure.line.number))
+    begin = failure.start if failure.frames else failure.line  # a shell's word has nothing before it
+    first, last = sorted((begin.number, failure.line.number))
     return line.file == failure.line.file and first <= line.number <= last
 
 
@@ -254,6 +256,8 @@ def _events(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Candida
     for event in reading.events:
         if event.kind not in EVENTS or not event.lines or all(map(reading.went_on, event.lines)):
             continue
+        if event.kind == "checkpoint_missing" and WARNING.match(event.lines[0].text):
+            continue  # the program goes on without
         if not any((line.file, line.number) in taken for line in event.lines):
             yield Candidate(
                 _rank_of_event(event), _title(event), event.lines, event.spread or (event.who,), event.phase,

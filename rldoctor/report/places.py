@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rldoctor.types import Evidence, Finding, Remedy, Report
 
 PLACE: Final = re.compile(r"\((?P<path>/[^()\s:]{40,400})(?P<line>:\d{1,7})\)")
-SHOWN: Final = 3  # pieces of evidence that one screen has room for
+SHOWN: Final = 4  # pieces of evidence that one screen has room for
 KEPT: Final = 2  # parts of a path that tell which file it is
 
 
