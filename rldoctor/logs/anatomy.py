@@ -42,11 +42,13 @@ BAR: Final = re.compile(
 QUOTE: Final = re.compile(r"(?:> ?){1,4}(?=\S| )|`{1,2}(?=[A-Z\[(])")
 LEVEL: Final = re.compile(
     r"[\[(]?(?P<level>DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)[\])]?"
-    r"(?P<sep>: | {0,4}[-|] | {1,4}(?=\[)|(?=\[))"
+    r"(?P<sep>: | {0,4}[-|] | {1,4}(?=\[)|(?=\[)| (?=20\d\d-\d\d-\d\dT))"
 )
 PLACE: Final = re.compile(
     r"\[?[\w./<>-]{1,100}\.(?:py|cc|cpp|cu|rs|hpp|h):\d{1,6}(?: in [\w<>.]{1,60})?"
     r"(?::[\w<>]{1,60}\]|[\]:]{1,2})(?: -+ ?| )?|\([\w./<>-]{1,100}\.(?:py|cc|cpp):\d{1,6}\) (?=\S| )"
+    r"|\{[\w./-]{1,80}\.py:\d{1,6}\} |[\w.]{1,80}:[\w<>]{1,60}:\d{1,6} - "
+    r"|\[resource\.[\w.]{1,60}: [\w.-]{1,80}\] "
 )
 LOGGER: Final = re.compile(
     r" {0,2}- (?:(?P<name>[\w./]{1,60}) - )?(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) - "

@@ -10,8 +10,8 @@ DATE: Final = re.compile(r"\b(20[12]\d)[-/](?:0\d|1[0-2])[-/][0-3]\d(?=\b|T\d)")
 NEARLY_DATE: Final = re.compile(r"20[12]\d[-/]")  # a hundred times faster, because it begins with a text
 CLOCK: Final = r"(?P<h>[0-2]\d):(?P<mi>[0-5]\d):(?P<s>[0-6]\d)"
 FULL: Final = re.compile(
-    rf"[\[(【]?(?P<y>(?:19|20)\d\d)[-/]?(?P<mo>[01]\d)[-/]?(?P<d>[0-3]\d)[T _-]{{1,2}}{CLOCK}"
-    r"(?:[.,](?P<f>\d{1,9}))?(?P<zone>Z|[+-]\d\d:?\d\d)?"
+    rf"[\[(【]?(?P<y>(?:19|20)\d\d)[-/]?(?P<mo>[01]\d)[-/]?(?P<d>[0-3]\d)(?:, |[T _-]{{1,2}}){CLOCK}"
+    r"(?:[.,](?P<f>\d{1,9}))?(?P<zone>Z|[+-]\d\d:?\d\d)?(?: UTC)?"
     r"(?P<tail>(?: [IWEFD] \d{1,10} \d{1,10})?(?: (?:TP|DP|PP|EP)\d+)*)[\])】]?:?(?= |$|\[|\(|\||-)[ |]{0,3}"
 )
 GLOG: Final = re.compile(

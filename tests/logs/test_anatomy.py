@@ -195,3 +195,17 @@ def test_json_with_its_error_in_a_field_of_its_own() -> None:
 def test_a_line_of_json_is_what_it_carries(key: str) -> None:
     raw = json.dumps({"severity": "ERROR", key: "RuntimeError: NCCL error"}).encode()
     assert read_line(raw).text == "RuntimeError: NCCL error"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "[2026-05-16, 16:39:51 UTC] {subprocess.py:93} INFO - ",
+        "2026-05-16 16:39:51.208 | ERROR    | __main__:main:12 - ",
+        "ERROR 2026-05-16T16:39:51.208123Z [resource.labels.containerName: pytorch] ",
+    ],
+)
+def test_what_schedulers_and_clouds_put_before_a_line(head: str) -> None:
+    anatomy = read_line(f'{head}  File "train.py", line 3, in main'.encode())
+    assert anatomy.text == '  File "train.py", line 3, in main'
+    assert anatomy.time is not None and int(anatomy.time) == 1778949591
