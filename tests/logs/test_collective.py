@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from rldoctor.logs import LogReading
 from rldoctor.types import Event
 
@@ -67,6 +69,16 @@ def test_v1_diagnose_the_recorded_stack_tells_that_it_was_saving(reading: Callab
     assert event.fields["flight_recorder"] is True
     assert event.fields["frames"][0].startswith("<module>") and len(event.fields["frames"]) == 4
     assert event.fields["frame"].startswith("save (")
+
+
+@pytest.mark.parametrize("spread", ["\n\n", "\nworker-1: ", "\nMar  4 05:06:07 node1 train.sh[42]: "])
+def test_a_recorded_stack_is_read_behind_labels_and_between_empty_lines(
+    reading: Callable[..., LogReading], spread: str
+) -> None:
+    head = "[rank5]:[E501 10:26:40.08 ProcessGroupNCCL.cpp:664] Stack trace of the failed collective:\n"
+    text = (watchdog(5) + head + SAVING).replace("\n", spread)
+    (event,) = collectives(reading(text))
+    assert event.phase == "checkpoint" and len(event.fields["frames"]) == 4
 
 
 def test_v3_diagnose_with_and_without_the_parallel_strategy(reading: Callable[..., LogReading]) -> None:

@@ -37,7 +37,7 @@ LAST: Final = re.compile(
     r"last completed (?:NCCL )?work: ?(?P<completed>-?\d{1,12})"
 )
 FAILED_FRAME: Final = re.compile(
-    r"#\d{1,4} (?P<function>[\w.<>]{1,200}) from (?P<file>\S{1,400}):(?P<line>\d{1,7})\s*$"
+    r"(?:^|\s)#\d{1,4} (?P<function>[\w.<>]{1,200}) from (?P<file>\S{1,400}):(?P<line>\d{1,7})\s*$"
 )
 MOST_FRAMES: Final = 80
 SYMMETRIC: Final = ("ALLREDUCE", "ALLGATHER", "_ALLGATHER_BASE", "REDUCE_SCATTER", "_REDUCE_SCATTER_BASE")
@@ -150,10 +150,10 @@ def _frames(seen: Seen, line: LogLine) -> tuple[Frame, ...]:
     """Return the frames after a line, outermost first."""
     frames: list[Frame] = []
     for other in seen.after(line, MOST_FRAMES):
-        found = FAILED_FRAME.match(other.text.strip())
+        found = FAILED_FRAME.search(other.text)
         if found is not None and other.who.rank in (None, line.who.rank):
             frames.append(Frame(found["file"], int(found["line"]), found["function"]))
-        elif found is None and frames and other.who.rank in (None, line.who.rank):
+        elif found is None and frames and other.text.strip() and other.who.rank in (None, line.who.rank):
             break
     return tuple(reversed(frames))
 
