@@ -65,12 +65,18 @@ CELL: Final = re.compile(
 )  # a row that was pasted from a table of lines
 NEXT_CELL: Final = re.compile(r" ?\| (?=\S| {2})")
 GATHERED: Final = re.compile(r"[A-Za-z][\w./-]{2,120} >> (?=\S| {2}|$)")  # whose output a collector shows
+JOURNAL: Final = re.compile(r"(?P<node>[\w.-]{1,80}) [\w./@-]{1,80}\[\d{1,10}\]: (?=\S| {2}|$)")  # syslog's
 CRI: Final = re.compile(r"(?:stdout|stderr) [FP] ")  # how Kubernetes keeps the output of containers
-_SAID: Final = (
-    r"(?=\[(?:rank|default)\d|Traceback \(most| {2}File \"| {4}[^\s|]|File \"|\[?20\d\d[-/]\d\d[-/]"
+_OPENS: Final = (
+    r"\[(?:rank|default)\d|Traceback \(most| {2}File \"|File \"|\[?20\d\d[-/]\d\d[-/]"
     r"|\[?[IWEF]\d{4} |The above exception was|During handling of|\((?:\w{1,40} )?pid="
-    r"|[\w.]{0,80}(?:Error|Exception)(?:: |$))"
+    r"|[\w.]{0,80}(?:Error|Exception)(?:: |$)"
 )  # what a program says, so that what stands before it is a launcher's mark
+_SAID: Final = rf"(?={_OPENS}| {{4}}[^\s|])"
+NUMBERED: Final = re.compile(
+    rf"\s{{0,6}}\d{{1,7}}(?: {{2}}|\t| ?\| ?|:)(?={_OPENS}| {{4}}[a-z_][\w.]{{0,80}}(?:[(\[]| [=\w]))"
+)  # what editors, `cat -n` and `grep -n` put before a line
+INDENTED: Final = re.compile(r"[ \t]{1,16}(?=\[(?:rank|default)\d{1,6}\]|\((?:[\w.<>:/-]{1,120} )?pid=\d)")
 LAUNCHER: Final = re.compile(
     r"\[1,(?:mpirank:)?(?P<mpi>\d{1,6})(?:,[\w.-]{1,80})?\]<std(?:out|err|diag)>:"  # mpirun --tag-output
     r"|(?P<ip>\d{1,3}(?:\.\d{1,3}){3}): "  # pdsh, as DeepSpeed starts its nodes
@@ -192,6 +198,8 @@ def _prefixes(text: str, year: int | None) -> tuple[Identity, float | None, int]
         stamp, end = read_time(text, at, year)
         if end == at:
             end = _log_head(text, at, time is not None)
+        elif (label := JOURNAL.match(text, end)) is not None:
+            who, end = merge(who, Identity(label["node"])), label.end()
         if end == at:
             break
         time, at = stamp if time is None else time, end
@@ -213,6 +221,8 @@ def _identity(text: str, at: int, number: int) -> tuple[int | None, Identity]:
         return found.end(), NOBODY
     if number == 0 and (found := LAUNCHER.match(text)):
         return found.end(), _marked(found.groupdict())
+    if number == 0 and (found := INDENTED.match(text) or NUMBERED.match(text)):
+        return found.end(), NOBODY
     if start == "[":
         found = RANK.match(text, at)
         return (found.end(), Identity(rank=int(found["rank"]))) if found else _service(text, number)

@@ -77,6 +77,21 @@ SHAPES = [
     ("torch.cuda.WoolError: boom", "torch.cuda.WoolError: boom", Identity()),
     ("Rank 3: 0.31", "Rank 3: 0.31", Identity()),
     ("| 12 | 0.31 | boom |", "| 12 | 0.31 | boom |", Identity()),
+    ("Mar  4 05:06:07 farm-2 train.sh[42]: [rank3]: boom", "boom", Identity("farm-2", 3)),
+    (
+        'Mar 14 05:06:07 farm-2 python3[42]:   File "a.py", line 3',
+        '  File "a.py", line 3',
+        Identity("farm-2"),
+    ),
+    ("    [rank3]: boom", "boom", Identity(rank=3)),
+    ("    (Runner pid=7)   boom", "  boom", Identity(pid=7, actor="Runner")),
+    ('  12    File "a.py", line 3, in b', '  File "a.py", line 3, in b', Identity()),
+    ("  13      return boom(x)", "    return boom(x)", Identity()),
+    ("14\t[rank3]: WoolError: boom", "WoolError: boom", Identity(rank=3)),
+    ("15 | Traceback (most recent call last):", "Traceback (most recent call last):", Identity()),
+    ("16:sheep.WoolError: boom", "sheep.WoolError: boom", Identity()),
+    ("  10   0.5321  0.22", "  10   0.5321  0.22", Identity()),
+    ("  10      boom", "  10      boom", Identity()),
 ]
 
 

@@ -104,6 +104,15 @@ def test_a_persons_own_words(reading: Read) -> None:
     assert standing(reading(bar + answer)) == []
 
 
+def test_what_a_page_says_beside_its_fences_is_no_log(reading: Read) -> None:
+    bar = "Update actor:  25%|##   | 4/16 [00:51<02:52,  7.19s/it]\n"
+    page = f"### What happens\nIt fails.\n```text\nINFO starting\n{bar}```\n### Environment\npython 3.10\n"
+    for text in (page, page.partition("```text\n")[2]):
+        (event,) = standing(reading(text))
+        assert event.fields["what"] == "step"
+        assert "Update actor" in event.lines[0].text
+
+
 def test_signs_of_life_tell_for_how_long(reading: Read) -> None:
     text = "2026-03-01 10:00:00 gpu1:192:192 [0] NCCL INFO Using network Socket\n"
     (event,) = standing(reading(text + HEALTH.format("10:01") + HEALTH.format("11:00")))

@@ -62,6 +62,7 @@ IN_CHINESE: Final = re.compile(r"[\u4e00-\u9fff]{4}")
 STAMPED: Final = re.compile(r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|pid=\d|\w\.py\b")
 LONGEST_WORDS: Final = 200
 EDGE: Final = 3  # lines at the beginning and at the end of a text in which a person speaks
+FENCE: Final = re.compile(r"\s{0,3}(?:```|~~~)")  # of the Markdown around a pasted log
 FINISHED: Final = re.compile(r"train_runtime|[Tt]raining (?:completed?|finished|done)|100%\|")
 LONG: Final = 300.0  # seconds of heartbeats alone after which whatever was said before stands still
 
@@ -79,7 +80,7 @@ def detect(seen: Seen) -> Iterator[Sighting]:
 
 def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     """Yield what is under way at the last line that is no mere sign of life."""
-    said = [line for line in lines if not NOTHING.fullmatch(line.text)]
+    said = [line for line in _fenced(lines) if not NOTHING.fullmatch(line.text)]
     alive = [line for line in said if HEARTBEAT.search(line.text)]
     said = [line for line in said if not HEARTBEAT.search(line.text)]
     idle = _idle(alive)
@@ -111,6 +112,19 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
         what, phase = "silence", None
     fields = {"what": what, "phase": phase, "seconds": seconds}
     yield sighting("standstill", last, fields, (what, last.file))
+
+
+def _fenced(lines: Sequence[LogLine]) -> Sequence[LogLine]:
+    """Return the lines within a page's fences and what a person says beside them of a halt; else all."""
+    fences = sum(FENCE.match(line.text) is not None for line in lines)
+    inside = fences % 2 == 1  # the first was opened before these lines
+    kept = []
+    for line in lines if fences else ():
+        if FENCE.match(line.text):
+            inside = not inside
+        elif inside or _is_said_to_stand(line.text):
+            kept.append(line)
+    return kept or lines
 
 
 def _before_closing(said: Sequence[LogLine]) -> Sequence[LogLine]:
