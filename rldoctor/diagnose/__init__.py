@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from rldoctor import causes, dialects, facts, remedies, sources
-from rldoctor.diagnose import losses, next_run, relatives, verdicts
+from rldoctor.diagnose import losses, next_run, relatives, unfinished, verdicts
 from rldoctor.diagnose.gathering import gather, refuse_nothing, refuse_scripts
 from rldoctor.diagnose.timeline import timeline
 from rldoctor.facts import Facts, ToldFacts
@@ -179,7 +179,7 @@ def summary(findings: Sequence[Finding], reading: LogReading) -> str:
         lines = reading.total_lines
         told = f"Nothing wrong found in {lines} line{'s' * (lines != 1)}"
         if reading.progress or lines > LITTLE:
-            return f"{told}."
+            return f"{told}{unfinished.told(reading)}."
         return f"{told}, but no finished step either: is this the log of the run?"
     follow = sum(finding.explained_by == roots[0].id for finding in findings)
     told = f"Most likely root cause: {roots[0].title.rstrip('.')}"
