@@ -410,3 +410,20 @@ def test_an_exception_s_own_line_stands_before_the_code_that_raised_it(tmp_path:
     stack = f'  File "/opt/lib/python3.11/site-packages/accelerate/plugin.py", line 5, in wrap\n    raise Exception("{words}")\n'
     report = told(tmp_path, log=f"Traceback (most recent call last):\n{stack}Exception: {words}\n")
     assert proof(report)[0] == f"Exception: {words}"
+
+
+def test_a_shortage_is_shown_before_the_wrappers_that_ray_put_around_it(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text(
+        "ray.exceptions.RayTaskError(OutOfMemoryError): ray::main_task() (pid=5086, ip=10.1.200.6)\n"
+        '  File "/app/verl/verl/trainer/ppo/ray_trainer.py", line 901, in fit\n'
+        "    actor_output = self.actor_rollout_wg.update_actor(batch)\n"
+        "ray.exceptions.RayTaskError(OutOfMemoryError): ray::WorkerDict.actor_rollout_update_actor()\n"
+        '  File "/app/verl/verl/workers/actor/dp_actor.py", line 303, in update_policy\n'
+        "    loss.backward()\n"
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 4.64 GiB. GPU 1 has a total capacity "
+        "of 79.10 GiB of which 2.02 GiB is free.\n"
+    )
+    root = diagnose([str(path)], None, ToldFacts()).findings[0]
+    assert root.evidence[0].text.startswith("torch.OutOfMemoryError: CUDA out of memory.")
+    assert root.evidence[1].text.startswith("ray.exceptions.RayTaskError(OutOfMemoryError)")

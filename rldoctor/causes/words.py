@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CUT: Final = "Traceback without its exception"  # as the reading of tracebacks calls it
 RAISES: Final = re.compile(r"raise\s+([A-Z]\w*(?:\.\w+)*)\(|(assert)\b")
+BY_RAY: Final = "RayTaskError("
 LONGEST_TEXT: Final = 1000
 LOOK_BACK: Final = 80
 LOUD: Final = re.compile(
@@ -68,12 +69,19 @@ def with_inner(finding: Finding, match: Match, failures: Sequence[Failure]) -> F
     finding = _spoken_first(finding)
     for failure in failures if match.lines else ():
         places = [_at(link.line) for link in failure.chain]
-        if _at(match.lines[0]) in places[1:] and not set(places[:1]) & {_at(line) for line in match.lines}:
-            inner = quoted(failure.line)
-            return replace(finding, evidence=(*finding.evidence[:1], inner, *finding.evidence[1:]))
+        if _at(match.lines[0]) in places[1:]:
+            return _inner_ahead(finding, quoted(failure.line))
         if _at(match.lines[0]) == places[0] and (check := tuple(bare_check(failure))):
             return replace(finding, evidence=(*finding.evidence[:1], *check, *finding.evidence[1:]))
     return finding
+
+
+def _inner_ahead(finding: Finding, inner: Evidence) -> Finding:
+    """Return a finding with the innermost exception next to its first line, before one that only wraps it."""
+    first, *rest = finding.evidence or (inner,)
+    others = [each for each in rest if (each.file, each.line) != (inner.file, inner.line)]
+    ahead = dict.fromkeys((inner, first) if BY_RAY in first.text else (first, inner))
+    return replace(finding, evidence=(*ahead, *others))
 
 
 def _spoken_first(finding: Finding) -> Finding:
