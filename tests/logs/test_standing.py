@@ -322,3 +322,25 @@ def test_a_chinese_sentence_may_quote_a_value(reading: Callable[..., LogReading]
     )
     (event,) = [event for event in reading(text).events if event.kind == "standstill"]
     assert event.lines[0].number == 2
+
+
+def test_a_person_who_says_so_behind_a_full_bar_means_what_comes_after_it(
+    reading: Callable[..., LogReading],
+) -> None:
+    text = (
+        "Train step of epoch 0: 100%|#####| 250/250 [09:28<00:00, 20.21s/it, lr=5e-7]\n"
+        "it's stuck in this status, do not know why\n"
+        "--save_path ./out is in the project\n"
+    )
+    (event,) = [event for event in reading(text).events if event.kind == "standstill"]
+    assert event.lines[0].number == 1
+
+
+def test_sentences_in_a_list_are_no_lines_of_a_log(reading: Callable[..., LogReading]) -> None:
+    text = (
+        "Loading safetensors checkpoint shards: 100% Completed | 163/163\n"
+        "* After reaching the end, the process remains idle.\n"
+        "* No additional logs appear after that for hours.\n"
+    )
+    (event,) = [event for event in reading(text).events if event.kind == "standstill"]
+    assert event.lines[0].number == 1

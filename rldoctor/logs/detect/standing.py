@@ -90,7 +90,8 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     if not said:
         return
     words = [line for line in (*said[:EDGE], *said[-EDGE:]) if _is_said_to_stand(line.text)]
-    said = [line for line in said if line not in words and not _is_prose(line.text)] or alive[-1:] or said
+    spoken = words[-1].number if words and words[-1] in said[-EDGE:] else None
+    said = [line for line in said if not _is_of_person(line, words, spoken)] or alive[-1:] or said
     said = list(_before_closing(said))
     last, seconds = said[-1], _seconds(said[-1], alive)
     what, phase = stages.begun(last.text)
@@ -106,7 +107,8 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     if what is None and UP.search(last.text) and last.who.pid is not None and last.who.actor not in SERVERS:
         what, phase = "engine", "start"
     if what is None or (started and what in stages.AT_START):
-        told = words and (not FINISHED.search(last.text) or _has_open_bar(said))
+        after = spoken is not None and spoken > last.number
+        told = words and (after or not FINISHED.search(last.text) or _has_open_bar(said))
         if not told and (seconds is None or seconds < LONG):
             return
         what, phase = "silence", None
@@ -132,6 +134,12 @@ def _before_closing(said: Sequence[LogLine]) -> Sequence[LogLine]:
     count = next((n for n, line in enumerate(reversed(said)) if not CLOSED.search(line.text)), len(said))
     before = said[: len(said) - count]
     return before if before and stages.begun(before[-1].text)[0] not in (None, "nccl") else said
+
+
+def _is_of_person(line: LogLine, words: Sequence[LogLine], spoken: int | None) -> bool:
+    """Say whether a person wrote a line; ``spoken`` is the line of their words at the end, if any."""
+    after = spoken is not None and line.number > spoken and not PRINTED.search(line.text)
+    return line in words or after or _is_prose(line.text)
 
 
 def _is_said_to_stand(text: str) -> bool:
