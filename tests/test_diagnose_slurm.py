@@ -239,3 +239,18 @@ def test_a_harmless_line_before_a_shell_s_last_word_does_not_claim_it(tmp_path: 
     lacks = "0: python: can't open file '/work/src/main.py': [Errno 2] No such file or directory\n"
     (root,) = alarms(told(tmp_path, "", left + lacks + END.replace("code 1", "code 2")))
     assert "can't open file '/work/src/main.py'" in root.title
+
+
+def test_a_launcher_s_report_of_an_earlier_run_is_not_put_before_a_known_failure(tmp_path: Path) -> None:
+    head = (
+        "Traceback (most recent call last):\n"
+        + '  File "/opt/run.py", line 9, in main\n    raise ChildFailedError(\n'
+    )
+    report = head + TABLE.replace("0: ", "") + "\n"
+    known = (
+        "Traceback (most recent call last):\n"
+        + '  File "/work/s.py", line 3, in <module>\n    import table\n'
+    )
+    known += "ModuleNotFoundError: No module named 'table'\n"
+    (root, *_) = alarms(told(tmp_path, "", report + "starting again\n" * 80 + known + report))
+    assert root.rule == "module-missing"

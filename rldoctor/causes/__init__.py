@@ -39,7 +39,7 @@ def explain(matches: Sequence[Match], reading: LogReading, facts: Facts | None =
     if stranger is not None:
         loud, known = _with_survivors(loud, known, stranger, reading)
         known = [match for match in known if not (_lists(stranger, match) and not _before(match, stranger))]
-    if stranger is not None and known:
+    if stranger is not None and known and stranger.explains == FOLLOW[CAUSE]:
         end = stranger.lines[0]
         known = [match for match in known if not firsts.launched_between(reading, end, match.lines[0])]
     if stranger is not None and known:

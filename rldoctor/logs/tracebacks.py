@@ -43,7 +43,12 @@ OF_ANOTHER: Final = re.compile(
 )  # behind such a line of a message stands the traceback that it is about
 OF_CALL: Final = "Traceback of where the remote call failed"  # as Monarch's actors tell it
 IGNORED: Final = ("Exception ignored in", "--- Logging error ---", "Exception ignored while")
-LAUNCHERS: Final = ("srun: ", "slurmstepd: ", "failed (exitcode: ")  # who reports that a process ended
+LAUNCHERS: Final = (
+    "srun: ",
+    "slurmstepd: ",
+    "failed (exitcode: ",
+    "Set the environment variable HYDRA_FULL_ERROR",
+)  # who reports that a process ended
 PASSED_OVER: Final = re.compile(
     r"(?i)\b(?:fail|could not|couldn't|unable|error).{0,160}"
     r"\b(?:going on|continuing|skipping|ignoring|falling back)\b"
