@@ -285,7 +285,7 @@ class _Reading:
                 nearest=suggest.word(_word(setting), words),
                 choices=words,
                 usual=known.default if known.default in words else None,
-                consequence="refused" if manner == "argparse" else "unclear",
+                consequence="refused" if manner == "argparse" and self._strangers <= FEW else "unclear",
             )
 
     def _is_added(self, setting: Setting) -> bool:

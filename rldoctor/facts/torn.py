@@ -21,6 +21,7 @@ _ASSIGNED: Final = re.compile(
     rb"(?:^|[\s;(])(?:export\s+|local\s+|read\s+|for\s+)?([A-Za-z_]\w*)(?:=|\+=|\s+in\s)"
 )
 _SWEPT: Final = re.compile(r"[^\[\]{}()'\"$,]+(,[^\[\]{}()'\"$,]+)+")
+_OPEN: Final = re.compile(r"\$\{[^{}]*\}|\$\w+|\$\([^()]*\)")
 JSON: Final = "--runtime-env-json"
 _STARTERS: Final = ("torchrun", "ray start", "ray job submit", "srun", "mpirun", "accelerate launch")
 _ALWAYS_SET: Final = ("HOME", "PWD", "USER")
@@ -91,9 +92,9 @@ def _broken_json(facts: Facts) -> Iterator[Event]:
     """Yield a runtime environment that Ray cannot read."""
     for each in facts.world:
         for setting in each.settings:
-            if setting.key == JSON and isinstance(setting.value, str) and setting.state != "unknown":
+            if setting.key == JSON and isinstance(setting.value, str) and setting.value[:1] in "{'\"":
                 try:
-                    json.loads(setting.value)
+                    json.loads(_OPEN.sub("1", setting.value))
                 except ValueError as error:  # what Ray would say, with the place in the user's own text
                     about = {"why": f"it is no JSON ({error})", "right": "a comma between all its members"}
                     yield event("override_torn", JSON, about, each, setting, facts)

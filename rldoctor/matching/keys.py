@@ -54,12 +54,14 @@ def _seldom(facts: Facts) -> Iterator[Event]:
     """Yield what only some files can have wrong; what looks for it is loaded for those alone."""
     document, start = facts.document, facts.start
     if document is not None and document.kind in ("shell", "command"):
+        from rldoctor.facts.environment import misset
         from rldoctor.facts.lost_config import lost_configs
         from rldoctor.facts.starters import misstarted
         from rldoctor.facts.unset import unset
 
         yield from misstarted(facts)
         yield from unset(facts)
+        yield from misset(facts)
         yield from lost_configs(facts)
     own = start.command.settings if start.command is not None else ()
     if any("${" in str(setting.value) for setting in (*start.below, *own)):

@@ -102,3 +102,10 @@ def test_a_variable_that_nothing_sets_is_told_once(tmp_path: Path) -> None:
     assert found(f"train_path=/d\n{text}", tmp_path, "variable-set-nowhere") == []
     (hint,) = found(f"{PPO} data.train_files=$DATA/a.parquet\n", tmp_path, "variable-set-nowhere")
     assert hint.severity == "hint"
+
+
+@pytest.mark.parametrize(("tail", "broken"), [("", False), (",", True)])
+def test_json_with_a_variable_in_it_is_still_read(tail: str, broken: bool, tmp_path: Path) -> None:
+    json = '{\\"env_vars\\": {\\"MASTER_ADDR\\": \\"${MASTER_ADDR}\\"' + tail + "}}"
+    text = f'ray job submit --address=http://127.0.0.1:8265 --runtime-env-json="{json}" -- {PPO}\n'
+    assert bool(found(text, tmp_path, "override-torn-by-a-space")) is broken

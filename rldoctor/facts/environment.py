@@ -1,0 +1,63 @@
+"""Environment variables that are misspelt, and those that a script sets without handing them on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from rldoctor.dialects.suggest import distance
+from rldoctor.facts.known_variables import NAMES
+from rldoctor.facts.walk import Facts
+from rldoctor.types import Event, LogLine
+
+SHORTEST: Final = 8
+SLIP: Final = 2
+_SET: Final = re.compile(
+    rb"^[ \t]*(?P<export>export[ \t]+)?(?P<name>[A-Z][A-Z0-9_]{7,})=(?P<value>[^\n#]*)", re.M
+)
+_AUTOMATIC: Final = re.compile(rb"^[ \t]*set[ \t]+(?:-\w*a|-o[ \t]+allexport)", re.M)
+_SURROUNDED: Final = (
+    "PATH",
+    "HOME",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)  # what the environment brings along is handed on by itself
+_GOES_ON: Final = re.compile(rb"[\\;&|]|\s\S")
+
+
+def misset(facts: Facts) -> Iterator[Event]:
+    """Yield variables under a name that nothing reads, and known ones that stay in the script's own shell."""
+    document = facts.document
+    data = document.files.get(document.path, b"") if document is not None else b""
+    handed = _AUTOMATIC.search(data) is not None
+    for found in _SET.finditer(data):
+        name, value = found["name"].decode(), found["value"].decode("utf-8", "replace").strip()
+        if _is_used(found["name"], data):
+            continue
+        meant = _nearest(name) if found["export"] and name not in NAMES else None
+        lost = name in NAMES and not found["export"] and not handed and not name.endswith(_SURROUNDED)
+        if meant is not None or (lost and _GOES_ON.search(found["value"].strip()) is None):
+            yield _event({"name": name, "value": value, "meant": meant}, found, facts)
+
+
+def _nearest(name: str) -> str | None:
+    near = sorted((distance(name, each), each) for each in NAMES if distance(name, each) <= SLIP)
+    return near[0][1] if near and not name.startswith("PYTHON") else None
+
+
+def _is_used(name: bytes, data: bytes) -> bool:
+    """Say whether a script itself uses a variable, or hands it on by its name."""
+    handing = (
+        rb"(?:export[ \t]+(?:[\w=,./:-]+[ \t]+)*|declare -x[^\n]*|typeset -x[^\n]*)" + name + rb"(?![\w=])"
+    )
+    return re.search(rb"\$\{?" + name + rb"\b|" + handing + rb"|[\"']" + name + rb"\b", data) is not None
+
+
+def _event(about: dict[str, str | None], found: re.Match[bytes], facts: Facts) -> Event:
+    document = facts.document
+    path = document.path if document is not None else ""
+    line = found.string[: found.start("name")].count(b"\n") + 1
+    name = str(about["name"])
+    fields = {"key": name, "written": name, "system": facts.system, "certain": True, **about}
+    return Event("variable_unread", fields, lines=(LogLine(path, line, ""),))
