@@ -89,6 +89,7 @@ class _Open(Struct):
     column: int = 1
     used: int = 0
     last: int = 0  # number of the line with the last frame
+    stamped: bool = False  # each line has a time, which a collector has put before it
 
 
 def assemble(lines: Iterable[LogLine], end: int = 0) -> list[Failure]:
@@ -180,6 +181,7 @@ class _Stream:
             self._one_line(line, stripped)
             assert self.open is not None
             self.open.last = line.number
+            self.open.stamped = line.time is not None
             self._set_column(len(text) - len(text.lstrip()))
         elif self.open is None or (self.open.links and not self.open.frames):
             yield from self._loose(line, stripped)
@@ -252,7 +254,8 @@ def _is_next(opened: _Open, line: LogLine) -> bool:
     """Say whether a line is the next message of a log, not more of an exception's."""
     if line.text.lstrip().startswith((*IGNORED, *LAUNCHERS)):
         return True
-    return line.time not in (None, opened.links[-1].line.time) or LEVEL.search(line.text[:80]) is not None
+    times = (None, opened.links[-1].line.time)
+    return (line.time not in times and not opened.stamped) or LEVEL.search(line.text[:80]) is not None
 
 
 def _add_code(opened: _Open, text: str, inside: bool) -> None:

@@ -228,6 +228,18 @@ KeyError: 'x'
     assert failure.message == "'x'"
 
 
+def test_a_message_goes_on_where_a_collector_has_stamped_each_line(lines: Lines) -> None:
+    said = [
+        "Traceback (most recent call last):",
+        '  File "data.py", line 9, in read',
+        "    return load(path)",
+        "RuntimeError: Failed to read because of the following error:",
+        "no such column: prompt",
+    ]
+    text = "".join(f"2026-03-04T05:06:{at:02d}.123Z {line}\n" for at, line in enumerate(said))
+    assert one(assemble(lines(text))).message.endswith("error:\nno such column: prompt")
+
+
 def test_words_that_look_like_exceptions_are_none(lines: Lines) -> None:
     text = """the model wrote: ValueError: is raised when a value is wrong
 note: see File "a.py" for more
