@@ -217,3 +217,15 @@ def test_a_refused_connection_that_grew_into_what_a_rule_knows_is_no_root_of_its
         "ray-head-unreachable"
     ]
     assert "unrecognised" in judge([match("symptom", at(9), symptom=True)], [grown])
+
+
+def test_who_names_another_explains_it_though_that_one_lists_its_family() -> None:
+    general = match("a-general", at(5), family="code", explains=("code",))
+    special = match("b-special", at(5), family="code", explains=("code", "a-general"))
+    assert order([general, special]) == [("b-special", "root"), ("a-general", "consequence")]
+
+
+def test_a_family_that_came_earlier_explains_who_names_it() -> None:
+    general = match("a-general", at(3), family="code", explains=("code",))
+    special = match("b-special", at(9), family="code", explains=("code", "a-general"))
+    assert order([general, special]) == [("a-general", "root"), ("b-special", "consequence")]

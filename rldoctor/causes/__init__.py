@@ -194,8 +194,11 @@ def _explained(serious: Sequence[Match]) -> dict[str, str]:
 
 
 def _reversed(cause: Match, effect: Match) -> bool:
-    """Say whether two list each other and the effect came first."""
-    return _lists(effect, cause) and _before(effect, cause)
+    """Say whether two list each other and the effect came first, or names what lists it by family."""
+    if not _lists(effect, cause):
+        return False
+    named = cause.finding.rule in effect.explains and effect.finding.rule not in cause.explains
+    return _before(effect, cause) or (named and not _before(cause, effect))
 
 
 def _root(cause_of: dict[str, str], who: str) -> str:
