@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,12 @@ from rldoctor.facts.table import Table, hear
 from rldoctor.types import UNKNOWN, Command, Document, Fact, Origin, State
 
 ASSUMPTION: Final = "the cluster has what the configuration asks for"
+_ALLOCATED: Final = {
+    "cluster.nodes": re.compile(rb"(?m)^#SBATCH[ \t]+(?:--nodes[= ]|-N[ \t]*)(\d{1,4})\b(?!-)"),
+    "cluster.gpus_per_node": re.compile(
+        rb"(?m)^#SBATCH[ \t]+--(?:gres[= ]gpu|gpus-per-node)[=: ]?(?:[A-Za-z][\w.-]*[:=])?(\d{1,2})\b"
+    ),
+}
 OF_A_CLUSTER: Final = (
     "cluster.nodes",
     "cluster.gpus_per_node",
@@ -60,6 +67,24 @@ def joined(document: Document, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
         *facts,
         Fact("policy", "cluster.nodes", UNKNOWN, Origin("derived", "ray start --address"), "unknown"),
     )
+
+
+def allocated(document: Document, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    """Return what launchers say, and what a batch script asks Slurm for where no launcher says it."""
+    known = {fact.concept for fact in facts if fact.value is not UNKNOWN}
+    if document.kind != "shell" or {"cluster.nodes", "cluster.gpus_per_node"} <= known:
+        return facts
+    data = document.files.get(document.path, b"")
+    asked = {name: pattern.search(data) for name, pattern in _ALLOCATED.items()}
+    if asked["cluster.gpus_per_node"] is None:
+        return facts
+    found = [
+        Fact("policy", name, int(said[1]), Origin("written", said[0].decode()), "known", "slurm")
+        for name, said in asked.items()
+        if said is not None and name not in known
+    ]
+    kept = [fact for fact in facts if fact.concept not in {each.concept for each in found}]
+    return (*kept, *found)
 
 
 def _wrapper(world: Sequence[Command], command: Command) -> Command | None:

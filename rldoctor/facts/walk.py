@@ -15,7 +15,7 @@ from rldoctor.facts import modelled
 from rldoctor.facts.basefile import below, reader_of
 from rldoctor.facts.derive import derive
 from rldoctor.facts.line_ends import line_ends
-from rldoctor.facts.present import asked_by_launcher, counted, joined, launched, present
+from rldoctor.facts.present import allocated, asked_by_launcher, counted, joined, launched, present
 from rldoctor.facts.table import NO_ARGUMENTS, Table, hear
 from rldoctor.facts.told import Key, ToldFacts, split, typed
 from rldoctor.types import (
@@ -210,7 +210,7 @@ def walk(document: Document | None, told: ToldFacts) -> tuple[Facts, ...]:
                 told,
                 files.command,
                 base.settings,
-                joined(document, launched(sure, world, command)),
+                allocated(document, joined(document, launched(sure, world, command))),
                 base.complete,
                 base.assumes,
             )
