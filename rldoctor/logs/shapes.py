@@ -89,7 +89,7 @@ class Shape(Struct, frozen=True, dict=True):
 ROUNDED: Final = re.compile(r"0\.0{2,5}")
 NUMBER: Final = r"[-+]?(?:\d[\d.eE+-]*|nan|inf)"
 PAIRS: Final = (
-    r"""(?i)['"]?(?P<key>[A-Za-z][\w/@.-]{0,80})['"]?(?:\s{0,2}[=:]\s{0,2}| )['"]?"""
+    r"""(?i)['"]?(?P<key>[A-Za-z][\w/@.-]{0,80})['"]?(?:\s{0,2}[=:]\s{0,8}| )['"]?"""
     rf"(?P<value>{NUMBER})"
 )
 KEYS: Final = {key: (metric, 1.0) for key, metric in GENERIC_KEYS.items()}
