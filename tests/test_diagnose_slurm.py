@@ -254,3 +254,26 @@ def test_a_launcher_s_report_of_an_earlier_run_is_not_put_before_a_known_failure
     known += "ModuleNotFoundError: No module named 'table'\n"
     (root, *_) = alarms(told(tmp_path, "", report + "starting again\n" * 80 + known + report))
     assert root.rule == "module-missing"
+
+
+def test_a_bar_that_runs_into_a_frame_is_no_exception(tmp_path: Path) -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "/work/serve.py", line 3, in step\n'
+        "    outputs = execute(\n"
+        'Consumer: 67783:   3%|▎         | 9/300 [00:44<23:57,  4.94s/it]  File "/work/engine.py", line 134, in execute\n'
+        "    output = driver.run(request)\n"
+        '  File "/work/engine.py", line 11, in run\n'
+        "    return model(request)\n"
+        "KeyboardInterrupt\n"
+    )
+    (root,) = alarms(told(tmp_path, "", text))
+    assert root.rule == "stopped-by-hand"
+
+
+def test_scores_of_predictions_are_no_rewards(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{{'step': {n}, 'topk': [1, 2], 'pred_res': 'the garden', 'score': 0}}\nanother line\nand another\nand more\n"
+        for n in range(30)
+    )
+    assert not told(tmp_path, rows, "").findings

@@ -38,7 +38,7 @@ TELLING: Final = frozenset(
     | {"response_clip_ratio", "entropy", "logprob_diff", "logprob_diff_max", "rollout_kl", "ratio"}
 )
 REPEATED: Final = TELLING | {"samples_per_second"}  # what is of a training where it comes again and again
-NOT_OF_TRAINING: Final = ("eval_", "val_", "test_", "validation")
+NOT_OF_TRAINING: Final = ("eval_", "val_", "test_", "validation", "pred_", "'pred'", '"pred"')
 Place = tuple[str, int]
 
 

@@ -242,7 +242,7 @@ def _announces(opened: _Open) -> bool:
 def _is_error(opened: _Open, stripped: str, column: int) -> bool:
     if STRICT.match(stripped) is not None:
         return column <= opened.column or bool(opened.frames and opened.frames[-1].code)
-    if column >= opened.column or not opened.frames:
+    if column >= opened.column or not opened.frames or "%|" in stripped:
         return False
     found = IN_CONTEXT.match(stripped)
     if found is None or LEVEL.fullmatch(found["name"]) is not None or PROGRAM.fullmatch(found["name"]):
