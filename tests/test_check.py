@@ -208,3 +208,11 @@ def test_s4_check_asks_nobody_on_two_nodes_for_a_model_name(tmp_path: Path, vers
     )
     report = check([str(script)], ToldFacts(system="slime", versions={"slime": version})).report
     assert "--model-name" not in str([(found.title, found.remedies) for found in report.findings])
+
+
+def test_what_is_missing_because_the_command_ends_too_early_is_not_told_beside_it(tmp_path: Path) -> None:
+    lost = "python3 -m verl.trainer.main_ppo algorithm.adv_estimator=grpo actor_rollout_ref.rollout.n=4 \\\n"
+    rest = "    actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4\n"
+    (tmp_path / "run.sh").write_text(f"{lost}    # the actor\n{rest}")
+    found = check([str(tmp_path / "run.sh")], ToldFacts()).report.findings
+    assert [each.rule for each in found if each.severity == "error"] == ["arguments-cut-off"]
