@@ -20,6 +20,7 @@ SHOWN_REMEDIES: Final = 3
 SHOWN_NOTES: Final = 3
 VERDICT: Final = "verdict: "
 FOLLOWS: Final = ("(computed)", "(of the model)")  # what follows from the settings that are shown
+MOST_PLACES: Final = 6  # at which else a line is said to stand
 SURVIVED: Final = "The run went on after it."
 DIFFERS: Final = "differs-from-good-run"  # what was asked for is shown whole
 POINTERS: Final = ("worker-failed-without-its-error",)  # what only says that the cause stands elsewhere
@@ -106,21 +107,30 @@ def _telling(pieces: Sequence[Evidence]) -> Sequence[Evidence]:
 
 
 def _once(pieces: Sequence[Evidence]) -> list[Evidence]:
-    """Return lines with the same words of one file as one, with the places of the others behind it.
+    """Return lines with the same words as one, with the places of the others behind it.
 
     Numbers count for nothing: ranks, addresses and times differ where many say the same.
     """
-    alike: dict[tuple[str, str | None], list[Evidence]] = {}
+    alike: dict[str, list[Evidence]] = {}
     for piece in pieces:
-        alike.setdefault((NUMBER.sub("#", piece.text), piece.file), []).append(piece)
+        alike.setdefault(NUMBER.sub("#", piece.text), []).append(piece)
     return [_with_places(same) for same in alike.values()]
 
 
 def _with_places(same: Sequence[Evidence]) -> Evidence:
-    others = [str(piece.line) for piece in same[1:] if piece.line]
+    others = [_shortly(piece, same[0].file) for piece in same[1:] if piece.line]
     if not others:
         return same[0]
+    if len(others) > MOST_PLACES:
+        others = [*others[:MOST_PLACES], f"{len(others) - MOST_PLACES} more"]
     return replace(same[0], text=f"{clip(same[0].text)} (also {', '.join(others)})")
+
+
+def _shortly(piece: Evidence, file: str | None) -> str:
+    """Return a line's number, behind the end of its file's path where that is another one."""
+    if piece.file == file or piece.file is None:
+        return str(piece.line)
+    return f"{'/'.join(piece.file.split('/')[-2:])}:{piece.line}"
 
 
 def _explained(consequences: Sequence[Finding]) -> Iterator[Line]:

@@ -30,3 +30,13 @@ def test_what_only_points_elsewhere_is_not_shown_beside_a_root() -> None:
     assert pointer not in text
     alone = as_text(Report("diagnose", ("a.log",), "nothing", "Nothing", (finding(pointer, "hint"),)))
     assert pointer in alone
+
+
+def test_ranks_that_say_the_same_in_their_own_files_are_shown_once() -> None:
+    words = "train.py: error: unrecognized arguments: --keep 5"
+    said = [Evidence(words, f"/runs/7/{n}/stderr.log", 60 + n) for n in range(9)]
+    one = Finding("x", "x", "/runs/7", "The run failed", "error", "certain", "Why.", tuple(said))
+    text = as_text(Report("diagnose", ("/runs/7",), "code", "The run failed", (one,)))
+    assert text.count("unrecognized arguments") == 1
+    assert "(also 1/stderr.log:61, 2/stderr.log:62," in text
+    assert "2 more)" in text
