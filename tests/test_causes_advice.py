@@ -243,6 +243,9 @@ def test_a_connection_that_nobody_answers_is_no_missing_file(tmp_path: Path, err
         ("OSError: [Errno 36] File name too long: '/data/run'", "Shorten the name"),
         ("OSError: [Errno 39] Directory not empty: '/ckpt/step_10'", "one process make and clear"),
         ("RuntimeError: Pin memory thread exited unexpectedly", "--shm-size"),
+        ("OSError: [Errno 8] Exec format error: '/opt/triton/bin/ptxas'", "this machine's processor"),
+        ("socket.timeout: timed out", "Start what should listen there"),
+        ("http.client.RemoteDisconnected: Remote end closed the connection", "that server's own log"),
     ],
 )
 def test_what_the_system_refuses_is_told_by_its_number(tmp_path: Path, error: str, cure: str) -> None:

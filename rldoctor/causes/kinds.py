@@ -161,7 +161,7 @@ KINDS: Final = (
     Kind(
         r"ServerDisconnectedError|ServerTimeoutError|Client(?:OS|Payload|Connector|Connection)Error"
         r"|RemoteProtocolError|ReadError|ReadTimeout|Connect(?:Error|Timeout)|MaxRetryError"
-        r"|API(?:Connection|Timeout)Error",
+        r"|API(?:Connection|Timeout)Error|RemoteDisconnected|ChunkedEncodingError|IncompleteRead|ProtocolError",
         r"",
         (
             "Read that server's own log at that moment (it died, restarted or is too slow), and ask less of "

@@ -9,7 +9,8 @@ from rldoctor.causes.kinds import Kind
 REFUSALS: Final = (
     Kind(
         r"OSError|ConnectionRefusedError|ConnectionError|TimeoutError|timeout|URLError",
-        r"Errno (?:101|110|111|112|113)\b|Connection refused|No route to host|Network is unreachable",
+        r"Errno (?:101|110|111|112|113)\b|Connection refused|No route to host|Network is unreachable"
+        r"|^(?:<urlopen error )?timed out\b",
         (
             "Start what should listen there before {place} asks for it, and see that it still lives (its "
             "own log, ss -ltn on its node), at the same address and port; across nodes an address of its "
@@ -29,6 +30,16 @@ REFUSALS: Final = (
             "volume: {message}",
         ),
         "df -h /tmp ~/.cache FOLDER",
+    ),
+    Kind(
+        r"OSError",
+        r"\[Errno 8\]",
+        (
+            "Install that program for this machine's processor (uname -m: an aarch64 node, Grace or Graviton, "
+            "runs no x86_64 wheel or image), whole (a download cut short, a Git LFS pointer), and a script "
+            "with #! as its first line: {message}",
+        ),
+        "uname -m; file PROGRAM; head -c 200 PROGRAM",
     ),
     Kind(
         r"OSError",
