@@ -35,7 +35,7 @@ REFUSALS: Final = (
         r"OSError",
         r"\[Errno 8\]",
         (
-            "Install that program for this machine's processor (uname -m: an aarch64 node, Grace or Graviton, "
+            "Install that program for this machine's processor (uname -m: an aarch64 node, Grace, Graviton, "
             "runs no x86_64 wheel or image), whole (a download cut short, a Git LFS pointer), and a script "
             "with #! as its first line: {message}",
         ),
