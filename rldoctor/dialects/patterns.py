@@ -1,11 +1,17 @@
-"""What an argument says of each layer: Megatron reads ``[0]*3+[1]*58`` as a Python expression of lists."""
+"""What an argument says of layers: ``[0]*3+[1]*58`` is a Python expression, ``Et*3|(tt|)*6mL`` a layout."""
 
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any, Final
 
 _MOST: Final = 10_000  # entries of a list, characters of a text
+_REPEATED: Final = (
+    re.compile(r"\(([^()]+)\)\*(\d{1,4})", re.ASCII),
+    re.compile(r"([^*()])\*(\d{1,4})", re.ASCII),
+)
+_DECODER: Final = "t"
 
 
 def entries(value: Any) -> list[Any] | None:
@@ -23,6 +29,24 @@ def entries(value: Any) -> list[Any] | None:
         return None
     found = _value(tree.body, 0)
     return found if isinstance(found, list) else None
+
+
+def stages(value: Any) -> list[str] | None:
+    """Return the letters of each stage of a pipeline's layout, None where nobody can tell."""
+    if value is None:
+        return []
+    text = str(value).strip().strip("'\"").replace(",", "")
+    for repeated in _REPEATED:
+        if sum(len(found[1]) * int(found[2]) for found in repeated.finditer(text)) > _MOST:
+            return None
+        text = repeated.sub(lambda found: found[1] * int(found[2]), text)
+    return text.split("|") if re.fullmatch(r"[A-Za-z|]+", text) else None
+
+
+def decoders(value: Any) -> list[str] | None:
+    """Return the decoder layers of a pipeline's layout, None where nobody can tell."""
+    found = stages(value)
+    return None if found is None else [letter for stage in found for letter in stage if letter == _DECODER]
 
 
 def _value(node: ast.expr, depth: int) -> Any:

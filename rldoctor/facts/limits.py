@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -20,6 +20,12 @@ from rldoctor.types import UNKNOWN, Event, LogLine, Setting
 
 _DEEPEST: Final = 4
 _REFERENCE: Final = re.compile(r"\$\{(?P<select>oc\.select:)?(?P<name>\.?[\w.]+)(,(?P<other>[^${}]*))?\}")
+_PATTERNS: Final[Mapping[str, Callable[[Any], list[Any] | None]]] = {
+    "pattern": patterns.entries,
+    "stages": patterns.stages,
+    "decoders": patterns.decoders,
+}
+_FUNCTIONS: Final = ("written", "words", "given", *_PATTERNS)
 _ENGLISH: Final = {True: "true", False: "false", None: "null"}
 
 
@@ -74,12 +80,12 @@ class Keys:
         return self.facts.value(name) if split(name) is not None else None
 
     def call(self, function: str, args: Sequence[expr.Node], keywords: Mapping[str, expr.Node]) -> Any:
-        """Return what somebody wrote (`written`), a list's words (`words`) or entries (`pattern`)."""
-        if function not in ("written", "words", "pattern", "given") or len(args) != 1 or args[0][0] != "name":
+        """Return what somebody wrote (`written`), a list's words (`words`) or what a pattern stands for."""
+        if function not in _FUNCTIONS or len(args) != 1 or args[0][0] != "name":
             return UNKNOWN
         key = limits.spelled(args[0][1], self.table.system)
-        if function == "pattern":
-            return self._entries(key)
+        if function in _PATTERNS:
+            return self._entries(_PATTERNS[function], key)
         if function == "given":  # also where nobody can tell the value
             return key in self.settings
         if function == "words":
@@ -87,12 +93,12 @@ class Keys:
             return value if value is UNKNOWN else [] if value is None else _words(value)
         return self.of_key(key) if key in self.settings else None
 
-    def _entries(self, key: str) -> Any:
+    def _entries(self, read: Callable[[Any], list[Any] | None], key: str) -> Any:
         """Return what a pattern of layers says of each, UNKNOWN where nobody can tell."""
         setting = self.settings.get(key)
         if setting is not None and setting.state == "unknown":
             return UNKNOWN
-        found = patterns.entries(setting.value if setting is not None else self.of_key(key))
+        found = read(setting.value if setting is not None else self.of_key(key))
         return UNKNOWN if found is None else found
 
     def of_key(self, key: str, depth: int = 0) -> Any:
