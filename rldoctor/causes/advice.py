@@ -35,7 +35,7 @@ _OWNERS: Final = (
     (r"(?:GRPO|DPO|SFT|PPO|RLOO|KTO|ORPO|CPO|OnlineDPO|Reward|GKD)(?:Trainer|Config)|trl\b", "trl"),
     (r"Trainer\b|TrainingArguments|PreTrained|AutoModel|Tokenizer|Processor|\w+(?:For(?:CausalLM|Conditional\w+)|HeadModel)"
      r"|(?:Qwen|Llama|Gemma|Mistral|Glm|Deepseek)\w*|\w+Cache\b|transformers\b", "transformers"),
-    (r"Accelerator|accelerate\b", "accelerate"),
+    (r"Accelerator|ParallelismConfig|(?:DeepSpeed|FullySharded\w+)Plugin|accelerate\b", "accelerate"),
     (r"LLMEngine|AsyncLLM|SamplingParams|EngineArgs|GPUModelRunner|WorkerWrapperBase|vllm\b", "vllm"),
     (r"ServerArgs|TokenizerManager|ModelRunner|sglang\b", "sglang"),
     (r"TransformerConfig|GPTModel|DistributedOptimizer|MegatronOptimizer|ModelParallelConfig|megatron\b",

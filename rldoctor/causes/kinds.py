@@ -91,7 +91,7 @@ KINDS: Final = (
         _FOR_ANOTHER_RELEASE,
         (
             _RELEASES_THAT_FIT,
-            "Where the call stands in code of your own, write it for the installed release: {place}",
+            "Where the call is your own, write it for the installed release: {place} ({message})",
         ),
         VERSIONS,
     ),
@@ -207,7 +207,7 @@ KINDS: Final = (
         r"NameError",
         r"",
         (
-            "Define or import it in {place} ({message}), or take the release before or after; where that "
+            "Define or import it in {place} ({message}), or take another release of {libraries}; where that "
             "line is an assert or a raise, its condition failed first and only the words for it are "
             "missing: {code}",
         ),

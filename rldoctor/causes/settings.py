@@ -35,7 +35,9 @@ _ENGINES: Final = (
 _LISTED: Final = ("trl", "vllm", "sglang")  # whose arguments others take over by their names
 _ARGUMENTS: Final = re.compile(r"(?:\w+_)?args?")
 _TIMES: Final = re.compile(r" ?\* ?|\btimes\b|×")
-_NO_SETTING: Final = re.compile(r"has no attribute|No module named|cannot import name|unrecognized argument")
+_NO_SETTING: Final = re.compile(
+    r"has no attribute|No module named|cannot import name|unrecognized argument|^name '\w+' is not defined"
+)
 _QUOTED: Final = re.compile(r"[`'\"]([^`'\"\s]{4,200})[`'\"]|(?<![\w:/])(/[\w./-]{4,200}\w)")
 
 _SENTENCES: Final = {
