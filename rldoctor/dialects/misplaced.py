@@ -13,6 +13,7 @@ from rldoctor.types import Command, Event, LogLine, Setting
 MANY: Final = 4  # unknown keys from which one mistake may be behind them all
 TRIED: Final = 3
 NAME: Final = "--config-name"
+TEMPLATES: Final = ["grpo_fsdp.yaml", "grpo_megatron.yaml"]
 Read = Callable[[Command], Sequence[Event]]
 
 
@@ -47,6 +48,8 @@ def misnamed(
     system: str, releases: Sequence[str], command: Command, below: Sequence[Setting]
 ) -> Iterator[Event]:
     """Yield the name of a configuration that is only a slip away from one that there is."""
+    if system == "chatlearn":
+        yield from _mistyped_template(command, releases[-1])
     if system != "verl":
         return
     found = [grammar.misnamed(each, command, below) for each in releases]
@@ -61,6 +64,22 @@ def misnamed(
     fields = {**about, "system": system, "release": releases[-1], "root": "", "certain": True}
     line = LogLine(named.place.file, named.place.line, "")
     yield Event("unknown_choice", {**fields, "consequence": "refused"}, lines=(line,))
+
+
+def _mistyped_template(command: Command, release: str) -> Iterator[Event]:
+    """Yield the name of one of ChatLearn's templates with a slip in it."""
+    named = next((each for each in command.settings if each.key == "--config-file"), None)
+    if named is None or named.state == "unknown" or named.place is None:
+        return
+    folder, _, name = str(named.value).rpartition("/")
+    near = suggest.word(name, TEMPLATES)
+    if name in TEMPLATES or near is None or suggest.distance(name, near) > suggest.TYPO:
+        return
+    meant = f"{folder}/{near}" if folder else near
+    about = {"key": named.key, "written": named.key, "value": str(named.value), "nearest": meant}
+    fields = {**about, "choices": TEMPLATES, "system": "chatlearn", "release": release, "root": ""}
+    line = LogLine(named.place.file, named.place.line, "")
+    yield Event("unknown_choice", {**fields, "certain": True, "consequence": "refused"}, lines=(line,))
 
 
 def _of_another(
