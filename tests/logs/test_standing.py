@@ -344,3 +344,10 @@ def test_sentences_in_a_list_are_no_lines_of_a_log(reading: Callable[..., LogRea
     )
     (event,) = [event for event in reading(text).events if event.kind == "standstill"]
     assert event.lines[0].number == 1
+
+
+def test_an_evaluation_that_moves_is_no_standstill(reading: Read) -> None:
+    head = "2026-04-04 22:15:53,930 [INFO] scores: Evaluating on the test split\n"
+    bars = "Evaluating:   2%|▏ | 1/63 [00:20<20:57, 20.28s/it]\nEvaluating:  24%|██ | {0}/63 [04:59<15:59, 19.99s/it]\n"
+    assert not standing(reading(head + bars.format(15)))
+    assert standing(reading(head + bars.format(1)))

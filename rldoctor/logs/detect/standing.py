@@ -40,6 +40,9 @@ CLOSED: Final = re.compile(
 )  # by peers that have ended
 ELAPSED: Final = re.compile(r"\b0/\d{1,9} \[(?:(\d{1,3}):)?(\d{1,2}):(\d\d)<\?")
 BEGUN: Final = re.compile(r"\b0/\d{1,9} \[00:00<\?")  # a bar of answers that is a moment old
+MOVES: Final = re.compile(
+    r"(?i)(?:eval\w*|scoring|judging):? +\d{1,3}%\|.{0,120}\| ?(?:[2-9]|[1-9]\d{1,8})/\d{1,9} \["
+)  # a bar of an evaluation that has moved
 SAID_TO: Final = re.compile(
     r"(?i)\b(?:stuck|hangs?|hung|hanging|freezes|frozen|froze)\b(?! (?:up\b|detect|check|monitor|time-?out"
     r"|modules?\b|param|layer|weight|backbone|base|model|embed))"
@@ -97,7 +100,7 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     what, phase = stages.begun(last.text)
     if words and _generates(last.text):
         what, phase = "rollout", "rollout"
-    if what == "rollout" and not words and BEGUN.search(last.text):
+    if not words and _moves(last.text, what, seconds):
         return
     if words and what is None:
         last = _open_bar(said) or last
@@ -114,6 +117,12 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
         what, phase = "silence", None
     fields = {"what": what, "phase": phase, "seconds": seconds}
     yield sighting("standstill", last, fields, (what, last.file))
+
+
+def _moves(text: str, what: str | None, seconds: float | None) -> bool:
+    """Say whether a bar of answers is a moment old, or one of an evaluation has come on."""
+    begun = what == "rollout" and BEGUN.search(text) is not None
+    return begun or ((seconds is None or seconds < LONG) and MOVES.search(text) is not None)
 
 
 def _fenced(lines: Sequence[LogLine]) -> Sequence[LogLine]:
