@@ -245,6 +245,7 @@ def test_a_connection_that_nobody_answers_is_no_missing_file(tmp_path: Path, err
         ("RuntimeError: Pin memory thread exited unexpectedly", "--shm-size"),
         ("OSError: [Errno 8] Exec format error: '/opt/triton/bin/ptxas'", "this machine's processor"),
         ("socket.timeout: timed out", "Start what should listen there"),
+        ("lmdb.LockError: mdb_txn_begin: Resource temporarily unavailable", "lock=False"),
         ("http.client.RemoteDisconnected: Remote end closed the connection", "that server's own log"),
     ],
 )

@@ -91,5 +91,14 @@ REFUSALS: Final = (
             "file)",
         ),
     ),
+    Kind(
+        r"LockError|Error",
+        r"mdb_(?:txn_begin|env_open)",
+        (
+            "Put that LMDB on a local disk of each node (copied there at first), as its locks need one, or "
+            "open it without them: lmdb.open(path, readonly=True, lock=False, readahead=False)",
+        ),
+        "df -hT FOLDER",
+    ),
 )
 """In order of precedence, and before the kinds that only know that it was the operating system."""
