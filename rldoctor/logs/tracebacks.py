@@ -252,7 +252,7 @@ def _is_error(opened: _Open, stripped: str, column: int) -> bool:
 
 def _is_next(opened: _Open, line: LogLine) -> bool:
     """Say whether a line is the next message of a log, not more of an exception's."""
-    if line.text.lstrip().startswith((*IGNORED, *LAUNCHERS)):
+    if line.text.lstrip().startswith((*IGNORED, *LAUNCHERS)) or " is deprecated" in line.text:
         return True
     times = (None, opened.links[-1].line.time)
     return (line.time not in times and not opened.stamped) or LEVEL.search(line.text[:80]) is not None
