@@ -50,7 +50,7 @@ def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
     entry = file_of(program, path) if program else None
     files = (entry, *_imports(entry)) if entry is not None else _beside(Path(path).parent)
     tree = next((found for above in _above(path) if _is_readable(found := above / DECLARED)), None)
-    read = [*files, *([tree] if tree is not None else ())]
+    read = [*([tree] if tree is not None else ()), *files]  # the user's own class of a name counts
     known = {name: each for file in read for name, each in _classes(file).items()}
     loaded = {name for file in read for name in re.findall(_LOADED, _text(file))}
     own = [name for name in known if name in loaded or name in roots or _extends(name, known, roots)]
