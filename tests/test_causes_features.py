@@ -27,6 +27,7 @@ def _failure(*frames: Frame, message: str = "it is bent") -> Failure:
         ("/app/verl/utils/ulysses.py", "ulysses_sequence_parallel_size 1"),
         (f"{SITE}/deepspeed/runtime/engine.py", "ZeRO-2"),
         (f"{SITE}/torch/_inductor/codecache.py", "TORCHDYNAMO_DISABLE=1"),
+        (f"{SITE}/dion/muon.py", "AdamW"),
     ],
 )
 def test_file_tells_the_feature(file: str, words: str) -> None:

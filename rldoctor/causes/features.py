@@ -40,6 +40,10 @@ FEATURES: Final = (
         "(q_proj, k_proj, v_proj, o_proj) and the peft release that fits",
     ),
     Feature(
+        r"/dion/|/(?:emerging_optimizers|moonlight)/|\bmuon_|_muon\b|/muon\.py",
+        "Take AdamW in place of Muon (optim type adamw, --optimizer adam), whose update wants whole matrices",
+    ),
+    Feature(
         r"cuda_?graph|graph_capture|capture_model",
         "Do without CUDA graphs (enforce_eager True, --disable-cuda-graph)",
     ),
