@@ -53,3 +53,14 @@ def test_the_bar_of_an_evaluation_counts_less_than_the_steps(tmp_path: Path) -> 
     assert said(tmp_path, f"{rows(40)}{BAR.format(41)}\n{inner}").endswith(
         "; its log ends at step 41 of 100."
     )
+
+
+def test_records_of_a_trainer_alone_are_read(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text(
+        "".join(
+            f'{{"v": 1, "t": {1795286697 + n}.0, "kind": "step_finished", "step": {n}, "seconds": 2.1, '
+            f'"tokens": 24576, "samples": 2048, "metrics": {{"loss": -0.03, "grad_norm": 0.6}}}}\n'
+            for n in range(1, 9)
+        )
+    )
+    assert "internal" not in diagnose([str(tmp_path / "events.jsonl")], None, ToldFacts()).summary

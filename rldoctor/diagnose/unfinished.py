@@ -25,9 +25,12 @@ DONE: Final = re.compile(
 def told(reading: LogReading) -> str:
     """Return at which step of how many a log ends, nothing where it says that it is done or tells no end."""
     text, main = reading.text, reading.moves.main()
-    if text is None or (not main and len(text.logs) != 1):
+    if text is None:
         return ""
-    file, samples = max(main.items(), key=lambda item: len(item[1]), default=(text.logs[0].name, ()))
+    alone = text.logs[0].name if len(text.logs) == 1 else ""
+    file, samples = max(main.items(), key=lambda item: len(item[1]), default=(alone, ()))
+    if file not in text.index:  # records of a trainer are no log
+        return ""
     end = text.scan.lines[text.index[file]]
     tail = list(text.between(text.index[file], max(1, end - TAIL), end))
     if any(DONE.search(text.whole(line)) for line in tail[-LAST:]):
