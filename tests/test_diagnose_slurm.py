@@ -277,3 +277,16 @@ def test_scores_of_predictions_are_no_rewards(tmp_path: Path) -> None:
         for n in range(30)
     )
     assert not told(tmp_path, rows, "").findings
+
+
+def test_one_of_two_cures_of_a_message_is_told(tmp_path: Path) -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "/work/train.py", line 3, in <module>\n'
+        "    check(arguments)\n"
+        '  File "/work/train.py", line 2, in check\n'
+        "    raise ValueError(message)\n"
+        "ValueError: quick_save is not compatible with split_state. Either set quick_save=False, or change split_state.\n"
+    )
+    (root,) = alarms(told(tmp_path, "", text))
+    assert "Do what the message says: Either set quick_save=False" in root.remedies[0].title

@@ -60,7 +60,7 @@ _TELLS_ITS_CURE = (
 )
 
 _TOLD_TO = re.compile(
-    r"(?i:(?:^|\b(?:please|try|consider|should|can|may|to|by|and|or|then) |, )(?:set|(?<=y )setting"
+    r"(?i:(?:^|\b(?:please|try|consider|should|can|may|to|by|and|or|then|either) |, )(?:set|(?<=y )setting"
     r"|us(?:e|ing)|increas(?:e|ing)|decreas(?:e|ing)|reduc(?:e|ing)|lower(?:ing)?|rais(?:e|ing)|(?:re|un)?install(?:ing)?"
     r"|upgrad(?:e|ing)|downgrad(?:e|ing)|disabl(?:e|ing)|enabl(?:e|ing)|pass(?:ing)?|specify(?:ing)?|unset"
     r"|export|mov(?:e|ing)|switch(?:ing)?|rebuild|launch|adjust(?:ing)?|choos(?:e|ing)|select(?:ing)?) )\S"
