@@ -38,6 +38,7 @@ def torn(facts: Facts) -> Iterator[Event]:
     if facts.system is not None and dialects.load(facts.system).form == "override":
         yield from _spaced(command, facts)
         yield from _unclosed(command, facts)
+        yield from _dressed(command, facts)
     if facts.system == "verl":
         yield from _swept(command, facts)
     yield from _broken_json(facts)
@@ -76,6 +77,19 @@ def _unclosed(command: Command, facts: Facts) -> Iterator[Event]:
                 "right": f"'{setting.key}=[…, …]' in quotes",
             }
             yield event("override_torn", setting.key, about, command, setting, facts)
+
+
+def _dressed(command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield ``--key=value`` and ``key: value``, which are no overrides of Hydra."""
+    for setting in command.settings:
+        key = setting.key.lstrip("-")
+        if setting.form == "flag" and _KEY.fullmatch(key):
+            about = {"why": "an override has no dashes before it", "right": f"{key}={setting.value}"}
+            yield event("override_torn", setting.key, about, command, setting, facts)
+    for word, value in pairwise((*command.positional, "")):
+        if word.endswith(":") and _KEY.fullmatch(word[:-1]):
+            about = {"why": "an override has = and no colon", "right": f"{word[:-1]}={value}"}
+            yield event("override_torn", word[:-1], about, command, None, facts)
 
 
 def _swept(command: Command, facts: Facts) -> Iterator[Event]:

@@ -95,7 +95,9 @@ def test_each_launch_is_counted_by_its_own_starter() -> None:
 
 
 def test_a_variable_that_nothing_sets_is_told_once(tmp_path: Path) -> None:
-    text = f"tp=2\n{PPO} data.train_files=$train_path data.val_files=$train_path trainer.nnodes=$SLURM_NNODES\n"
+    text = (
+        f"tp=2\n{PPO} data.train_files=$train_path data.val_files=$train_path trainer.nnodes=$SLURM_NNODES\n"
+    )
     (finding,) = found(text, tmp_path, "variable-set-nowhere")
     assert "$train_path" in finding.title
     assert finding.severity == "warning"
@@ -109,3 +111,9 @@ def test_json_with_a_variable_in_it_is_still_read(tail: str, broken: bool, tmp_p
     json = '{\\"env_vars\\": {\\"MASTER_ADDR\\": \\"${MASTER_ADDR}\\"' + tail + "}}"
     text = f'ray job submit --address=http://127.0.0.1:8265 --runtime-env-json="{json}" -- {PPO}\n'
     assert bool(found(text, tmp_path, "override-torn-by-a-space")) is broken
+
+
+@pytest.mark.parametrize("word", ["--trainer.nnodes=1", "--trainer.nnodes 1", "trainer.nnodes: 1"])
+def test_an_override_dressed_as_something_else_is_told(word: str, tmp_path: Path) -> None:
+    (finding,) = found(f"{PPO} trainer.n_gpus_per_node=8 {word}\n", tmp_path, "override-torn-by-a-space")
+    assert "trainer.nnodes=1" in finding.remedies[0].title
