@@ -36,7 +36,6 @@ LAST: Final = 1 << 60
 SHOWN: tuple[Severity, ...] = ("error", "warning", "hint")
 PROJECT: Final = ".rldoctor.yaml"
 MARK: Final = b"rldoctor:"
-CUT_OFF: Final = "arguments-cut-off"
 
 
 class Checked(Struct, frozen=True):
@@ -177,9 +176,7 @@ def _examined(world: Facts, rules: Index) -> Outcome:
 
 
 def _findings(world: Facts, outcome: Outcome, rules: Index) -> list[Finding]:
-    told = [match for match in outcome.matches if not _is_the_authors(match.finding, world)]
-    if any(match.finding.rule == CUT_OFF for match in told):  # what never arrives may well say it
-        told = [match for match in told if any(piece.line for piece in match.finding.evidence)]
+    told = (match for match in outcome.matches if not _is_the_authors(match.finding, world))
     return [_finding(match, world, rules) for match in told]
 
 

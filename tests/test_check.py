@@ -186,6 +186,17 @@ def test_a_mistake_of_two_branches_is_told_once(tmp_path: Path) -> None:
     assert [each.title.partition(":")[0] for each in wrong] == ["8 GPUs are not divisible by 16"]
 
 
+def test_what_is_written_comes_before_what_is_missing(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(
+        "python3 -m verl.trainer.main_ppo \\\n    algorithm.adv_estimator=grpo \\  # ours\n    data.x=1\n"
+    )
+    rules = [
+        each.rule for each in check([str(script)], ToldFacts()).report.findings if each.severity == "error"
+    ]
+    assert rules[0] == "arguments-cut-off" and "no-micro-batch" in rules
+
+
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.2", "0.3.1"])
 def test_s4_check_asks_nobody_on_two_nodes_for_a_model_name(tmp_path: Path, version: str) -> None:
     # In every release each rank reads the model's config whatever --model-name says (backends/megatron_utils/
@@ -197,11 +208,3 @@ def test_s4_check_asks_nobody_on_two_nodes_for_a_model_name(tmp_path: Path, vers
     )
     report = check([str(script)], ToldFacts(system="slime", versions={"slime": version})).report
     assert "--model-name" not in str([(found.title, found.remedies) for found in report.findings])
-
-
-def test_what_is_missing_because_the_command_ends_too_early_is_not_told_beside_it(tmp_path: Path) -> None:
-    lost = "python3 -m verl.trainer.main_ppo algorithm.adv_estimator=grpo actor_rollout_ref.rollout.n=4 \\\n"
-    rest = "    actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4\n"
-    (tmp_path / "run.sh").write_text(f"{lost}    # the actor\n{rest}")
-    found = check([str(tmp_path / "run.sh")], ToldFacts()).report.findings
-    assert [each.rule for each in found if each.severity == "error"] == ["arguments-cut-off"]

@@ -195,7 +195,7 @@ def _verl(release: str, command: Command, below: Sequence[Setting]) -> Grammar |
 
 
 def _is_of_somebody(release: str, command: Command, entry: str | None) -> bool:
-    """Say whether a command names a configuration of its own, which cannot be read: most extend the main one."""
+    """Say whether a command names a configuration of its own: most of those extend the main one."""
     named, known = _last(command.settings, "--config-name"), catalogue.load("verl")
     if named is None or named.state == "unknown" or entry != MAIN or not known.has(MAIN, release):
         return False
