@@ -20,9 +20,11 @@ OWN_SIZES: Final[tuple[Role, ...]] = ("ref", "critic")
 
 def derive(table: Table) -> None:
     """Put every derived fact into the table that is not in it yet."""
-    for derivation in (_gpus, _sizes, _experts, _batches, _lengths, _rollout, _asked):
+    for derivation in (_gpus, _sizes, _experts, _batches, _lengths, _budget, _rollout, _asked):
         _take(table, derivation, "policy")
     for role in OWN_SIZES:
+        if table.in_use(role) and table.get("batch.max_tokens_per_gpu", role) is not None:
+            _take(table, _budget, role)
         if table.in_use(role) and table.get("train.tp", role) is not None:
             for derivation in (_sizes, _experts):
                 _take(table, derivation, role)
@@ -107,13 +109,21 @@ def _lengths(table: Table, role: Role) -> Iterator[Fact]:
         yield derived("batch.longest_sample", UNKNOWN, lengths)
     elif prompt is not None and answer is not None:
         yield derived("batch.longest_sample", prompt + answer, lengths)
+
+
+def _budget(table: Table, role: Role) -> Iterator[Fact]:
+    """Yield the least token budget of a role, which holds the longest sample."""
     longest = table.get("batch.longest_sample")
     ranks = product(_size(table, "cp", role), _size(table, "ulysses_sp", role))
-    inputs = ("batch.longest_sample", "train.cp", "train.ulysses_sp")
+    own = [name for name in ("train.cp", "train.ulysses_sp") if table.get(name, role) is not None]
+    inputs: tuple[tuple[Role, str], ...] = (
+        ("policy", "batch.longest_sample"),
+        *((role, name) for name in own),
+    )
     if longest is UNKNOWN or ranks is UNKNOWN:
-        yield derived("batch.min_tokens_per_gpu", UNKNOWN, inputs)
+        yield derived("batch.min_tokens_per_gpu", UNKNOWN, inputs, role)
     elif longest and ranks:
-        yield derived("batch.min_tokens_per_gpu", math.ceil(longest / ranks), inputs)
+        yield derived("batch.min_tokens_per_gpu", math.ceil(longest / ranks), inputs, role)
 
 
 def _rollout(table: Table, role: Role) -> Iterator[Fact]:

@@ -79,12 +79,13 @@ class Scope:
         return UNKNOWN if nothing_read else self.facts.written(name)
 
     def own(self, name: str) -> str:
-        """Return the full name of what a rule's name means for this role, falling back to the policy's."""
+        """Return the full name of what a rule's name means for this role, the policy's where it has no key."""
         if self.role == "policy" or not wording.is_concept(name) or wording.split(name)[1] != "policy":
             return name
         theirs = f"{self.role}.{name}"
         fact = self.facts.resolve(theirs)
-        return theirs if fact is not None and fact.value is not None else name
+        has_own = fact is not None and (fact.value is not None or fact.origin.key is not None)
+        return theirs if has_own else name
 
     def is_own(self) -> bool:
         """Say whether something known of this very role was read: else it would only repeat the policy's."""

@@ -27,6 +27,7 @@ GPU: Final = (
 HOST: Final = (
     "/(?:was|were) killed due to the node running low on memory/",
     "/Killing \\d+ worker\\(s\\), kill details: Memory on the node/",
+    "exceeds the memory usage threshold of",
     "/[1-9]\\d* Workers \\(tasks / actors\\) killed due to memory pressure/",
     "/[Oo]ut of memory: Kill(?:ed)? process/",
     "Memory cgroup out of memory",
