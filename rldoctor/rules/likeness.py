@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, Final
 
 from msgspec import Struct
@@ -14,10 +14,12 @@ from rldoctor.rules.schema import Rule
 
 KEPT: Final = 60  # words that are kept of a rule, its most telling ones
 FEWEST: Final = 4  # words that two texts share, below which it may be chance
+TELLING: Final = 3.5  # what the most telling of them tells at least: a word of one rule in thirty
 LONGEST: Final = 4000  # characters of a text that are compared
 SATURATION: Final = 1.2  # how soon a word that is said again counts no more (BM25's k1)
 LENGTHS: Final = 0.75  # how much a long text's words count less (BM25's b)
 _WORD: Final = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}(?![a-z])|\d{3,}")
+_TIME: Final = re.compile(r"\b(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d(?:[.,]\d+)?)")
 _ENDINGS: Final = ("ing", "ed", "es", "s")
 _SHORTEST_STEM: Final = 4
 
@@ -43,14 +45,19 @@ class Likeness(Struct, frozen=True):
         found = (
             Like(name, sum(own[word] for word in asked & own.keys()) / most)
             for name, own in self.rules.items()
-            if len(asked & own.keys()) >= FEWEST
+            if self._is_no_chance(asked & own.keys())
         )
         return max(found, key=lambda like: (like.share, like.rule), default=None)
 
 
+    def _is_no_chance(self, shared: Set[str]) -> bool:
+        """Say whether words that two texts share are enough of them, and one of them a rare one."""
+        return len(shared) >= FEWEST and any(self.telling.get(word, 0.0) >= TELLING for word in shared)
+
+
 def words(text: str) -> Iterator[str]:
-    """Yield the words of a text by their stems, names of the code in parts."""
-    for match in _WORD.finditer(text):
+    """Yield the words of a text by their stems, names of the code in parts; times are none."""
+    for match in _WORD.finditer(_TIME.sub(" ", text)):
         word = match[0].lower()
         if len(word) > 2:
             yield next((word[: -len(end)] for end in _ENDINGS if _ends(word, end)), word)
