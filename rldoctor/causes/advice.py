@@ -36,9 +36,10 @@ _OWNERS: Final = (
     (r"Trainer\b|TrainingArguments|PreTrained|AutoModel|Tokenizer|Processor|\w+(?:For(?:CausalLM|Conditional\w+)|HeadModel)"
      r"|(?:Qwen|Llama|Gemma|Mistral|Glm|Deepseek)\w*|\w+Cache\b|transformers\b", "transformers"),
     (r"Accelerator|ParallelismConfig|(?:DeepSpeed|FullySharded\w+)Plugin|accelerate\b", "accelerate"),
-    (r"LLMEngine|AsyncLLM|SamplingParams|EngineArgs|GPUModelRunner|WorkerWrapperBase|collective_rpc|vllm\b", "vllm"),
-    (r"ServerArgs|TokenizerManager|ModelRunner|update_weights_from_\w+|(?:release|resume)_memory_occupation|sglang\b",
-     "sglang"),
+    (r"LLMEngine|AsyncLLM|SamplingParams|EngineArgs|GPUModelRunner|WorkerWrapperBase|collective_rpc|vllm\b",
+     "vllm"),
+    (r"ServerArgs|TokenizerManager|ModelRunner|update_weights_from_\w+|(?:release|resume)_memory_occupation"
+     r"|sglang\b", "sglang"),
     (r"TransformerConfig|GPTModel|DistributedOptimizer|MegatronOptimizer|ModelParallelConfig|megatron\b",
      "megatron-core"),
     (r"TE\w*Linear|DotProductAttention|transformer_engine\b|initialize_ub|(?:RMS|Layer)Norm\.__init__"

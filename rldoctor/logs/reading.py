@@ -215,7 +215,7 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
     printed = configs.read_configs(
         seen, [*configs.GENERIC, *(row for shape in known for row in shape.configs)]
     )
-    systems = _systems(steps, failures, printed)
+    systems = _systems(steps, failures, printed, hits)
     rows = tuple(row for shape in known if shape.system in systems for row in shape.phases)
     failures = tuple(replace(failure, phase=phases.of_failure(failure, rows)) for failure in failures)
     told = _told_phases(hits, known, systems)
@@ -363,8 +363,14 @@ def _told_phases(
     return tuple(sorted(told, key=lambda pair: (pair[0].file, pair[0].number)))
 
 
-def _systems(steps: Steps, failures: Iterable[Failure], printed: Sequence[PrintedConfig]) -> tuple[str, ...]:
-    frames = versions.systems_of_frames(failures, ())
+def _systems(
+    steps: Steps,
+    failures: Iterable[Failure],
+    printed: Sequence[PrintedConfig],
+    hits: Mapping[str, tuple[LogLine, ...]],
+) -> tuple[str, ...]:
+    actors = {line.who.actor for lines in hits.values() for line in lines}
+    frames = versions.systems_of_frames(failures, (), (actor for actor in actors if actor))
     return tuple(dict.fromkeys((*configs.systems_of(printed), *steps.systems, *frames)))
 
 

@@ -49,6 +49,17 @@ SYSTEM_PATHS: Final = (
     ("swift", re.compile(r"/swift/(?:rlhf_trainers|trainers|llm|cli|megatron|arguments|pipelines)/")),
     ("trl", re.compile(r"/trl/(?:trainer|scripts|extras|generation|experimental)/")),
 )
+ACTORS: Final = (
+    (
+        "verl",
+        re.compile(
+            r"WorkerDict|\w*TaskRunner\w*|main_task|AgentLoopWorker\w*|Reward(?:Loop|Compute)Worker|\w+HttpServer"
+        ),
+    ),
+    ("slime", re.compile(r"MegatronTrainRayActor|RolloutManager")),
+    ("openrlhf", re.compile(r"(?:Policy|Critic|Reference|Reward|Actor)Model(?:Ray)?Actor|LLMRayActor")),
+    ("nemo_rl", re.compile(r"(?:Megatron|DTensor)PolicyWorker\w*|VllmGenerationWorker\w*")),
+)  # of Ray, by the classes that each system starts
 BACKENDS: Final = (
     ("megatron", re.compile(r"megatron/(?:core|training)")),
     ("sglang", re.compile(r"sglang/srt|sgl-workspace")),
@@ -67,12 +78,15 @@ def read_versions(hits: Mapping[str, tuple[LogLine, ...]]) -> dict[str, str]:
     return found
 
 
-def systems_of_frames(failures: Iterable[Failure], events: Iterable[Event]) -> Iterator[str]:
-    """Yield the systems whose files stand in stacks: those that train before the engines below them."""
+def systems_of_frames(
+    failures: Iterable[Failure], events: Iterable[Event], actors: Iterable[str] = ()
+) -> Iterator[str]:
+    """Yield the systems whose files stand in stacks or whose actors spoke, engines behind those that train."""
     files = [frame.file for failure in failures for frame in failure.frames]
     files += [str(frame) for event in events for frame in event.fields.get("frames") or ()]
     files += [failure.call or "" for failure in failures]
     text = "\n".join(files)
-    for system, pattern in (*SYSTEM_PATHS, *BACKENDS):
-        if pattern.search(text):
-            yield system
+    yield from (system for system, pattern in SYSTEM_PATHS if pattern.search(text))
+    named = {actor.partition("(")[0] for actor in actors}
+    yield from (system for system, pattern in ACTORS if any(pattern.fullmatch(name) for name in named))
+    yield from (system for system, pattern in BACKENDS if pattern.search(text))

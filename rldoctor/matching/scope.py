@@ -79,7 +79,7 @@ class Scope:
         return UNKNOWN if nothing_read else self.facts.written(name)
 
     def own(self, name: str) -> str:
-        """Return the full name of what a rule's name means for this role, the policy's where it has no key."""
+        """Return the full name of a name of a rule for this role, the policy's where it has no key."""
         if self.role == "policy" or not wording.is_concept(name) or wording.split(name)[1] != "policy":
             return name
         theirs = f"{self.role}.{name}"
