@@ -53,7 +53,8 @@ ACTORS: Final = (
     (
         "verl",
         re.compile(
-            r"WorkerDict|\w*TaskRunner\w*|main_task|AgentLoopWorker\w*|Reward(?:Loop|Compute)Worker|\w+HttpServer"
+            r"WorkerDict|\w*TaskRunner\w*|main_task|AgentLoopWorker\w*|Reward(?:Loop|Compute)Worker"
+            r"|\w+HttpServer"
         ),
     ),
     ("slime", re.compile(r"MegatronTrainRayActor|RolloutManager")),
@@ -81,7 +82,7 @@ def read_versions(hits: Mapping[str, tuple[LogLine, ...]]) -> dict[str, str]:
 def systems_of_frames(
     failures: Iterable[Failure], events: Iterable[Event], actors: Iterable[str] = ()
 ) -> Iterator[str]:
-    """Yield the systems whose files stand in stacks or whose actors spoke, engines behind those that train."""
+    """Yield the systems whose files stand in stacks or whose actors spoke; engines behind trainers."""
     files = [frame.file for failure in failures for frame in failure.frames]
     files += [str(frame) for event in events for frame in event.fields.get("frames") or ()]
     files += [failure.call or "" for failure in failures]
