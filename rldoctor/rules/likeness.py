@@ -49,7 +49,6 @@ class Likeness(Struct, frozen=True):
         )
         return max(found, key=lambda like: (like.share, like.rule), default=None)
 
-
     def _is_no_chance(self, shared: Set[str]) -> bool:
         """Say whether words that two texts share are enough of them, and one of them a rare one."""
         return len(shared) >= FEWEST and any(self.telling.get(word, 0.0) >= TELLING for word in shared)
