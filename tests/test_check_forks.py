@@ -222,6 +222,16 @@ def test_fields_that_the_tree_declares_are_known(tmp_path: Path) -> None:
     assert "unknown-key" not in {each.rule for each in check([str(file)], ToldFacts()).report.findings}
 
 
+def test_a_section_that_another_class_leaves_open_frees_no_key(tmp_path: Path) -> None:
+    file = tmp_path / "grpo.yaml"
+    file.write_text(AREAL + "  behave_imp_weight_cap: 5.0\n")
+    (tmp_path / "areal" / "api").mkdir(parents=True)
+    other = "\n@dataclass\nclass RWConfig:\n    actor: Elsewhere = field(default_factory=Elsewhere)\n"
+    (tmp_path / "areal" / "api" / "cli_args.py").write_text(DECLARED + other)
+    found = check([str(file)], ToldFacts(versions={"areal": "1.0.4"})).report.findings
+    assert "renamed-key:actor.behave_imp_weight_cap" in [each.id for each in found]
+
+
 @pytest.mark.parametrize(("word", "refused"), [("xla", []), ("mine", ["unknown-choice"])])
 def test_a_back_end_that_the_project_knows_is_no_strange_one(
     tmp_path: Path, word: str, refused: list[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -55,6 +55,12 @@ def fields(program: str, path: str, roots: tuple[str, ...]) -> frozenset[str]:
     loaded = {name for file in read for name in re.findall(_LOADED, _text(file))}
     own = [name for name in known if name in loaded or name in roots or _extends(name, known, roots)]
     return frozenset(key for name in own for key in declared.Flattening(known).of(name))
+
+
+def holds(keys: Set[str], key: str) -> bool:
+    """Say whether a key is one of some, or below one that is open: whose own fields none of them tells."""
+    sections = {each.rpartition(".")[0] for each in keys}
+    return key in keys or any(key.startswith(f"{each}.") for each in keys - sections)
 
 
 def config(program: str, path: str, name: str | None = None) -> Path | None:

@@ -127,7 +127,7 @@ class _Reading:
             return
         if key != setting.key:
             self.told.add(key)
-        if key in self._nearby or any(key.startswith(f"{each}.") for each in self._nearby):
+        if nearby.holds(self._nearby, key):
             return
         row = suggest.renamed(key, self.catalogue.renames) if self.grammar.parts else None
         offered = [name for name in (row.new if row is not None else ()) if self._known(name)]
