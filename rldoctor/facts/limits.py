@@ -95,10 +95,10 @@ class Keys:
 
     def _entries(self, read: Callable[[Any], list[Any] | None], key: str) -> Any:
         """Return what a pattern of layers says of each, UNKNOWN where nobody can tell."""
-        setting = self.settings.get(key)
-        if setting is not None and setting.state == "unknown":
+        setting, value = self.settings.get(key), self.of_key(key)
+        if value is UNKNOWN:
             return UNKNOWN
-        found = read(setting.value if setting is not None else self.of_key(key))
+        found = read(setting.value if setting is not None else value)
         return UNKNOWN if found is None else found
 
     def of_key(self, key: str, depth: int = 0) -> Any:

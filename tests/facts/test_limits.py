@@ -158,3 +158,23 @@ def test_words_of_an_argument_are_whole_words(words: str, told: bool, tmp_path: 
     path.write_text(f"torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 24 {flags} {asked}\n")
     titles = [each.title for each in again("megatron", path, NEWEST["megatron"])]
     assert any(title.startswith("Experts whose communication overlaps are not") for title in titles) is told
+
+
+@pytest.mark.parametrize(
+    ("system", "launch"),
+    [
+        (
+            "megatron",
+            "torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 94 --pipeline-model-parallel-size 2",
+        ),
+        ("slime", "python3 train.py --num-layers 94 --pipeline-model-parallel-size 2 --rollout-batch-size 8"),
+        ("sglang", "python3 -m sglang.launch_server --model-path /models/q --tp-size 2"),
+        ("vllm", "vllm serve /models/q --tensor-parallel-size 2"),
+        ("verl", "python3 -m verl.trainer.main_ppo trainer.nnodes=1 algorithm.adv_estimator=grpo"),
+    ],
+)
+def test_what_lost_arguments_may_say_is_not_made_up(system: str, launch: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.sh"
+    path.write_text(f"{launch} $EXTRA\n")
+    found = again(system, path, NEWEST[system])
+    assert [each.title for each in found if each.rule == "refused-setting" and each.severity == "error"] == []
