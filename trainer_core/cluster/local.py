@@ -75,6 +75,7 @@ class _Torchrun:
 
     def __init__(self, config: Config, size: int) -> None:
         self.size, self._broken = size, False
+        self._patience = timedelta(seconds=config.cluster.process_group_timeout_seconds)
         self._worker = worker_class()(config, 0, size, int(os.environ.get("LOCAL_RANK", "0")))
         self._worker.join(None)
         self._store, self._group = _meet(config)
@@ -94,6 +95,8 @@ class _Torchrun:
         return [mine, *self._heard(mine)]
 
     def _tell(self, command: tuple[str, Any]) -> None:
+        # Nobody is busy between two commands: who does not come now has stopped.
+        dist.monitored_barrier(self._group, self._patience)
         dist.broadcast_object_list([command], group=self._group)
 
     def _heard(self, mine: Reply) -> list[Reply]:
@@ -128,6 +131,7 @@ def serve(config: Config, on_dump: Callable[[Callable[[Path], None]], None]) -> 
     store.set(f"process_{rank}", f"{socket.gethostname()}:{os.getpid()}")
     while True:
         heard: list[Any] = [None]
+        dist.monitored_barrier(group, timedelta(seconds=DRIVER_SECONDS))
         dist.broadcast_object_list(heard, group=group)
         method, arguments = heard[0]
         if method == "close":
