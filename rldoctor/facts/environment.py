@@ -32,12 +32,14 @@ def misset(facts: Facts) -> Iterator[Event]:
     data = document.files.get(document.path, b"") if document is not None else b""
     handed = _AUTOMATIC.search(data) is not None
     for found in _SET.finditer(data):
-        name, value = found["name"].decode(), found["value"].decode("utf-8", "replace").strip()
-        if _is_used(found["name"], data):
+        name, exported = found["name"].decode(), found["export"] is not None
+        if exported == (name in NAMES):
             continue
-        meant = _nearest(name) if found["export"] and name not in NAMES else None
-        lost = name in NAMES and not found["export"] and not handed and not name.endswith(_SURROUNDED)
-        if meant is not None or (lost and _GOES_ON.search(found["value"].strip()) is None):
+        meant = _nearest(name) if exported else None
+        kept = not exported and not handed and not name.endswith(_SURROUNDED)
+        lost = kept and _GOES_ON.search(found["value"].strip()) is None
+        if (meant is not None or lost) and not _is_used(found["name"], data):
+            value = found["value"].decode("utf-8", "replace").strip()
             yield _event({"name": name, "value": value, "meant": meant}, found, facts)
 
 
