@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from rldoctor.logs import enclosed
 from rldoctor.types import Evidence, Finding, LogLine, Match
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ LAUNCHERS: Final = re.compile(
 def quoted(line: LogLine) -> Evidence:
     """Return a line of a log as evidence."""
     number, who = line.number or None, line.who
-    return Evidence(line.text.strip()[:LONGEST_TEXT], line.file, number, None, who.rank, line.time)
+    text = enclosed.told(line.text)[:LONGEST_TEXT]
+    return Evidence(text, line.file, number, None, who.rank, line.time)
 
 
 def with_inner(finding: Finding, match: Match, failures: Sequence[Failure]) -> Finding:

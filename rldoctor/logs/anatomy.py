@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from rldoctor.logs.clock import read_time
+from rldoctor.logs.json_lines import carried
 from rldoctor.types import Identity
 
 NOBODY: Final = Identity()
@@ -87,9 +86,6 @@ LAUNCHER: Final = re.compile(
     rf"|(?P<stern>[a-z][a-z0-9]{{0,40}}-[a-z0-9-]{{1,80}}) [a-z][a-z0-9-]{{0,40}} {_SAID}"
     rf"|(?P<service>[a-z][\w.-]{{0,60}}) {{1,20}}\| {_SAID}"
 )
-OLDEST: Final = 1_000_000_000  # seconds since the epoch
-JSON_TEXT: Final = ("log", "message", "msg", "textPayload", "Body", "body", "Message", "MESSAGE")
-JSON_ERROR: Final = ("error", "err", "exception", "exc_info")  # what a message leaves to a field of its own
 INSIDE_RANK: Final = re.compile(r"\[(?:[Gg]lobal )?[Rr]ank[ _:]?\s?(\d{1,6})\]|\bRank (\d{1,6})\]")
 
 
@@ -106,40 +102,13 @@ def read_line(raw: bytes, year: int | None = None) -> Anatomy:
     """Return the message of a line, who said it and when; of a progress bar the last state counts."""
     line = raw[: 4 * LONGEST].decode("utf-8", "replace")[:LONGEST].rstrip("\r\n")
     if line.startswith('{"'):
-        line = _unwrapped(line)
+        line = carried(line)
     first, _, rest = line.partition("\r")
     if not rest:
         return _one(first, year)
     last = next((part for part in reversed(rest.split("\r")) if part.strip()), "")
     whole, head = _one(last or first, year), _one(first, year)
     return Anatomy(whole.text, merge(whole.who, head.who), whole.time or head.time, whole.repeated)
-
-
-def _unwrapped(line: str) -> str:
-    """Return the text that a line of JSON carries (docker's and others' logs), with its time before it."""
-    try:
-        told = json.loads(line)
-    except (ValueError, RecursionError):  # a line of braces, or one that was cut
-        return line
-    text = next((told[key] for key in JSON_TEXT if isinstance(told.get(key), str)), None)
-    if text is None:
-        return line
-    error = next((told[key] for key in JSON_ERROR if isinstance(told.get(key), str)), "")
-    said = next(reversed(error.strip().splitlines()), "")
-    text = f"{text.rstrip()}: {said}" if said and said not in text else text
-    time = next(
-        (told[key] for key in ("time", "timestamp", "ts") if isinstance(told.get(key), str | int)), ""
-    )
-    if isinstance(time, int):
-        time = _spelled(time)
-    return f"{time} {text}".rstrip("\r\n") if time else text.rstrip("\r\n")
-
-
-def _spelled(seconds: int) -> str:
-    """Return seconds since the epoch as a date and time, nothing where they are no time of our days."""
-    if not OLDEST <= seconds < 2 * OLDEST:
-        return ""
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def merge(first: Identity, second: Identity) -> Identity:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from rldoctor.logs.anatomy import NOBODY, merge
 from rldoctor.logs.boxes import PLAIN_HEAD, unboxed
+from rldoctor.logs.enclosed import unfolded
 from rldoctor.logs.failures import Failure, Frame, Link
 from rldoctor.types import Identity, LogLine
 
@@ -100,7 +101,7 @@ def assemble(lines: Iterable[LogLine], end: int = 0) -> list[Failure]:
     streams: dict[Identity, _Stream] = {}
     done: list[Failure] = []
     told: list[tuple[int, float]] = []
-    for line in lines:
+    for line in (part for whole in lines for part in unfolded(whole)):
         if line.time is not None:
             told.append((line.number, line.time))
         stream = streams.setdefault(line.who, _Stream())

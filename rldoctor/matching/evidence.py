@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from rldoctor import wording
 from rldoctor.facts import Facts
+from rldoctor.logs import enclosed
 from rldoctor.types import UNKNOWN, Evidence, Fact, LogLine
 
 LONGEST = 1000
@@ -17,7 +18,7 @@ DEEPEST = 3
 def of_line(line: LogLine) -> Evidence:
     """Return a log line as evidence, cut to what a report shows."""
     return Evidence(
-        text=line.text.strip()[:LONGEST],
+        text=enclosed.told(line.text)[:LONGEST],
         file=line.file,
         line=line.number or None,
         rank=line.who.rank,
