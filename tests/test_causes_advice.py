@@ -255,3 +255,35 @@ def test_what_the_system_refuses_is_told_by_its_number(tmp_path: Path, error: st
     )
     root = diagnose([str(tmp_path / "job.log")], None, ToldFacts()).findings[0]
     assert cure in root.remedies[0].title
+
+
+def test_an_index_into_gpus_is_not_an_empty_batch(tmp_path: Path) -> None:
+    log = (
+        "Traceback (most recent call last):\n"
+        '  File "/root/lathe/ray/wheels.py", line 104, in start_wheels\n'
+        "    base_gpu_id = int(ordered_gpu_ids[at])\n"
+        "IndexError: list index out of range\n"
+    )
+    assert _cures(tmp_path, log)[0].startswith("Ask for no more GPUs")
+
+
+def test_a_converter_skips_what_holds_no_tensor(tmp_path: Path) -> None:
+    log = (
+        "Traceback (most recent call last):\n"
+        '  File "/work/toolkits/convertor/hf2megatron_lathe.py", line 93, in convert\n'
+        "    params = val.to(dtype)\n"
+        "AttributeError: 'NoneType' object has no attribute 'to'\n"
+    )
+    assert "_extra_state" in _cures(tmp_path, log)[0]
+
+
+def test_a_clone_that_holds_a_package_of_its_name_is_a_library(tmp_path: Path) -> None:
+    log = (
+        "Traceback (most recent call last):\n"
+        '  File "/workspace/MindSpeed/mindspeed/args_lathe.py", line 58, in full\n'
+        "    return get_args()\n"
+        '  File "/home/me/verl/megatron/training/global_vars.py", line 25, in get_args\n'
+        "    assert var is not None, f'{name} is not there'\n"
+        "AssertionError: args is not there\n"
+    )
+    assert any("megatron and MindSpeed" in cure for cure in _cures(tmp_path, log))

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from rldoctor.causes import settings, sizes
 from rldoctor.causes.features import avoid
 from rldoctor.causes.kinds import KINDS, VERSIONS, Kind
+from rldoctor.causes.places import PLACES
 from rldoctor.causes.refusals import REFUSALS
 from rldoctor.causes.settings import Told
 from rldoctor.causes.shells import SHELLS
@@ -31,6 +32,12 @@ _PACKAGE: Final = re.compile(
     r"|/(megatron/bridge|verl|slime|chatlearn|openrlhf|nemo_rl|llamafactory|prime_rl|areal|skyrl\w*|swift|trl|megatron|vllm"
     r"|sglang|transformers|accelerate|deepspeed|peft|roll|rllm|axolotl|unsloth(?:_zoo)?|nemo_automodel|verifiers)/.*\.py$"
 )
+_CHECKOUT: Final = re.compile(
+    r"(?i)/(?!(?:src|code|data|home|work|workspace|root|train|app|main|user|project)s?/)([a-z][\w-]+)/(?:src/)?\1/.*\.py$"
+)  # a clone whose package has the clone's name
+_MEGATRON: Final = re.compile(
+    r"/megatron/(?:core|training|legacy|rl)/.*\.py$"
+)  # within another's checkout, too
 _OWNERS: Final = (
     (r"(?:GRPO|DPO|SFT|PPO|RLOO|KTO|ORPO|CPO|OnlineDPO|Reward|GKD)(?:Trainer|Config)|trl\b", "trl"),
     (r"Trainer\b|TrainingArguments|PreTrained|AutoModel|Tokenizer|Processor|\w+(?:For(?:CausalLM|Conditional\w+)|HeadModel)"
@@ -178,7 +185,7 @@ def _said(message: str) -> str:
 def _of_its_kind(failure: Failure) -> tuple[Remedy, ...]:
     """Return what name, message and place of an exception say about its cure."""
     name = failure.exception.rsplit(".", 1)[-1]
-    for kind in (*REFUSALS, *KINDS, *SHELLS):
+    for kind in (*REFUSALS, *PLACES, *KINDS, *SHELLS):
         if _is_of(kind, name, failure):
             return tuple(
                 Remedy(_filled(cure, failure), "manual", command=kind.command if number == 0 else None)
@@ -191,7 +198,9 @@ def _of_its_kind(failure: Failure) -> tuple[Remedy, ...]:
 def _is_of(kind: Kind, name: str, failure: Failure) -> bool:
     frame = _innermost(failure)
     told = re.fullmatch(kind.exception, name) and re.search(kind.message, failure.message)
-    return bool(told and re.search(kind.file, frame.file if frame else ""))
+    return bool(
+        told and re.search(kind.file, frame.file if frame else "") and re.search(kind.code, _code(failure))
+    )
 
 
 def _as_it_says(failure: Failure, name: str) -> tuple[Remedy, ...]:
@@ -257,12 +266,23 @@ def _quoted(message: str) -> str:
     return " ".join(message[:LONGEST_MESSAGE].split())[:LONGEST_QUOTE]
 
 
+def _owner(file: str) -> str | None:
+    """Return the package that a file belongs to, installed or in a checkout of its own."""
+    installed = _PACKAGE.search(file)
+    if installed and installed[1]:
+        return installed[1]
+    if _MEGATRON.search(file):
+        return "megatron"
+    clone = None if installed else _CHECKOUT.search(file)
+    return installed[2].replace("/", "-") if installed else clone[1] if clone else None
+
+
 def _libraries(failure: Failure) -> tuple[str, ...]:
     """Return the packages at the innermost frames, and those whose names the message tells; three at most."""
     callers = [
-        (m[1] or m[2]).replace("/", "-")
+        owner
         for frame in reversed(failure.frames)
-        if (m := _PACKAGE.search(frame.file)) and not _LOOKS_UP.match(frame.function)
+        if not _LOOKS_UP.match(frame.function) and (owner := _owner(frame.file))
     ]
     told = [owner for names, owner in _OWNERS if re.search(rf"(?<!\w)(?:{names})", failure.message)]
     lacking = re.findall(r"^module '([A-Za-z]\w*)[\w.]*' has no attribute", failure.message)

@@ -20,9 +20,8 @@ _FOR_ANOTHER_RELEASE = (
     r"|(?:too many|not enough) values to unpack"
 )
 _RELEASES_THAT_FIT = (
-    "Install releases of {libraries} that fit each other, those that the framework pins for its version (its "
-    "requirements or image): this call is written for another release (upgrade the older one, or go back to "
-    "the one before)"
+    "Upgrade or downgrade {libraries} to releases that fit each other, those that the framework pins (its "
+    "requirements or image): this call is written for another release"
 )
 _EMPTY = (
     r"zero-size array|input\.numel\(\) == 0|arg is an empty sequence|non-empty (?:TensorList|list of Tensors)"
@@ -41,13 +40,14 @@ _SHAPES = (
 
 
 class Kind(Struct, frozen=True):
-    """A kind of exceptions, told by name, message and file on top, and what to do about one, best first."""
+    """A kind of exceptions, told by name, message, file and line on top, and what to do about one."""
 
     exception: str
     message: str
     cures: tuple[str, ...]
     command: str | None = None
     file: str = ""
+    code: str = ""
 
 
 KINDS: Final = (

@@ -1,0 +1,34 @@
+"""Kinds of unknown exceptions that the place where they rose tells, and what to do about them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rldoctor.causes.kinds import VERSIONS, Kind
+
+PLACES: Final = (
+    Kind(
+        r"IndexError|ValueError|KeyError",
+        r"index out of range|is not in list|^\d+$",
+        (
+            "Ask for no more GPUs, engines or nodes than that part has: {code} in {place} counts on more of "
+            "them than its placement group, the node or CUDA_VISIBLE_DEVICES gives (the GPUs of the rollout "
+            "and of one engine, the trainer's GPUs and nodes, colocated or apart)",
+            "Start from the framework's own script for as many GPUs, and see what there is (ray status)",
+        ),
+        "ray status; nvidia-smi -L; echo $CUDA_VISIBLE_DEVICES",
+        code=r"(?i)gpu|bundle|device_?(?:id|map|list|mesh)|node_?(?:id|ip|list)",
+    ),
+    Kind(
+        r"AttributeError|TypeError",
+        r"'?NoneType'?|BytesIO",
+        (
+            "Skip what holds no tensor (TransformerEngine's _extra_state is None or bytes) in {place}: "
+            "{code}; newer releases of the converter do (git pull)",
+            "Convert with the options of the checkpoint (its sizes, tied embeddings, number of experts and "
+            "layers, transformer_impl), and the newest {libraries}",
+        ),
+        VERSIONS,
+        file=r"(?i)conver|hf2|2hf|2mg|mg2|2mcore|mcore2|2megatron|megatron2|saver_|loader_",
+    ),
+)
