@@ -248,8 +248,9 @@ def _filled(cure: str, failure: Failure) -> str:
 
 def _innermost(failure: Failure) -> Frame | None:
     """Return the innermost frame that asked for something, rather than the library's that looked it up."""
-    asked = [frame for frame in failure.frames if not (frame.is_library and _LOOKS_UP.match(frame.function))]
-    return next(reversed(asked or failure.frames), None)
+    own = [frame for frame in failure.frames if not frame.is_standard] or failure.frames
+    asked = [frame for frame in own if not (frame.is_library and _LOOKS_UP.match(frame.function))]
+    return next(reversed(asked or own), None)
 
 
 def _place(failure: Failure) -> str:

@@ -83,6 +83,31 @@ REFUSALS: Final = (
         "df -h /dev/shm; ulimit -n; dmesg -T | grep -iE 'oom|killed process' | tail",
     ),
     Kind(
+        r"JSONDecodeError",
+        r"",
+        (
+            "Take that file away and go on from the whole checkpoint before, or fetch the model again: the "
+            "JSON that {place} reads (trainer_state.json, config.json, *.index.json, a tokenizer's) is empty "
+            "or cut, as a job leaves it that ends while it writes or whose disk is full",
+            "Leave old checkpoints out of what is resumed (resume_from_checkpoint=DIR/checkpoint-N in place "
+            "of True), and keep room on that disk",
+        ),
+        r"find CHECKPOINTS -name '*.json' -size -3c; ls -lt CHECKPOINTS | head; df -h .",
+        file=r"trainer_callback|checkpoint|safetensors|configuration_utils|modeling_utils|tokenization|/hub\.py",
+    ),
+    Kind(
+        r"KeyError",
+        r"",
+        (
+            "Register the tool under that name, as the data and the model's calls spell it (tool_config_path,"
+            " tools_kwargs, the chat template's list of tools), and answer a call of an unknown tool with an "
+            "error text in place of {code}: {message}",
+            "Look at the answer that called it: a small model makes names up, so that the loop must not end "
+            "of it",
+        ),
+        code=r"\btools?(?:_map|_dict|s_by_name|_registry|_schemas)?\[|\[(?:\w+\.)?tool_(?:name|call)|function_name\]",
+    ),
+    Kind(
         r"OperationalError",
         r"database is locked",
         (

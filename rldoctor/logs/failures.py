@@ -24,6 +24,10 @@ CHECKOUT: Final = re.compile(
     r"|transformers|accelerate|deepspeed|DeepSpeed|peft|llamafactory|prime_rl|megatron/(?:core|training))/(?:[\w-]+/)*[\w-]+\.py$"
 )  # of a framework that runs from its checkout
 
+STANDARD: Final = re.compile(
+    r"/python\d[\d.]*t?/(?!(?:site|dist)-packages/)[\w/]+\.py$|^<frozen "
+)  # Python's own
+
 
 class Frame(Struct, frozen=True):
     """One frame of a stack: file, line number, function, and the source line where the log shows it."""
@@ -37,6 +41,11 @@ class Frame(Struct, frozen=True):
     def is_library(self) -> bool:
         """Return whether the frame lies in an installed package, not in the user's own code."""
         return any(part in self.file for part in LIBRARY) or CHECKOUT.search(self.file) is not None
+
+    @property
+    def is_standard(self) -> bool:
+        """Return whether the frame is of Python's own library, which only did what it was asked."""
+        return STANDARD.search(self.file) is not None
 
     def __str__(self) -> str:
         return f"{self.function} ({self.file}:{self.line})"
@@ -104,8 +113,9 @@ class Failure(Struct, frozen=True):
 
     @property
     def library_frame(self) -> Frame | None:
-        """Return the innermost frame in an installed package."""
-        return next(self._inward(library=True), None)
+        """Return the innermost frame in an installed package, in Python's own library only if in no other."""
+        frames = list(self._inward(library=True))
+        return next((frame for frame in frames if not frame.is_standard), next(iter(frames), None))
 
     def _inward(self, library: bool) -> Iterator[Frame]:
         for link in self.chain:
