@@ -18,6 +18,8 @@ from rldoctor.types import UNKNOWN, Command, Document, Event, LogLine, Setting
 _REFERENCE: Final = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)+)\}")
 _TWICE: Final = re.compile(r"(?P<key>.+) stands at (?P<line>\d+):\d+ already")
 FEW: Final = 2
+_OLDER: Final = ("renamed_key", "removed_key")
+_OPEN: Final = re.compile(r"(.+\.(?:engine_kwargs\.\w+|(?!engine_)\w+_kwargs|override_\w*config))\.\w")
 _SWITCHES: Final = ("flag", "list", "any")
 
 
@@ -66,12 +68,10 @@ def _leftovers(launch: Launch, found: Sequence[Event]) -> Iterator[Event]:
     seen = {event.fields["written"] for event in found}
     for event in _in_releases(launch, (newest,)) if newest is not None else ():
         fields = event.fields
-        if event.kind not in ("renamed_key", "removed_key") or fields["written"] in seen:
+        if fields["written"] in seen or not (event.kind in _OLDER or fields.get("absent")):
             continue
-        same = (
-            release.is_next_patch(launch.system, str(newest), launch.version)
-            or fields["consequence"] == "ignored"
-        )
+        patch = release.is_next_patch(launch.system, str(newest), launch.version)
+        same = patch or fields["consequence"] == "ignored"
         fate = fields["consequence"] if same else "unclear"
         yield replace(event, fields={**fields, "certain": False, "guessed": True, "consequence": fate})
 
@@ -98,23 +98,22 @@ class _Reading:
         known = self._known(setting.key)
         if setting.form == "append":
             yield from self._appended(setting, known)
-        elif known is None:
+        elif known is None and not self._is_open(setting.key):
             yield from self._unknown(setting)
-        elif not self._is_present(setting):
-            yield self._event(
-                "unknown_key",
-                setting,
-                nearest=f"+{setting.key}",
-                typo=True,
-                consequence="refused",
-                absent=True,
-            )
+        elif known is None or not self._is_present(setting):
+            about = {"nearest": f"+{setting.key}", "typo": True, "consequence": "refused", "absent": True}
+            yield self._event("unknown_key", setting, **about)
         elif setting.state != "unknown" and self.grammar.fate != "unclear":
             yield from self._misvalued(setting, known)
 
     def _known(self, key: str) -> Known | None:
         """Return what a key is in one of the releases that it may be for."""
         return next((found for each in reversed(self.every) if (found := each.find(key)) is not None), None)
+
+    def _is_open(self, key: str) -> bool:
+        """Say whether a key lies in a section that hands on whatever is added to it, with a plus."""
+        section = _OPEN.match(key) if self.grammar.manner == "hydra" else None
+        return section is not None and self._known(section[1]) is not None
 
     def _is_present(self, setting: Setting) -> bool:
         """Say whether the file below has a key, where an override must name one that it has."""

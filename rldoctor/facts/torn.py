@@ -16,11 +16,13 @@ from rldoctor.types import Command, Document, Event, LogLine, Setting
 SHORTEST: Final = 5
 SLIP: Final = 2
 WORD: Final = 4
+LONGEST_WORD: Final = 200
 _KEY: Final = re.compile(r"\+{0,2}[A-Za-z_][\w@/]*(\.[\w@/-]+)+")
 _ASSIGNED: Final = re.compile(
     rb"(?:^|[\s;(])(?:export\s+|local\s+|read\s+|for\s+)?([A-Za-z_]\w*)(?:=|\+=|\s+in\s)"
 )
-_SWEPT: Final = re.compile(r"[^\[\]{}()'\"$,]+(,[^\[\]{}()'\"$,]+)+")
+_SWEPT: Final = re.compile(r"[^\[\]{}()'\",]+(,[^\[\]{}()'\",]+)+")
+_VARIABLE: Final = re.compile(r"\$\{\w+\}|\$\w+")
 _OPEN: Final = re.compile(r"\$\{[^{}]*\}|\$\w+|\$\([^()]*\)")
 JSON: Final = "--runtime-env-json"
 _STARTERS: Final = ("torchrun", "ray start", "ray job submit", "srun", "mpirun", "accelerate launch")
@@ -96,8 +98,8 @@ def _swept(command: Command, facts: Facts) -> Iterator[Event]:
     """Yield a value with a comma outside brackets and quotes: Hydra takes it for a sweep, and refuses it."""
     for setting in command.settings:
         text = str(setting.value)
-        known = setting.state != "unknown" and setting.form in ("override", "append")
-        if known and isinstance(setting.value, str) and _SWEPT.fullmatch(text):
+        plain = _VARIABLE.sub("x", text) if setting.state == "unknown" else text
+        if setting.form in ("override", "append") and _SWEPT.fullmatch(plain) and "$" not in plain:
             about = {"why": "a comma outside of brackets is a sweep", "right": f"'{setting.key}=[{text}]'"}
             yield event("override_torn", setting.key, about, command, setting, facts)
 
@@ -110,8 +112,24 @@ def _broken_json(facts: Facts) -> Iterator[Event]:
                 try:
                     json.loads(_OPEN.sub("1", setting.value))
                 except ValueError as error:  # what Ray would say, with the place in the user's own text
-                    about = {"why": f"it is no JSON ({error})", "right": "a comma between all its members"}
-                    yield event("override_torn", JSON, about, each, setting, facts)
+                    yield event(
+                        "override_torn", JSON, _why_no_json(setting, error, facts), each, setting, facts
+                    )
+
+
+def _why_no_json(setting: Setting, error: ValueError, facts: Facts) -> dict[str, str]:
+    """Return why a runtime environment is none: bare words of a variable, or what Ray would say."""
+    place = setting.place
+    data = facts.document.files.get(place.file, b"") if facts.document is not None and place else b""
+    word = (
+        data[place.start : place.start + LONGEST_WORD].split(b"\n")[0].decode("utf-8", "replace")
+        if place
+        else ""
+    )
+    bare = re.match(r"--runtime-env-json[= ](\$\{?\w+\}?)(?=\s|\\|$)", word)
+    if bare is not None:
+        return {"why": f"{bare[1]} is cut at its spaces", "right": f'{JSON}="{bare[1]}"'}
+    return {"why": f"it is no JSON ({error})", "right": "a comma between all its members"}
 
 
 def _misspelt(command: Command, document: Document, facts: Facts) -> Iterator[Event]:
