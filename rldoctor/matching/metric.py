@@ -11,6 +11,7 @@ from msgspec import Struct
 from rldoctor import expr
 from rldoctor.expr import Node, names
 from rldoctor.facts import Facts
+from rldoctor.matching.drifts import Levels, levels
 from rldoctor.matching.findings import Incident
 from rldoctor.matching.scope import Scope
 from rldoctor.types import UNKNOWN, LogLine, Role
@@ -40,6 +41,7 @@ class SeriesScope(Scope):
         # Windows of neighbouring steps overlap: what was computed for one step serves the next.
         self.held: dict[int, dict[int, bool]] = {}
         self.columns: dict[str, list[float | None]] = {}
+        self.levels: dict[str, Levels | None] = {}
 
     def lookup(self, name: str) -> Any:
         """Return a metric's value at this step (None where the step has none), else a fact."""
@@ -88,6 +90,30 @@ class SeriesScope(Scope):
     def _absent(self, args: Sequence[Node]) -> Any:
         return all(value is None for value in self._column(args[0]))
 
+    def _levels(self, node: Node) -> Levels | None:
+        """Return from where to where a metric has gone; only its last step can tell."""
+        if self.at < len(self.steps) - 1:
+            return None
+        name = _name(node)
+        if name not in self.levels:
+            self.levels[name] = levels(self._column(node))
+        return self.levels[name]
+
+    def _early(self, args: Sequence[Node]) -> Any:
+        found = self._levels(args[0])
+        return found.early if found is not None else None
+
+    def _late(self, args: Sequence[Node]) -> Any:
+        found = self._levels(args[0])
+        return found.late if found is not None else None
+
+    def _drift(self, args: Sequence[Node]) -> Any:
+        found = self._levels(args[0])
+        if found is None:
+            return None
+        self.window = max(self.window, len(self.steps) - found.turn)
+        return found.drift
+
     def _silent_for(self, args: Sequence[Node]) -> Any:
         kind, seconds = _name(args[0]), expr.evaluate(args[1], self)
         now = self.steps[self.at].line.time
@@ -101,6 +127,9 @@ class SeriesScope(Scope):
 SERIES: Final[Mapping[str, Callable[[SeriesScope, Sequence[Node]], Any]]] = {
     "count": SeriesScope._count,
     "last": SeriesScope._last,
+    "early": SeriesScope._early,
+    "late": SeriesScope._late,
+    "drift": SeriesScope._drift,
     "isnan": SeriesScope._isnan,
     "absent": SeriesScope._absent,
     "silent_for": SeriesScope._silent_for,
