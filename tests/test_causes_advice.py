@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rldoctor.causes.blanks import blank
 from rldoctor.diagnose import diagnose
 from rldoctor.facts import ToldFacts
 
@@ -287,3 +288,44 @@ def test_a_clone_that_holds_a_package_of_its_name_is_a_library(tmp_path: Path) -
         "AssertionError: args is not there\n"
     )
     assert any("megatron and MindSpeed" in cure for cure in _cures(tmp_path, log))
+
+
+def test_what_a_message_shows_as_none_is_named(tmp_path: Path) -> None:
+    log = (
+        "Traceback (most recent call last):\n"
+        '  File "/work/lathe/turn.py", line 4, in build\n'
+        '    raise ValueError(f"Invalid wheel arguments: {kind}, {self.wheel_type}")\n'
+        "ValueError: Invalid wheel arguments: WheelKind.rim, None\n"
+    )
+    assert "Set wheel_type (--wheel-type), which is None there" in _cures(tmp_path, log)[0]
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "names"),
+    [
+        ("no a=None and b=7", 'raise E(f"no {a=} and {b=}")', ("a",)),
+        ("no None", "raise E(f'no {config.rim!r}')", ("rim",)),
+        ("no rim", "raise E(f'no {config.rim}')", ()),
+        ("None", 'raise E("None")', ()),
+    ],
+)
+def test_the_names_of_empty_values(message: str, code: str, names: tuple[str, ...]) -> None:
+    assert blank(message, code) == names
+
+
+def test_a_rule_names_the_packages_of_its_failure(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text(
+        "Traceback (most recent call last):\n"
+        '  File "/data/LLaMA-Factory/src/llamafactory/chat/vllm_engine.py", line 98, in __init__\n'
+        "    self.model = AsyncLLMEngine.from_engine_args(AsyncEngineArgs(**engine_args))\n"
+        "TypeError: __init__() got an unexpected keyword argument 'limit_mm_per_prompt'\n"
+    )
+    finding = diagnose([str(path)], None, ToldFacts()).findings[0]
+    assert finding.rule == "argument-unknown-to-this-release"
+    assert "Upgrade vllm and llamafactory" in finding.remedies[0].title
+
+
+def test_a_rotary_embedding_of_another_transformers(tmp_path: Path) -> None:
+    log = _raised("KeyError: 'rope_theta'", "/work/own/lathe.py")
+    assert "transformers<5" in _cures(tmp_path, log)[0]

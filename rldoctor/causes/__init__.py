@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from rldoctor.causes import firsts, words
+from rldoctor.causes import firsts, owners, words
 from rldoctor.causes.advice import name_settings
 from rldoctor.causes.unrecognised import CAUSE, FOLLOW, SEARCH, UNRECOGNISED, unrecognised
 from rldoctor.types import Finding, LogLine, Match, Part, Severity
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rldoctor.facts import Facts
     from rldoctor.logs import LogReading
 
-__all__ = ["SEARCH", "SEVERITIES", "UNRECOGNISED", "explain", "with_settings"]
+__all__ = ["SEARCH", "SEVERITIES", "UNRECOGNISED", "explain", "with_libraries", "with_settings"]
 
 CLOCK_SKEW: Final = 5.0  # seconds that the clocks of two nodes may differ
 LINE_SKEW: Final = 50  # lines by which buffered output of two processes may be out of order
@@ -58,6 +58,11 @@ def explain(matches: Sequence[Match], reading: LogReading, facts: Facts | None =
 def with_settings(findings: Iterable[Finding], reading: LogReading, facts: Facts) -> tuple[Finding, ...]:
     """Return the findings; where a root's rule names no setting of the user's, with those of its failure."""
     return tuple(name_settings(finding, reading.failures, facts) for finding in findings)
+
+
+def with_libraries(findings: Iterable[Finding], reading: LogReading) -> tuple[Finding, ...]:
+    """Return the findings with the packages of their failures named where a rule's remedies ask for them."""
+    return tuple(owners.named(finding, reading.failures) for finding in findings)
 
 
 def _with_survivors(

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from rldoctor.causes import settings, sizes
+from rldoctor.causes.blanks import blank
 from rldoctor.causes.features import avoid
 from rldoctor.causes.kinds import KINDS, VERSIONS, Kind
+from rldoctor.causes.owners import innermost, libraries
 from rldoctor.causes.places import PLACES
 from rldoctor.causes.refusals import REFUSALS
 from rldoctor.causes.settings import Told
@@ -20,46 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rldoctor.facts import Facts
-    from rldoctor.logs.failures import Failure, Frame
+    from rldoctor.logs.failures import Failure
 
 SHOWN: Final = 2  # remedies that a person reads first
 DEMAND: Final = "Make true what"
 REFUSED: Final = "Find out why"
 LONGEST_QUOTE: Final = 160
 LONGEST_MESSAGE: Final = 2000  # characters of a message in which a cure is looked for
-_PACKAGE: Final = re.compile(
-    r"(?:site|dist)-packages/([A-Za-z]\w*)"
-    r"|/(megatron/bridge|verl|slime|chatlearn|openrlhf|nemo_rl|llamafactory|prime_rl|areal|skyrl\w*|swift|trl|megatron|vllm"
-    r"|sglang|transformers|accelerate|deepspeed|peft|roll|rllm|axolotl|unsloth(?:_zoo)?|nemo_automodel|verifiers)/.*\.py$"
-)
-_CHECKOUT: Final = re.compile(
-    r"(?i)/(?!(?:src|code|data|home|work|workspace|root|train|app|main|user|project)s?/)([a-z][\w-]+)/(?:src/)?\1/.*\.py$"
-)  # a clone whose package has the clone's name
-_MEGATRON: Final = re.compile(
-    r"/megatron/(?:core|training|legacy|rl)/.*\.py$"
-)  # within another's checkout, too
-_OWNERS: Final = (
-    (r"(?:GRPO|DPO|SFT|PPO|RLOO|KTO|ORPO|CPO|OnlineDPO|Reward|GKD)(?:Trainer|Config)|trl\b", "trl"),
-    (r"Trainer\b|TrainingArguments|PreTrained|AutoModel|Tokenizer|Processor|\w+(?:For(?:CausalLM|Conditional\w+)|HeadModel)"
-     r"|(?:Qwen|Llama|Gemma|Mistral|Glm|Deepseek)\w*|\w+Cache\b|transformers\b", "transformers"),
-    (r"Accelerator|ParallelismConfig|(?:DeepSpeed|FullySharded\w+)Plugin|accelerate\b", "accelerate"),
-    (r"LLMEngine|AsyncLLM|SamplingParams|EngineArgs|GPUModelRunner|WorkerWrapperBase|collective_rpc|vllm\b",
-     "vllm"),
-    (r"ServerArgs|TokenizerManager|ModelRunner|update_weights_from_\w+|(?:release|resume)_memory_occupation"
-     r"|sglang\b", "sglang"),
-    (r"TransformerConfig|GPTModel|DistributedOptimizer|MegatronOptimizer|ModelParallelConfig|megatron\b",
-     "megatron-core"),
-    (r"TE\w*Linear|DotProductAttention|transformer_engine\b|initialize_ub|(?:RMS|Layer)Norm\.__init__"
-     r"|TransformerLayer\.__init__", "transformer-engine"),
-    (r"Peft|Lora|peft\b|prepare_model_for_kbit_training|get_peft_\w+|merge_and_unload", "peft"),
-    (r"TensorDict|tensordict\b", "tensordict"),
-    (r"DeepSpeed|deepspeed\b", "deepspeed"),
-    (r"[Uu]nsloth\b|Fast(?:Language|Vision|Text)?Model\b", "unsloth"),
-    (r"process_vision_info|smart_resize|fetch_(?:image|video)\b", "qwen-vl-utils"),
-    (r"numpy\b", "numpy"),
-)  # fmt: skip
-"""Whose a name is that a message tells: the callee of a call that does not fit is in no frame."""
-
 _TELLS_ITS_CURE = (
     r"\b(?:must|should|please|need(?:s|ed)? to|required?|requires|cannot be|can't be|expected|only supports?"
     r"|set [`'\"]?[-\w.]+|use [`'\"]?[-\w.]+|instead|not supported|unsupported|not implemented"
@@ -88,11 +57,6 @@ _ABOUT_THE_REPORT = re.compile(
 )
 LONGEST_CURE: Final = 240
 _OPENED: Final = re.compile(r"assert \(|(?:raise|return) [\w.]+\(|\(|\)")  # the line says no more
-_LOOKS_UP: Final = re.compile(
-    r"(?:.*\.)?(?:__get(?:attr|attribute|item)__|_?format_and_raise|_?raise_(?:for_status|error|exception)\w*)$"
-    r"|(?:_get_|_default_get)\w*$"
-)
-
 ASSERTED: Final = (
     (r"len\(.+\)\s*(?:!=|>=?)\s*[01]\b|numel\(\)\s*(?:!=|>)\s*0",
      "Find out why nothing is left there: everything failed, was filtered out or truncated, or the batch is "
@@ -114,7 +78,7 @@ def advise(failure: Failure | None, facts: Facts | None = None) -> tuple[Remedy,
     """Return what an exception lets one advise: settings that it names, what its kind says, best first."""
     if failure is None:
         return ()
-    told = settings.speaks_of(failure, _innermost(failure), facts)
+    told = settings.speaks_of(failure, innermost(failure), facts)
     said = _said(failure.message)
     cures = _with_sizes(_with_a_way_round(_of_its_kind(failure), avoid(failure)), failure)
     if said:
@@ -142,7 +106,7 @@ def name_settings(finding: Finding, failures: Sequence[Failure], facts: Facts) -
     failure = next((each for each in failures if (each.line.file, each.line.number) == place), None)
     if failure is None or first.set or first.edits:
         return finding
-    told = settings.speaks_of(failure, _innermost(failure), facts)
+    told = settings.speaks_of(failure, innermost(failure), facts)
     offered = " ".join(f"{each.title} {each.command or ''}" for each in finding.remedies[:SHOWN])
     if told is None or not told.turns or told.sentence in first.title:
         return finding
@@ -190,13 +154,13 @@ def _of_its_kind(failure: Failure) -> tuple[Remedy, ...]:
             return tuple(
                 Remedy(_filled(cure, failure), "manual", command=kind.command if number == 0 else None)
                 for number, cure in enumerate(kind.cures)
-                if "{libraries}" not in cure or _libraries(failure)
+                if "{libraries}" not in cure or libraries(failure)
             )
     return _as_it_says(failure, name)
 
 
 def _is_of(kind: Kind, name: str, failure: Failure) -> bool:
-    frame = _innermost(failure)
+    frame = innermost(failure)
     told = re.fullmatch(kind.exception, name) and re.search(kind.message, failure.message)
     return bool(
         told and re.search(kind.file, frame.file if frame else "") and re.search(kind.code, _code(failure))
@@ -216,7 +180,16 @@ def _as_it_says(failure: Failure, name: str) -> tuple[Remedy, ...]:
         cure = f"{DEMAND} {_place(failure)} demands: {told}{also}{_of_what_is_asserted(failure)}"
     else:
         cure = f"{REFUSED} {_place(failure)} says: {told}"
+    cure = f"{cure}{_given(failure)}"
     return (Remedy(cure, "manual"), *_elsewhere(failure))
+
+
+def _given(failure: Failure) -> str:
+    """Return the call to set what the message shows as None, by the names of the line that made it."""
+    frame = innermost(failure)
+    names = blank(failure.message, frame.code) if frame else ()
+    options = " and ".join(f"{name} (--{name.replace('_', '-')})" for name in names)
+    return f". Set {options}, which is None there" if options else ""
 
 
 def _of_what_is_asserted(failure: Failure) -> str:
@@ -227,18 +200,18 @@ def _of_what_is_asserted(failure: Failure) -> str:
 
 def _elsewhere(failure: Failure) -> tuple[Remedy, ...]:
     """Return where to look for the cure: in libraries' releases, or in the code on top of the stack."""
-    frame = _innermost(failure)
-    if frame is None or not _libraries(failure):
+    frame = innermost(failure)
+    if frame is None or not libraries(failure):
         return ()
     if frame.is_library:
         cure = "Upgrade {}, or go back to the release that the framework pins: it is raised in their own code"
-        return (Remedy(cure.format(" and ".join(_libraries(failure))), "manual", command=VERSIONS),)
+        return (Remedy(cure.format(" and ".join(libraries(failure))), "manual", command=VERSIONS),)
     return (Remedy(f"Look at {_place(failure)}: {_code(failure) or _quoted(failure.message)}", "manual"),)
 
 
 def _filled(cure: str, failure: Failure) -> str:
     told = cure.format(
-        libraries=" and ".join(_libraries(failure)),
+        libraries=" and ".join(libraries(failure)),
         place=_place(failure),
         code=_code(failure),
         message=_quoted(failure.message),
@@ -246,47 +219,15 @@ def _filled(cure: str, failure: Failure) -> str:
     return told.replace(" ()", "").replace(":  (", " (")  # where there was no message or code
 
 
-def _innermost(failure: Failure) -> Frame | None:
-    """Return the innermost frame that asked for something, rather than the library's that looked it up."""
-    own = [frame for frame in failure.frames if not frame.is_standard] or failure.frames
-    asked = [frame for frame in own if not (frame.is_library and _LOOKS_UP.match(frame.function))]
-    return next(reversed(asked or own), None)
-
-
 def _place(failure: Failure) -> str:
-    frame = _innermost(failure)
+    frame = innermost(failure)
     return str(frame) if frame else "the code that raised it"
 
 
 def _code(failure: Failure) -> str:
-    frame = _innermost(failure)
+    frame = innermost(failure)
     return frame.code[:LONGEST_QUOTE] if frame and frame.code and not _OPENED.fullmatch(frame.code) else ""
 
 
 def _quoted(message: str) -> str:
     return " ".join(message[:LONGEST_MESSAGE].split())[:LONGEST_QUOTE]
-
-
-def _owner(file: str) -> str | None:
-    """Return the package that a file belongs to, installed or in a checkout of its own."""
-    installed = _PACKAGE.search(file)
-    if installed and installed[1]:
-        return installed[1]
-    if _MEGATRON.search(file):
-        return "megatron"
-    clone = None if installed else _CHECKOUT.search(file)
-    return installed[2].replace("/", "-") if installed else clone[1] if clone else None
-
-
-def _libraries(failure: Failure) -> tuple[str, ...]:
-    """Return the packages at the innermost frames, and those whose names the message tells; three at most."""
-    callers = [
-        owner
-        for frame in reversed(failure.frames)
-        if not _LOOKS_UP.match(frame.function) and (owner := _owner(frame.file))
-    ]
-    told = [owner for names, owner in _OWNERS if re.search(rf"(?<!\w)(?:{names})", failure.message)]
-    lacking = re.findall(r"^module '([A-Za-z]\w*)[\w.]*' has no attribute", failure.message)
-    found = [name for name in dict.fromkeys([*lacking, *callers[:1], *told, *callers[1:]]) if name != "ray"]
-    found.sort(key=lambda name: name == "torch")  # it seldom is the one to change
-    return tuple(found[:3]) or ("the framework", "its libraries")

@@ -16,7 +16,7 @@ _FOR_ANOTHER_RELEASE = (
     r"|takes (?:from )?\d+ (?:to \d+ )?positional arguments? but|missing \d+ required (?:positional|keyword)"
     r"|cannot import name|module '[\w.]+' has no attribute"
     rf"|(?:'(?!(?:{_PLAIN})')\w+' object|type object '\w+') has no attribute"
-    r"|Can't instantiate abstract class|unexpected keyword arg|incompatible function arguments"
+    r"|Can't instantiate abstract class|[Uu]nexpected keyword arg|incompatible function arguments"
     r"|(?:too many|not enough) values to unpack"
 )
 _RELEASES_THAT_FIT = (
@@ -110,7 +110,7 @@ KINDS: Final = (
         r"unsupported operand type|not supported between instances|can only concatenate|must be real number"
         r"|argument must be a string|is not (?:subscriptable|iterable|callable)|(?:string|list) indices must"
         r"|'(?:list|dict|str|int|float|tuple|bool|function|bytes)' object has no attribute"
-        r"|cannot be interpreted as an integer|expected str instance",
+        r"|cannot be interpreted as an integer|expected str instance|unhashable type",
         (
             "Give the value the type that {place} takes: {code} (a number that YAML reads as text, 1e-6 for "
             "1.0e-6; a field of the data in another format, text where a list is asked; a list or tensor for "

@@ -6,7 +6,17 @@ from typing import Final
 
 from rldoctor.causes.kinds import VERSIONS, Kind
 
+_ROTARY: Final = r"rope_(?:theta|scaling|parameters|type|kwargs)|get_rope|rotary_emb"
+_ROTARY_CURES: Final = (
+    "Install the transformers that {libraries} and the checkpoint were written for (pip install "
+    "'transformers<5', or the newer release whose config.json it has): 5 keeps rope_theta and rope_scaling "
+    "in rope_parameters, 4.45 and 4.52 renamed keys in it; and upgrade {libraries} for a newer one",
+    "Or write rope_scaling and rope_theta of config.json as the installed release reads them (the original "
+    "model's config.json; rope_scaling null where the model needs none): {place}",
+)
 PLACES: Final = (
+    Kind(r"(?:Attribute|Key|Type|Value)Error", _ROTARY, _ROTARY_CURES, VERSIONS),
+    Kind(r"(?:Attribute|Key|Type|Value|Assertion)Error", r"", _ROTARY_CURES, VERSIONS, code=_ROTARY),
     Kind(
         r"IndexError|ValueError|KeyError",
         r"index out of range|is not in list|^\d+$",

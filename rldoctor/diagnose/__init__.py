@@ -48,6 +48,7 @@ def diagnose(
         findings = causes.explain(matches, reading, world)
     findings = _with_remedies(findings, matches, world, rules)[:MOST_HINTS]
     findings = relatives.with_relatives(causes.with_settings(findings, reading, world), world, rules)
+    findings = causes.with_libraries(findings, reading)
     difference = _difference((reading, world), against, told)
     more = (next_run.hint(findings, reading, world, rules), difference)
     findings += tuple(finding for finding in more if finding is not None)

@@ -26,7 +26,7 @@ REPEATED: Final = re.compile(
 RAY: Final = re.compile(
     r"\((?:(?P<actor>[A-Za-z_][\w.<>:/-]{0,120}(?:\([\w.-]{1,60}\))?)(?:\[rank=(?P<rank>\d{1,6})\])? )?"
     r"pid=(?P<pid>\d{1,10})"
-    r"(?:, ip=(?P<ip>[\w.:\[\]-]{1,80}))?\)(?: ?: |\s?)"
+    r"(?:, (?:ip=(?P<ip>[\w.:\[\]-]{1,80}))?)?\)(?: ?: |\s?)"
 )
 RAYLET: Final = re.compile(
     r"\((?P<actor>raylet|gcs_server|autoscaler|scheduler|dashboard)(?: [+\w.]{1,20})?"

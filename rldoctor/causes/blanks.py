@@ -1,0 +1,35 @@
+"""What a message shows as empty, by the names that the raising line has for it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+LONGEST: Final = 400  # characters of a message that is held against its line
+MOST: Final = 4  # names in it
+EMPTY: Final = ("None", "''", "[]", "{}", "()")
+_TEXT: Final = re.compile(r"""\bf(["'])(?P<text>.{1,300}?)\1""")
+_FIELD: Final = re.compile(r"\{([^{}]{1,80})\}")
+
+
+def blank(message: str, code: str) -> tuple[str, ...]:
+    """Return the names whose values the message, which this line made, shows as None or empty."""
+    told = _TEXT.search(code)
+    if told is None or len(message) > LONGEST:
+        return ()
+    pieces = _FIELD.split(told["text"])
+    fields, texts = pieces[1::2], pieces[::2]
+    if not 0 < len(fields) <= MOST:
+        return ()
+    shown = [f"{re.escape(field)}(.*?)" if field.endswith("=") else "(.*?)" for field in fields]
+    pattern = "".join(re.escape(text) + value for text, value in zip(texts, [*shown, ""], strict=True))
+    values = re.match(f"{pattern}$", message)
+    if values is None:
+        return ()
+    found = zip(fields, values.groups(), strict=True)
+    return tuple(_plain(field) for field, value in found if value.strip() in EMPTY)
+
+
+def _plain(field: str) -> str:
+    """Return a field's own name: args.attention_type!r is attention_type."""
+    return re.split(r"[!:=]", field)[0].strip().rsplit(".", 1)[-1]
