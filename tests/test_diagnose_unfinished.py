@@ -64,3 +64,10 @@ def test_records_of_a_trainer_alone_are_read(tmp_path: Path) -> None:
         )
     )
     assert "internal" not in diagnose([str(tmp_path / "events.jsonl")], None, ToldFacts()).summary
+
+
+def test_the_states_of_a_bar_of_something_else_are_no_steps(tmp_path: Path) -> None:
+    states = "".join(f"\r {2 * n}%|#         | {n}/50 [00:01<00:09, 2.50it/s]" for n in range(1, 51))
+    metrics = "".join(f"  eval_{name} = 0.{n}\n" for n, name in enumerate(["loss", "runtime", "rate"]))
+    said_of = said(tmp_path, f"{rows(33)}{{'train_loss': '0.5'}}\n{states}\n{metrics}")
+    assert "step 34 of 50" not in said_of

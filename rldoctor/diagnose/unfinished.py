@@ -14,6 +14,7 @@ BAR: Final = re.compile(
     r"^(?:[Tt]rain\w*(?: [Pp]rogress)?:)? {0,4}\d{1,3}%\|[^|]{0,200}\| ?"
     r"(?P<step>\d{1,9})/(?P<last>\d{1,9}) \["
 )  # of steps: the bar of anything else is named otherwise
+MARK: Final = "%|"  # of a bar, each of whose states would be a count
 TAIL: Final = 40  # lines at the end of a log in which a step is told
 LAST: Final = 12  # of which the log may say that it is done
 NEAR: Final = 1  # a bar may count the step that is under way
@@ -36,7 +37,8 @@ def told(reading: LogReading) -> str:
     if any(DONE.search(text.whole(line)) for line in tail[-LAST:]):
         return ""
     step = samples[-1].step or 0 if samples else 0
-    named = [pair for pair in _pairs(OF, map(text.whole, tail)) if step and abs(pair[0] - step) <= NEAR]
+    rows = (row for row in map(text.whole, tail) if MARK not in row)
+    named = [pair for pair in _pairs(OF, rows) if step and abs(pair[0] - step) <= NEAR]
     texts = (line.text for line in tail if samples or "rain" in line.text)
     bars = [pair for pair in _pairs(BAR, texts) if pair[0] >= step - NEAR]
     counts = bars or named  # rows may be printed for some of the steps only

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 TABLE: Final = "Root Cause (first observed failure):"
 RAY: Final = "Started a local Ray instance"
-SUCCEEDED: Final = "/Job '[\\w.-]{1,80}' succeeded/"
-PATTERNS: Final = (RAY, SUCCEEDED)
+SUCCEEDED: Final = "/Job '[\\w.-]{1,80}' succeeded|Final validation metrics: /"
+CANCELLED: Final = "/error: \\*\\*\\* (?:JOB|STEP) \\d{1,10}/"
+PATTERNS: Final = (RAY, SUCCEEDED, CANCELLED)
 ATTEMPT: Final = re.compile(
     r"(?P<before>(?:.*/)?logs/trainer_|.*/attempt_)(?P<number>\d{1,4})"
     r"(?P<after>\.log|/\d{1,5}/std(?:out|err)(?:\.log)?)",
@@ -28,6 +29,7 @@ TRACED: Final = re.compile(
     r"\+{1,3} (?P<program>.{0,200}?(?:(?<= -m )[\w.]+|[\w./-]+\.py|torchrun|accelerate|deepspeed)(?= |$))"
 )
 
+JOB: Final = re.compile(r"error: \*\*\* (?:JOB|STEP) (\d{1,10})")
 AGAIN: Final = re.compile(
     r"(?i)\b(?:re-?start|re-?launch|re-?try|re-?run|attempt|try|trial)(?:ing|ed|s)?(?: count| no\.?| number)?"
     r"[ #:(\[=]{0,3}\d|\b(?:restarting|relaunching|retrying|resubmitting|re-?queue(?:ing|d)?)\b"
@@ -84,6 +86,15 @@ def launched_anew(
     return found
 
 
+def after_other_jobs(hits: Mapping[str, tuple[LogLine, ...]]) -> dict[str, int]:
+    """Return for each log the line behind the jobs in it that Slurm cancelled before the last such one."""
+    told: dict[str, list[tuple[int, str]]] = {}
+    for line in hits.get(CANCELLED, ()):
+        told.setdefault(line.file, []).extend((line.number, job) for job in JOB.findall(line.text))
+    others = {file: [number for number, job in ends if job != max(ends)[1]] for file, ends in told.items()}
+    return {file: max(numbers) + 1 for file, numbers in others.items() if numbers}
+
+
 def other_attempts(names: Iterable[str], stepped: Collection[str]) -> dict[str, int]:
     """Return the logs of a supervisor's attempts in which no line ends the run.
 
@@ -99,7 +110,7 @@ def other_attempts(names: Iterable[str], stepped: Collection[str]) -> dict[str, 
 
 
 def ended_well(hits: Mapping[str, tuple[LogLine, ...]]) -> dict[str, int]:
-    """Return the line at which a log's whole job is said to have succeeded: nothing above it ended it."""
+    """Return the line at which a run succeeds or gives its last figures: nothing above it ended it."""
     return {line.file: line.number for line in hits.get(SUCCEEDED, ())}
 
 

@@ -207,7 +207,8 @@ def _interpret(text: Text, hits: Mapping[str, tuple[LogLine, ...]], known: Seque
     starts = attempts.last_starts(hits, [*_ends(found), *deaths])
     main = moves.main()
     others = attempts.other_attempts((log.name for log in text.logs if log.size), main)
-    ends = (starts, attempts.launched_anew(hits, main), attempts.ended_well(hits), others)
+    jobs = attempts.after_other_jobs(hits)
+    ends = (starts, jobs, attempts.launched_anew(hits, main), attempts.ended_well(hits), others)
     files = {file for told in ends for file in told}
     moves = replace(moves, restarts={file: max(told.get(file, 0) for told in ends) for file in files})
     failures = tuple(replace(failure, recovered=_is_recovered(failure, moves, text)) for failure in found)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
+from rldoctor.logs import coloured
 from rldoctor.logs.anatomy import LONGEST, read_line
 from rldoctor.logs.clock import find_year
 from rldoctor.logs.matchers import Matcher
@@ -84,7 +85,7 @@ def _scan_log(index: int, log: LogFile, patterns: Sequence[Pattern], matcher: Ma
             year = find_year(data[: 1 << 16].decode("utf-8", "replace"))
         marks.append((number, offset))
         at = 0
-        for start, end, keys in _matched_lines(data, matcher.scan(data)):
+        for start, end, keys in _matched_lines(data, coloured.scan(matcher, data)):
             number += _breaks(data[at:start])
             at = start
             place = RawHit(index, number, offset + start, data[start:end])
@@ -125,7 +126,7 @@ def _matched_lines(data: bytes, found: Iterable[tuple[int, int]]) -> Iterable[tu
 
 def _note_line(place: RawHit, patterns: Sequence[Pattern], exact: bool, kept: Mapping[str, Kept]) -> None:
     """Check each candidate on the line itself and keep the hits; of a progress bar the last state counts."""
-    line = place.raw
+    line = coloured.without(place.raw)
     plain = exact and len(line) <= LONGEST and b"\r" not in line[:-1]
     segments = [line] if plain else line.rstrip(b"\r").split(b"\r")
     message: bytes | None = None

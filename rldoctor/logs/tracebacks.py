@@ -47,6 +47,7 @@ IGNORED: Final = ("Exception ignored in", "--- Logging error ---", "Exception ig
 LAUNCHERS: Final = (
     "srun: ",
     "slurmstepd: ",
+    "wandb: ",
     "failed (exitcode: ",
     "Set the environment variable HYDRA_FULL_ERROR",
 )  # who reports that a process ended
@@ -177,7 +178,7 @@ class _Stream:
 
     def _content(self, line: LogLine, text: str, stripped: str) -> Iterator[Failure]:
         if FRAME.match(stripped):
-            if self.open is None or (self.open.links and not _is_nested(self.open)):
+            if self.open is None or (self.open.links and not _leads(self.open)):
                 yield from self._start(line)
             self._one_line(line, stripped)
             assert self.open is not None
@@ -232,6 +233,11 @@ def _is_nested(opened: _Open) -> bool:
     """Say whether the last exception wraps a remote one, whose frames follow."""
     last = opened.links[-1]
     return opened.nested or "ray::" in last.message or last.name.endswith("RayTaskError")
+
+
+def _leads(opened: _Open) -> bool:
+    """Say whether the frames behind the last exception are those of another one, which it wraps."""
+    return _is_nested(opened) or opened.links[-1].message.rstrip().endswith(":")
 
 
 def _announces(opened: _Open) -> bool:

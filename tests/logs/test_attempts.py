@@ -111,3 +111,30 @@ def test_what_each_attempt_of_a_launcher_ended_with_was_not_survived(tmp_path: P
     assert roots(diagnose([str(tmp_path / "run.log")], None, ToldFacts())) == ["unrecognised"]
     (tmp_path / "run.log").write_text("".join([*attempts, STEPS]))
     assert roots(diagnose([str(tmp_path / "run.log")], None, ToldFacts())) == []
+
+
+def job(number: int, *said: str) -> str:
+    end = f"slurmstepd: error: *** JOB {number} ON n07 CANCELLED AT 2026-04-02T01:22:18 ***\n"
+    return f"loads the data of job {number}\n{''.join(said)}{end}"
+
+
+def test_what_failed_in_a_job_before_the_last_cancelled_one_ended_that_job(tmp_path: Path) -> None:
+    (tmp_path / "slurm.out").write_text(job(70, ERROR) + job(71))
+    report = diagnose([str(tmp_path / "slurm.out")], None, ToldFacts())
+    assert roots(report) == ["stopped-from-outside"]
+    assert report.findings[0].evidence[0].line == 8
+
+
+def test_the_steps_of_one_job_are_cancelled_together(tmp_path: Path) -> None:
+    step = "slurmstepd: error: *** STEP 70.0 ON n07 CANCELLED AT 2026-04-02T01:22:17 ***\n"
+    (tmp_path / "slurm.out").write_text(ERROR + step + job(70))
+    assert "unrecognised" in roots(diagnose([str(tmp_path / "slurm.out")], None, ToldFacts()))
+
+
+def test_what_dies_before_a_run_gives_its_last_figures_did_not_end_it(tmp_path: Path) -> None:
+    loader = "(TaskRunner pid=7) RuntimeError: DataLoader worker (pid 91) is killed by signal: Killed.\n"
+    figures = "(TaskRunner pid=7) (\"Final validation metrics: {'val-core/gsm8k/acc/mean@1': 0.71}\")\n"
+    log = tmp_path / "run.log"
+    for end, found in ((figures, []), ("", ["host-memory-exhausted"])):
+        log.write_text(STEPS + loader + end)
+        assert roots(diagnose([str(log)], None, ToldFacts())) == found

@@ -323,3 +323,25 @@ AssertionError
         )
     )
     assert failure.frames[-1].code == "trainer.fit(data,)"
+
+
+def test_frames_behind_an_announcement_are_of_the_exception_that_it_wraps(lines: Lines) -> None:
+    failure = one(
+        assemble(
+            lines("""Traceback (most recent call last):
+  File "/app/data.py", line 8, in batches
+    return mapped(fn)
+ValueError: in user code:
+
+    File "/app/masks.py", line 19, in shorten  *
+        raise ValueError(
+
+    ValueError: the mask has 14 entries, the action 7
+
+wandb: Find logs at: wandb/run-7
+""")
+        )
+    )
+    assert failure.message == "the mask has 14 entries, the action 7"
+    assert failure.line.number == 9
+    assert str(failure.user_frame) == "shorten (/app/masks.py:19)"
