@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from rldoctor.dialects.suggest import distance
+from rldoctor.facts.slips import line_of, slip
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Document, Event, LogLine
 
 SLIP: Final = 2
 MOST: Final = 3
 _FILLED: Final = re.compile(rb"^[ \t]*(\w+)=\((.*?)^[ \t]*\)", re.MULTILINE | re.DOTALL)
+_FILLING: Final = re.compile(rb"^(\w+)(\+?)=\((.*?)\)[ \t]*$", re.MULTILINE | re.DOTALL)
 _NAMED: Final = re.compile(rb"^[ \t]*(?:declare[^\n=]*?\s)?(\w+)\+?=\(", re.MULTILINE)
 _HANDED: Final = re.compile(rb"\$\{(\w+)\[[@*]\]")
 _FLAG: Final = re.compile(rb"^[ \t]*\"?(--?[A-Za-z][\w-]*|\+{0,2}\w[\w.]*(?==))", re.MULTILINE)
@@ -33,6 +35,25 @@ def unused(facts: Facts) -> Iterator[Event]:
         if flags and not re.search(rb"\$\{?#?%b\b" % name.encode(), text):
             near = next((each for each in sorted(strange) if distance(name, each) <= SLIP), None)
             yield _event(facts, document, name, [flag.decode() for flag in flags], near)
+    for path, data in document.files.items():
+        yield from _overwritten(path, data)
+
+
+def _overwritten(path: str, data: bytes) -> Iterator[Event]:
+    """Yield an array that is filled, or added to, and then filled anew before anybody took it."""
+    fillings = list(_FILLING.finditer(data))
+    for one, other in ((a, b) for i, a in enumerate(fillings) for b in fillings[i + 1 :] if a[1] == b[1]):
+        between = data[one.end() : other.end()]
+        used = re.search(
+            rb"\$\{?#?%b\b|^(?:if|elif|else|case|for|while|esac|fi|done|\})\b" % one[1], between, re.M
+        )
+        flags = [flag.decode() for flag in _FLAG.findall(one[3])]
+        if other[2] == b"" and used is None and flags:
+            name, at = one[1].decode(), line_of(data, other.start(1))
+            says = f"{', '.join(flags[:MOST])} of {name} are lost: line {at} fills it anew"
+            why = "= gives an array its elements, whatever it had; += adds some"
+            yield slip(name, says, why, f"{name}+=( in line {at}, or both in one", (path, at), "warning")
+            return
 
 
 def _event(facts: Facts, document: Document, name: str, flags: list[str], near: str | None) -> Event:

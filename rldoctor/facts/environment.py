@@ -40,10 +40,26 @@ def misset(facts: Facts) -> Iterator[Event]:
         lost = kept and _GOES_ON.search(found["value"].strip()) is None
         if (meant is not None or lost) and not _is_used(found["name"], data):
             value = found["value"].decode("utf-8", "replace").strip()
-            yield _event({"name": name, "value": value, "meant": meant}, found, facts)
+            line = data.count(b"\n", 0, found.start("name")) + 1
+            path = document.path if document is not None else ""
+            yield _event({"name": name, "value": value, "meant": meant}, path, line, facts)
+    yield from _handed_under_another_name(facts)
+
+
+def _handed_under_another_name(facts: Facts) -> Iterator[Event]:
+    """Yield variables that a job's environment gives under a name that nothing reads."""
+    for setting in facts.start.command.env if facts.start.command is not None else ():
+        name, place = setting.key, setting.place
+        meant = _nearest(name) if setting.form == "json" and len(name) >= SHORTEST else None
+        if meant is not None and name not in NAMES and place is not None:
+            value = str(setting.value)
+            yield _event({"name": name, "value": value, "meant": meant}, place.file, place.line, facts)
 
 
 def _nearest(name: str) -> str | None:
+    same = next((each for each in NAMES if each.replace("_", "") == name.upper().replace("_", "")), None)
+    if same is not None:
+        return same
     near = sorted((distance(name, each), each) for each in NAMES if distance(name, each) <= SLIP)
     return near[0][1] if near and not name.startswith("PYTHON") else None
 
@@ -56,10 +72,7 @@ def _is_used(name: bytes, data: bytes) -> bool:
     return re.search(rb"\$\{?" + name + rb"\b|" + handing + rb"|[\"']" + name + rb"\b", data) is not None
 
 
-def _event(about: dict[str, str | None], found: re.Match[bytes], facts: Facts) -> Event:
-    document = facts.document
-    path = document.path if document is not None else ""
-    line = found.string[: found.start("name")].count(b"\n") + 1
+def _event(about: dict[str, str | None], path: str, line: int, facts: Facts) -> Event:
     name = str(about["name"])
     fields = {"key": name, "written": name, "system": facts.system, "certain": True, **about}
     return Event("variable_unread", fields, lines=(LogLine(path, line, ""),))

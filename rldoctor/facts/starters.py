@@ -13,6 +13,8 @@ DASHBOARD: Final = "8265"
 VISIBLE: Final = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
 _PROCESSES: Final = ("--nproc_per_node", "--nproc-per-node", "--num-gpus", "--num_processes")
 _STARTERS: Final = re.compile(r"(?:.*/)?(?:torchrun|ray start)|torch\.distributed\.(?:run|launch)")
+_RANGE: Final = re.compile(r"\[?(\d{1,2})(?:-|\.\.)(\d{1,2})\]?")
+_WORDS: Final = re.compile(r"(?i)all|\d+(?:[ ;:|]+\d+)+|\[.*\]")
 _HERE: Final = re.compile(r"(?:https?://)?(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::(?P<port>\d+))?/?")
 _ALLOCATED: Final = re.compile(
     rb"^#SBATCH[ \t]+(?P<said>--(?:gres[= ]gpu|gpus-per-node)[=: ]?"
@@ -26,6 +28,7 @@ def misstarted(facts: Facts) -> Iterator[Event]:
     document = facts.document
     if document is None or document.kind not in ("shell", "command"):
         return
+    yield from _no_lists(facts.world)
     for command in facts.world:
         setting = _processes(command)
         if setting is not None:
@@ -40,6 +43,24 @@ def _processes(command: Command) -> Setting | None:
         return None
     counts = (each for each in command.settings if each.key in _PROCESSES and each.state != "unknown")
     return next((each for each in counts if str(each.value).isdigit()), None)
+
+
+def _no_lists(world: Sequence[Command]) -> Iterator[Event]:
+    """Yield visible GPUs that are told as a range, as a word or with another sign than a comma."""
+    every = {(each.key, str(each.value)): each for command in world for each in command.env}
+    for shown in every.values():
+        text = str(shown.value).strip("'\" ")
+        found = _RANGE.fullmatch(text)
+        if shown.key not in VISIBLE[:2] or shown.state == "unknown" or shown.form == "delete" or not text:
+            continue
+        if found is None and _WORDS.fullmatch(text) is None:
+            continue
+        numbers = range(int(found[1]), int(found[2]) + 1) if found is not None else re.findall(r"\d+", text)
+        right = ",".join(str(number) for number in numbers) or "0,1,2,3,4,5,6,7"
+        says = (
+            f"{shown.key}={text} is no list: CUDA shows the GPUs up to the first entry that it does not know"
+        )
+        yield _event(shown, says, f"{shown.key}={text}", f"{shown.key}={right}")
 
 
 def _hidden(setting: Setting, command: Command) -> Iterator[Event]:

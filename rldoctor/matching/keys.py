@@ -56,11 +56,15 @@ def _seldom(facts: Facts) -> Iterator[Event]:
     if document is not None and document.kind in ("shell", "command"):
         from rldoctor.facts.environment import misset
         from rldoctor.facts.lost_config import lost_configs
+        from rldoctor.facts.meeting import misled
+        from rldoctor.facts.slips import slips
         from rldoctor.facts.starters import misstarted
         from rldoctor.facts.unset import unset
 
         yield from misstarted(facts)
         yield from unset(facts)
+        yield from slips(facts)
+        yield from misled(facts)
         yield from misset(facts)
         yield from lost_configs(facts)
     own = start.command.settings if start.command is not None else ()

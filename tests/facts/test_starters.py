@@ -117,3 +117,11 @@ def test_json_with_a_variable_in_it_is_still_read(tail: str, broken: bool, tmp_p
 def test_an_override_dressed_as_something_else_is_told(word: str, tmp_path: Path) -> None:
     (finding,) = found(f"{PPO} trainer.n_gpus_per_node=8 {word}\n", tmp_path, "override-torn-by-a-space")
     assert "trainer.nnodes=1" in finding.remedies[0].title
+
+
+@pytest.mark.parametrize("shown", ["0-3", "0 1 2 3", "0;1;2;3", "[0..3]"])
+def test_visible_gpus_are_no_list(shown: str, tmp_path: Path) -> None:
+    (finding,) = found(
+        f"export CUDA_VISIBLE_DEVICES='{shown}'\ntorchrun --nproc_per_node=4 {SFT}\n", tmp_path
+    )
+    assert finding.remedies[-1].title == "CUDA_VISIBLE_DEVICES=0,1,2,3"

@@ -1,0 +1,242 @@
+"""What a script says and bash takes for something else: signs that look alike, lines out of their order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from rldoctor import dialects
+from rldoctor.facts.walk import Facts
+from rldoctor.types import Event, LogLine, Place
+
+LONGEST: Final = 300_000
+_DASH: Final = re.compile(r"(?:^|[\s(=])(-?[\u2010-\u2015\u2212\ufe58\uff0d][\u2010-\u2015\u2212-]?)[A-Za-z]")
+_QUOTE: Final = re.compile(r"([\u201c-\u201f\u2018-\u201b])")
+_SPACE: Final = re.compile(r"([\u00a0\u2000-\u200b\u202f\u3000])")
+_WIDE: Final = re.compile(r"([\uff08\uff09\uff0c\uff1a\uff1b\uff1d])")
+_ALIKE: Final = (
+    (_DASH, "dash that is no hyphen"),
+    (_QUOTE, "curly quote"),
+    (_SPACE, "space that is none for bash"),
+    (_WIDE, "full-width sign"),
+)
+_PLAIN: Final = str.maketrans(
+    "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00a0\u202f\u3000\uff08\uff09\uff0c\uff1a\uff1b\uff1d",
+    "\"\"\"\"''''   (),:;=",
+)
+_READ: Final = re.compile(rb"^[ \t]*(?:(?:export|declare|local|source|\.)[ \t]|\w+\+?=)[^\n]*", re.MULTILINE)
+_ARRAY: Final = re.compile(rb"^[ \t]*\w+\+?=\(.*?^[ \t]*\)", re.MULTILINE | re.DOTALL)
+_QUOTED: Final = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|(?:(?<=\s)|^)#.*")
+_HERE: Final = re.compile(rb"<<-?[ \t]*['\"]?(\w+)['\"]?[^\n]*\n(.*?)^\s*\1[ \t]*$", re.MULTILINE | re.DOTALL)
+_APART: Final = re.compile(rb"^[ \t]*(\w+)(?:[ \t]+\+?=[ \t]*|\+?=[ \t]+)\(", re.MULTILINE)
+_SWALLOWED: Final = re.compile(rb"^[ \t]*(?!#)[^\s#][^\n#]*\\[ \t]+$", re.MULTILINE)
+_LISTED: Final = re.compile(rb"^[ \t]*(?:export[ \t]+)?(\w+)=([\w./:-]+(?:,[ \t]+[\w./:-]+)+)[ \t]*$", re.M)
+_BATCH: Final = re.compile(rb"^#SBATCH[ \t]+(\S+)", re.MULTILINE)
+_FIRST: Final = re.compile(rb"^[ \t]*[^\s#]", re.MULTILINE)
+_STRICT: Final = re.compile(
+    rb"^(?:set[ \t]+(?:-\w*e\w*|-o[ \t]+errexit)|#!\S*(?:ba)?sh[ \t]+-\w*e\w*)\b", re.M
+)
+_LENIENT: Final = re.compile(rb"^set[ \t]+(?:\+\w*e|\+o[ \t]+errexit)", re.MULTILINE)
+_EXPONENT: Final = re.compile(r"-(?:\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}")
+_KILLED: Final = re.compile(rb"^((?:sudo[ \t]+)?(?:pkill|killall)\b[^\n|&]*)$", re.MULTILINE)
+
+
+def slips(facts: Facts) -> Iterator[Event]:
+    """Yield what bash takes for something else than a script means."""
+    document = facts.document
+    if document is None or document.kind not in ("shell", "command"):
+        return
+    for path, whole in document.files.items():
+        if len(whole) > LONGEST:
+            continue
+        data = _HERE.sub(_blanked, whole) if b"<<" in whole else whole
+        if not data.isascii():
+            yield from _look_alikes(path, data, facts)
+        yield from _spaced_arrays(path, data)
+        yield from _swallowed(path, data, facts.system)
+        yield from _spaced_lists(path, data)
+        yield from _mixed_ends(path, data)
+        if path == document.path:
+            yield from _late_options(path, data)
+            yield from _ends_at_kill(path, data, facts)
+    yield from _negative(facts)
+
+
+def _blanked(found: re.Match[bytes]) -> bytes:
+    """Return a here-document without its text, as long as it was."""
+    return re.sub(rb"[^\n]", b" ", found[0])
+
+
+def slip(
+    key: str, says: str, why: str, advice: str, place: tuple[str, int], severity: str = "error"
+) -> Event:
+    """Return an event for a line that does something else; ``place`` is file and line."""
+    fields = {
+        "key": key,
+        "written": key,
+        "value": None,
+        "system": "bash",
+        "says": says,
+        "why": why,
+        "advice": advice,
+        "severity": severity,
+        "certain": True,
+    }
+    return Event("script_slip", fields, lines=(LogLine(place[0], place[1], ""),))
+
+
+def line_of(data: bytes, at: int) -> int:
+    """Return the line of an offset, from 1."""
+    return data.count(b"\n", 0, at) + 1
+
+
+def _look_alikes(path: str, data: bytes, facts: Facts) -> Iterator[Event]:
+    """Yield the first line of each kind of sign that looks like one of the shell's own and is none."""
+    places = [each.place for each in facts.world if each.place is not None and each.place.file == path]
+    spans = [(place.start, place.end) for place in places]
+    spans += [found.span() for pattern in (_ARRAY, _READ) for found in pattern.finditer(data)]
+    seen: set[str] = set()
+    for start, end in sorted(spans):
+        first = line_of(data, start)
+        for number, line in enumerate(data[start:end].decode("utf-8", "replace").split("\n"), first):
+            text = _QUOTED.sub("", line)
+            for pattern, name in _ALIKE:
+                found = None if text.isascii() or name in seen else pattern.search(text)
+                if found is not None:
+                    seen.add(name)
+                    code = " ".join(f"U+{ord(sign):04X}" for sign in found[1] if not sign.isascii())
+                    word = _around(line, line.index(found[1]))
+                    says = f"A {name} ({code}) stands in {word}"
+                    why = (
+                        "It came from a document or a chat that replaces plain signs; the word is another one"
+                    )
+                    yield slip(word, says, why, f"Write {_plain(word, found[1])}", (path, number))
+
+
+def _around(text: str, at: int) -> str:
+    """Return the word of a line in which an offset lies."""
+    start = text.rfind(" ", 0, at) + 1
+    end = text.find(" ", at)
+    return text[start : end if end >= 0 else len(text)].strip(" \t\r")
+
+
+def _plain(word: str, sign: str) -> str:
+    """Return a word in plain signs; a dash before a long option stands for two."""
+    return word.replace(sign, "--") if _DASH.match(word) else word.translate(_PLAIN)
+
+
+def _spaced_arrays(path: str, data: bytes) -> Iterator[Event]:
+    """Yield ``NAME =(``, which is a syntax error."""
+    for found in _APART.finditer(data):
+        name = found[1].decode()
+        if re.search(rb"\$\{%b\[|\$%b\b" % (found[1], found[1]), data) is None:
+            continue
+        says = f"There is a space around the = of the array {name}"
+        why = "bash reads a command and stops with a syntax error near the bracket"
+        yield slip(name, says, why, f"Write {name}=(", (path, line_of(data, found.start(1))))
+
+
+def _swallowed(path: str, data: bytes, system: str | None) -> Iterator[Event]:
+    """Yield a backslash before a space inside an array: the space becomes an argument."""
+    for array in _ARRAY.finditer(data):
+        found = _SWALLOWED.search(data, *array.span())
+        if found is not None:
+            flag = found[0].split()[0].decode("utf-8", "replace")
+            says = (
+                f"A space follows the backslash behind {flag}: the program gets it as an argument of its own"
+            )
+            why = "Inside the brackets of an array no line needs a backslash"
+            severity = "error" if system == "megatron" else "warning"
+            advice = "Take the backslash out"
+            yield slip(flag, says, why, advice, (path, line_of(data, found.end() - 1)), severity)
+
+
+def _spaced_lists(path: str, data: bytes) -> Iterator[Event]:
+    """Yield a list with spaces behind its commas: the variable gets its first element alone."""
+    for found in _LISTED.finditer(data):
+        name, value = found[1].decode(), found[2].decode()
+        whole = ",".join(part.strip() for part in value.split(","))
+        says = f"{name} becomes {value.split()[0]}: there are spaces in its list"
+        why = "bash ends a word at a space; what follows is another command or another name"
+        yield slip(name, says, why, f"{name}={whole}", (path, line_of(data, found.start(1))))
+
+
+def _mixed_ends(path: str, data: bytes) -> Iterator[Event]:
+    """Yield a line with a Windows end that should go on, in a script of Unix lines."""
+    at = data.find(b"\\\r\n")
+    if at >= 0 and data.count(b"\r\n") < data.count(b"\n"):
+        line = line_of(data, at)
+        says = f"Line {line} ends with a carriage return behind its backslash: the command ends there"
+        why = (
+            "A backslash goes on only before the newline itself; the arguments below never reach the program"
+        )
+        advice = f"Give line {line} a Unix line end (sed -i 's/\\r$//' SCRIPT)"
+        yield slip("\\", says, why, advice, (path, line))
+
+
+def _late_options(path: str, data: bytes) -> Iterator[Event]:
+    """Yield options of a batch job behind its first command, which sbatch does not read."""
+    first = _FIRST.search(data)
+    found = _BATCH.search(data, first.end()) if first is not None else None
+    if found is not None:
+        key = f"#SBATCH {found[1].decode('utf-8', 'replace')}"
+        says = f"{key} stands below the script's first command, where sbatch does not read it"
+        why = "sbatch takes options up to the first line that is neither a comment nor empty"
+        advice = "Put all #SBATCH lines above the first command"
+        yield slip(key, says, why, advice, (path, line_of(data, found.start())), "warning")
+
+
+def _ends_at_kill(path: str, data: bytes, facts: Facts) -> Iterator[Event]:
+    """Yield a script that ends before its launch where there is nothing to kill."""
+    launch = facts.start.command.place if facts.start.command is not None else None
+    until = launch.start if launch is not None and launch.file == path else 0
+    strict = _STRICT.search(data, 0, until)
+    killed = _KILLED.search(data, strict.end(), until) if strict is not None else None
+    if strict is None or killed is None or _LENIENT.search(data, strict.end(), killed.start()):
+        return
+    text = killed[1].decode("utf-8", "replace").strip()
+    says = f"The script ends at `{text}` where no such process runs: set -e stands above it"
+    why = "pkill and killall end with 1 where they find nothing, and under set -e the script ends with them"
+    advice = f"{text} || true, or set -e below it"
+    yield slip(text, says, why, advice, (path, line_of(data, killed.start())), "warning")
+
+
+def of_place(place: Place | None) -> tuple[str, int]:
+    """Return file and line of a place."""
+    return (place.file, place.line) if place is not None else ("", 0)
+
+
+def _negative(facts: Facts) -> Iterator[Event]:
+    """Yield negative numbers with an exponent, which argparse took for options before Python 3.14."""
+    command, document = facts.start.command, facts.document
+    if command is None or document is None or facts.system is None:
+        return
+    if dialects.load(facts.system).form != "flag":
+        return
+    for setting in command.settings:
+        place = setting.place
+        if place is None or setting.form != "flag" or not _EXPONENT.fullmatch(str(setting.value)):
+            continue
+        joined = f"{setting.key}=".encode()
+        if not document.files.get(place.file, b"").startswith(joined, place.start):
+            value = format(Decimal(str(setting.value)), "f")
+            fields = {
+                "key": setting.key,
+                "written": setting.key,
+                "value": str(setting.value),
+                "system": "argparse",
+                "says": "A negative number with an exponent is taken for an option before Python 3.14",
+                "where": 'argparse: "expected one argument"',
+                "severity": "error",
+                "shown": f"{setting.key} {setting.value}",
+                "advice": f"{setting.key}={setting.value}",
+                "safety": "safe",
+                "first_key": setting.key,
+                "first_value": value,
+                "first_says": f"{setting.key} {value}",
+                "first_drops": False,
+                "certain": True,
+            }
+            yield Event("refused_setting", fields, lines=(LogLine(place.file, place.line, ""),))
