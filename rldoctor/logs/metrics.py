@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -22,8 +22,6 @@ PLAYED: Final = re.compile(
     r"|\b(?<!mean )obs(?:ervation)?['\"]?[=:]"
 )  # a step of an agent in its environment is none of the training
 LONGEST_WORD: Final = 24  # characters before a step that tell one counter from another
-
-Values = Mapping[str, float | None]
 
 
 class Steps(Struct, frozen=True):
@@ -105,26 +103,3 @@ def _samples(shape: Shape, line: LogLine, step: int | None, start: int) -> Itera
         if value is not None and not is_rounded_off(known[0], told):
             seen.add(known[0])
             yield Sample(known[0], step, value * known[1], line)
-
-
-def by_metric(samples: Iterable[Sample]) -> Mapping[str, Sequence[tuple[Values, LogLine]]]:
-    """Return for each metric, in order, all that was printed for a step and the line that shows it.
-
-    What two lines tell of one step, one after the other, is one step; a number that a metric comes back to
-    is a step of a further epoch.
-    """
-    together: dict[tuple[object, ...], dict[str, float | None]] = {}
-    series: dict[str, list[tuple[Values, LogLine]]] = {}
-    known = tuple(samples)
-    files = {name: at for at, name in enumerate(dict.fromkeys(sample.line.file for sample in known))}
-    for sample in sorted(known, key=lambda one: (files[one.line.file], one.line.number)):
-        line = sample.line
-        moment = (line.file, sample.step) if sample.step is not None else (line.file, "line", line.number)
-        values, told = together.setdefault(moment, {}), series.setdefault(sample.metric, [])
-        if sample.metric in values and told[-1][0] is not values:
-            values = together[moment] = {}
-        values[sample.metric] = sample.value
-        told.append((values, line))
-    for told in series.values():
-        told[:] = [each for at, each in enumerate(told) if at == 0 or each[0] is not told[at - 1][0]]
-    return series

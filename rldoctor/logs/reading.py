@@ -31,7 +31,7 @@ from rldoctor.logs.configs import PrintedConfig
 from rldoctor.logs.detect.sightings import Sighting, merged
 from rldoctor.logs.failures import Failure
 from rldoctor.logs.matchers import build
-from rldoctor.logs.metrics import Steps, Values
+from rldoctor.logs.metrics import Steps
 from rldoctor.logs.native import read_native
 from rldoctor.logs.opening import LogFile, find
 from rldoctor.logs.patterns import parse
@@ -39,6 +39,7 @@ from rldoctor.logs.progress import ENOUGH, Progress, follow
 from rldoctor.logs.rereading import Text
 from rldoctor.logs.scanning import scan
 from rldoctor.logs.seen import Seen
+from rldoctor.logs.series import Series, by_metric
 from rldoctor.logs.shapes import Shape
 from rldoctor.logs.tracebacks import IGNORED, assemble
 from rldoctor.types import Event, LogLine, Sample
@@ -111,9 +112,9 @@ class LogReading(Struct, frozen=True, dict=True):
         return self.text is not None and survival.tells_another_way(line, self.text.whole(line))
 
     @cached_property
-    def series(self) -> Mapping[str, Sequence[tuple[Values, LogLine]]]:
-        """Return for each metric, in order, all that was printed for a step and the line that shows it."""
-        return metrics.by_metric(self.samples)
+    def series(self) -> Mapping[str, Series]:
+        """Return for each metric the steps that show it, in order."""
+        return by_metric(self.samples)
 
     @cached_property
     def _twins(self) -> Mapping[str, Sequence[LogLine]]:

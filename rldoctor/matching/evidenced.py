@@ -82,10 +82,10 @@ def _holding(entry: Entry, trigger: Trigger, role: Role, reading: LogReading, fa
 
 
 def _series(entry: Entry, trigger: Trigger, role: Role, reading: LogReading, facts: Facts) -> Iterator[Seen]:
-    steps = metric.steps_of(str(trigger.metric), reading)
-    if not steps:
+    series = reading.series.get(str(trigger.metric))
+    if series is None:
         return
-    scope = metric.SeriesScope(facts, role, steps, reading)
+    scope = metric.SeriesScope(facts, role, series, reading)
     bad = metric.streak(scope, entry.conditions)
     if bad is not None and scope.is_own():
         incident, certain = bad

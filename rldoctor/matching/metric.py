@@ -6,47 +6,39 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
-
 from rldoctor import expr
 from rldoctor.expr import Node, names
 from rldoctor.facts import Facts
 from rldoctor.matching.drifts import Levels, levels
 from rldoctor.matching.findings import Incident
+from rldoctor.matching.ruled_out import is_metric, never
 from rldoctor.matching.scope import Scope
-from rldoctor.types import UNKNOWN, LogLine, Role
+from rldoctor.types import UNKNOWN, Role
 
 if TYPE_CHECKING:
     from rldoctor.logs import LogReading
+    from rldoctor.logs.series import Series
 
 LONGEST_STREAK: Final = (
     20  # steps; a longer window looks for what was before, a shorter one is bad as a whole
 )
 
 
-class Step(Struct, frozen=True):
-    """The values of all metrics at one step, and the line that printed the one asked for."""
-
-    values: Mapping[str, float | None]
-    line: LogLine
-
-
 class SeriesScope(Scope):
     """A scope that stands at one step of a series and sees those before it."""
 
-    def __init__(self, facts: Facts, role: Role, steps: Sequence[Step], reading: LogReading) -> None:
+    def __init__(self, facts: Facts, role: Role, series: Series, reading: LogReading) -> None:
         super().__init__(facts, role)
-        self.steps, self.reading, self.at = steps, reading, 0
+        self.series, self.reading, self.at = series, reading, 0
         self.window = 1
-        # Windows of neighbouring steps overlap: what was computed for one step serves the next.
-        self.held: dict[int, dict[int, bool]] = {}
-        self.columns: dict[str, list[float | None]] = {}
+        # Windows of neighbouring steps overlap: for each condition, at how many steps before each it held.
+        self.held: dict[int, list[int]] = {}
         self.levels: dict[str, Levels | None] = {}
 
     def lookup(self, name: str) -> Any:
         """Return a metric's value at this step (None where the step has none), else a fact."""
-        if "." not in name and name != "system":
-            return self.steps[self.at].values.get(name)
+        if is_metric(name):
+            return self.series.steps[self.at].values.get(name)
         return super().lookup(name)
 
     def call(self, function: str, args: Sequence[Node], keywords: Mapping[str, Node]) -> Any:
@@ -61,42 +53,29 @@ class SeriesScope(Scope):
             self.window = max(self.window, number)
         return max(0, self.at + 1 - number)
 
-    def _column(self, node: Node) -> list[float | None]:
-        """Return the values of a metric at all steps."""
-        name = _name(node)
-        if name not in self.columns:
-            self.columns[name] = [step.values.get(name) for step in self.steps]
-        return self.columns[name]
-
     def _count(self, args: Sequence[Node]) -> Any:
-        here, total = self.at, 0
-        held = self.held.setdefault(id(args[0]), {})
-        for at in range(self._first(args[1]), here + 1):
-            if at not in held:
-                self.at = at
-                held[at] = expr.evaluate(args[0], self) is True
-            total += held[at]
+        here, first = self.at, self._first(args[1])
+        before = self.held.setdefault(id(args[0]), [0])
+        for self.at in range(len(before) - 1, here + 1):
+            before.append(before[-1] + (expr.evaluate(args[0], self) is True))
         self.at = here
-        return total
+        return before[here + 1] - before[first]
 
     def _last(self, args: Sequence[Node]) -> Any:
-        values = self._column(args[0])[self._first(args[1]) : self.at + 1]
-        return [value for value in values if value is not None]
+        return self.series.column(_name(args[0])).known(self._first(args[1]), self.at)
 
     def _isnan(self, args: Sequence[Node]) -> Any:
         value = expr.evaluate(args[0], self)
         return isinstance(value, float) and math.isnan(value)
 
     def _absent(self, args: Sequence[Node]) -> Any:
-        return all(value is None for value in self._column(args[0]))
+        return self.series.column(_name(args[0])).known() == []
 
     def _levels(self, node: Node) -> Levels | None:
-        """Return from where to where a metric has gone; only its last step can tell."""
-        if self.at < len(self.steps) - 1:
-            return None
+        """Return from where to where a metric has gone over all steps."""
         name = _name(node)
         if name not in self.levels:
-            self.levels[name] = levels(self._column(node))
+            self.levels[name] = levels(self.series.column(name).values)
         return self.levels[name]
 
     def _early(self, args: Sequence[Node]) -> Any:
@@ -111,19 +90,19 @@ class SeriesScope(Scope):
         found = self._levels(args[0])
         if found is None:
             return None
-        self.window = max(self.window, len(self.steps) - found.turn)
+        self.window = max(self.window, len(self.series.steps) - found.turn)
         return found.drift
 
     def _silent_for(self, args: Sequence[Node]) -> Any:
         kind, seconds = _name(args[0]), expr.evaluate(args[1], self)
-        now = self.steps[self.at].line.time
+        now, began = self.series.steps[self.at].line.time, self.series.began
         times = [event.time for event in self.reading.events if event.kind == kind and event.time is not None]
-        began = next((step.line.time for step in self.steps if step.line.time is not None), None)
         if now is None or began is None:
             return UNKNOWN
         return now - max((time for time in times if time <= now), default=began) > seconds
 
 
+OF_ALL_STEPS: Final = frozenset({"early", "late", "drift"})  # what only the last step can tell
 SERIES: Final[Mapping[str, Callable[[SeriesScope, Sequence[Node]], Any]]] = {
     "count": SeriesScope._count,
     "last": SeriesScope._last,
@@ -140,20 +119,19 @@ def _name(node: Node) -> str:
     return str(node[1]) if node[0] == "name" else names(node)[0]
 
 
-def steps_of(metric: str, reading: LogReading) -> tuple[Step, ...]:
-    """Return the steps that show a metric, in the log's order, with all that was printed for them."""
-    return tuple(Step(values, line) for values, line in reading.series.get(metric, ()))
-
-
 def streak(scope: SeriesScope, conditions: Sequence[Node | None]) -> tuple[Incident, bool] | None:
     """Return the last run of bad steps, its first line decisive, and whether all in it is certain.
 
     It begins with the window that first held as a whole. One that ended before the last step is recovered.
     """
+    steps, asked = scope.series.steps, [condition for condition in conditions if condition is not None]
+    if any(never(condition, scope.series) for condition in asked):
+        return None
     first, last, certain = -1, -1, True
-    for at in range(len(scope.steps)):
+    of_all = any(OF_ALL_STEPS.intersection(expr.functions(condition)) for condition in asked)
+    for at in range(len(steps) - 1 if of_all else 0, len(steps)):
         scope.at = at
-        values = [expr.evaluate(condition, scope) for condition in conditions if condition is not None]
+        values = [expr.evaluate(condition, scope) for condition in asked]
         if all(value is UNKNOWN or value for value in values):
             first = first if last == at - 1 and first >= 0 else at
             last, certain = at, all(value is not UNKNOWN for value in values)
@@ -161,6 +139,6 @@ def streak(scope: SeriesScope, conditions: Sequence[Node | None]) -> tuple[Incid
         return None
     scope.at = last
     began = max(0, first + 1 - scope.window)
-    lines = tuple(dict.fromkeys(scope.steps[at].line for at in (began, first, last)))
-    bindings = {name: value for name, value in scope.steps[last].values.items() if value is not None}
-    return Incident(lines, bindings, recovered=last < len(scope.steps) - 1), certain
+    lines = tuple(dict.fromkeys(steps[at].line for at in (began, first, last)))
+    bindings = {name: value for name, value in steps[last].values.items() if value is not None}
+    return Incident(lines, bindings, recovered=last < len(steps) - 1), certain

@@ -129,7 +129,7 @@ def test_a_loss_that_two_loggers_tell_is_one_series_in_the_order_of_the_log(
         f" iteration {n:8}/      20 | consumed samples: {n} | lm loss: {12.0 - n:.6E} | grad norm: 1.0 |\n"
         for n in range(1, 9)
     )
-    told = reading(lines).series["loss"]
+    told = reading(lines).series["loss"].steps
     assert [values["loss"] for values, _ in told] == [12.0 - n for n in range(1, 9)]
 
 
@@ -146,7 +146,7 @@ def test_a_learning_rate_of_too_few_digits_is_not_zero(reading: Callable[[str], 
 def test_a_bar_of_each_epoch_counts_from_one_again(reading: Callable[[str], LogReading]) -> None:
     bar = "Epoch {0}: 100%|##########| {1}/198 [02:39<00:00,  1.24it/s, loss={2:.3f}, v_num=14]\n"
     bars = "".join(bar.format(n, at, 0.6 - n / 20) for n in range(6) for at in (168, 198))
-    told = reading(bars).series["loss"]
+    told = reading(bars).series["loss"].steps
     assert [values["loss"] for values, _ in told] == pytest.approx(
         [0.6 - n / 20 for n in range(6) for _ in "ab"]
     )

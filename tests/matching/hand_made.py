@@ -6,7 +6,7 @@ from typing import Any
 
 from rldoctor import expr
 from rldoctor.facts import Facts, ToldFacts, walk
-from rldoctor.logs.metrics import by_metric
+from rldoctor.logs.series import by_metric
 from rldoctor.rules import Index, Rule, Trigger
 from rldoctor.types import Command, Document, Identity, LogLine, Place, Setting
 
