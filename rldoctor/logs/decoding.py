@@ -21,6 +21,7 @@ MAGIC: Final = {
     b"PAR1": "a parquet file",
 }
 SNIFF: Final = 8192
+PACKED: Final = 1 << 16  # bytes at a time: what the unpacker has not used yet is copied for each piece
 CONTROL: Final = bytes(b for b in range(1, 32) if b not in b"\t\n\r\x1b\x08\x0c\x07")
 
 
@@ -62,7 +63,7 @@ def _gunzip(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:
     from isal import isal_zlib
 
     unpacker = isal_zlib.decompressobj(wbits=31)
-    packed = raw.read(size)
+    packed = raw.read(PACKED)
     while packed:
         try:
             data = unpacker.decompress(packed, size)
@@ -73,11 +74,11 @@ def _gunzip(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:
             yield data
         packed = unpacker.unconsumed_tail
         if unpacker.eof:
-            packed = unpacker.unused_data.lstrip(b"\0") or raw.read(size)
+            packed = unpacker.unused_data.lstrip(b"\0") or raw.read(PACKED)
             if not packed:
                 return
             unpacker = isal_zlib.decompressobj(wbits=31)
-        packed = packed or raw.read(size)
+        packed = packed or raw.read(PACKED)
     yield from _rest(unpacker, size)
     notes.append("the gzip file is cut off; what could be read was read")
 
