@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec.structs import replace
 
+from rldoctor.facts.memory_reader import Reader
 from rldoctor.facts.spoken import spoken
 from rldoctor.memory.engine import bytes_a_parameter, cache_bytes
 from rldoctor.memory.layout import Rollout
 from rldoctor.models import Shape, Stored, quantized
-
-if TYPE_CHECKING:
-    from rldoctor.facts.memory_setup import Reader
 
 GRAPHS: Final = 35
 """Batch sizes that vLLM and SGLang capture where nobody tells."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from rldoctor.facts.memory_reader import Reader
 from rldoctor.facts.spoken import number, spoken
 from rldoctor.memory.layout import Kernels
 from rldoctor.models import Shape
-
-if TYPE_CHECKING:
-    from rldoctor.facts.memory_setup import Reader
 
 MEGATRON: Final = ("megatron", "megatron_fsdp")
 BYTES: Final = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from rldoctor.facts import memory_checks
 from rldoctor.facts.heads import head_of
 from rldoctor.facts.memory_engine import rollout_of
 from rldoctor.facts.memory_kernels import BYTES, MEGATRON, NATIVE, kernels_of
+from rldoctor.facts.memory_reader import Reader
 from rldoctor.facts.memory_shape import lacking, shape_of
 from rldoctor.facts.memory_stages import pieces, virtual
 from rldoctor.facts.spoken import count, spoken
@@ -29,7 +30,6 @@ from rldoctor.memory.layout import (
 )
 from rldoctor.memory.states import moments
 from rldoctor.models import Shape
-from rldoctor.types import UNKNOWN, Role
 
 MOMENTS: Final = {
     "bf16": 2.0,
@@ -45,34 +45,6 @@ BUCKETS: Final = {"areal": 2**30}
 SCHEMES: Final = {"no_shard": "ddp", "optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3"}
 MICRO_BATCHES: Final = 2
 """Micro-batches of a step where nobody tells: gradients are then there when the second one starts."""
-
-
-class Reader(Struct):
-    """Reads facts of a role and remembers what nobody knows."""
-
-    facts: Facts
-    role: Role = "policy"
-    missing: dict[str, None] = field(default_factory=dict)
-
-    def get(self, concept: str) -> Any:
-        """Return a fact's value, of the policy where the role has none of its own; None if unknown."""
-        value = self.facts.fact(concept, self.role).value
-        if value is None and self.role != "policy":
-            value = self.facts.fact(concept).value
-        if value is UNKNOWN:
-            self.missing[concept] = None
-            return None
-        return value
-
-    def count(self, concept: str, default: int = 1) -> int:
-        """Return a positive whole number, the default where there is none."""
-        value = self.get(concept)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return int(value) if is_number and value >= 1 else default
-
-    def is_on(self, concept: str) -> bool:
-        """Return whether a setting is known to be on."""
-        return self.get(concept) is True
 
 
 class Sized(Struct, frozen=True):

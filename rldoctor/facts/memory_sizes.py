@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from rldoctor.facts.asking import Ask, Name, room_is_known
 from rldoctor.facts.memory_fit import VARIED, acting, largest_that_fits, room_of, worst
 from rldoctor.facts.memory_setup import sized
-from rldoctor.facts.sizing import Ask, Name, room_is_known
 from rldoctor.facts.told import split
 from rldoctor.facts.walk import Facts
 from rldoctor.memory.layout import GIB, Setup

@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from rldoctor.facts.asking import Ask, powers_of_two
 from rldoctor.facts.memory_sizes import states_over_gib
 from rldoctor.facts.parallel import USUAL_NODE
-from rldoctor.facts.sizing import Ask, powers_of_two
 from rldoctor.types import UNKNOWN
 
 MOST_NODES: Final = 64

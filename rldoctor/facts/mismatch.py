@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from rldoctor.facts.asking import Ask, Name
 from rldoctor.facts.modelled import named_model, named_shape
-from rldoctor.facts.sizing import Ask, Name
 from rldoctor.models import Shape
 from rldoctor.models.constants import constants
 from rldoctor.types import UNKNOWN

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final
 
-from rldoctor.facts.sizing import Ask, powers_of_two
+from rldoctor.facts.asking import Ask, powers_of_two
 from rldoctor.types import UNKNOWN
 
 USUAL_NODE: Final = 8

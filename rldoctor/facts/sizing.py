@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct, field
-
 from rldoctor import expr
+from rldoctor.facts.asking import Ask, Name, room_is_known
 from rldoctor.facts.told import split
 from rldoctor.facts.walk import Facts
 from rldoctor.types import UNKNOWN, Role
@@ -63,23 +62,8 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     for name in names
 }
 MEMORY: Final = ("rldoctor.facts.memory_sizes", "rldoctor.facts.memory_spread")
-ROOM: Final = ("cluster.gpu_memory_gib", "cluster.worker_memory_gib")
 LONGER: Final = 2
 LARGEST: Final = 1 << 16  # no batch or parallel size is searched above it
-
-
-class Ask(Struct, frozen=True):
-    """A call: the facts, whose role, the names of its arguments (or their values) and its options."""
-
-    facts: Facts
-    role: Role
-    args: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def get(self, concept: str) -> Any:
-        """Return a fact of the role, of the policy where the role has none of its own."""
-        own = self.facts.fact(concept, self.role).value
-        return self.facts.fact(concept).value if own is None and self.role != "policy" else own
 
 
 def call(
@@ -104,17 +88,12 @@ def call(
     return compute(Ask(facts, role, values, options))
 
 
-def room_is_known(facts: Facts) -> bool:
-    """Return whether facts tell how large a GPU is: else the memory model, slow to load, knows nothing."""
-    return any(isinstance(facts.value(name), int | float) for name in ROOM)
-
-
 def halve(ask: Ask) -> Any:
     """Return half of a value, not below ``floor`` (1 for whole numbers); None below it.
 
     Where memory follows from it and the GPU's size is known: the largest that the model says fits.
     """
-    value, floor = _value(ask), ask.options.get("floor")
+    value, floor = ask.value(), ask.options.get("floor")
     if not _is_number(value):
         return value if value is UNKNOWN else None
     half = value // 2 if isinstance(value, int) else value / 2
@@ -127,7 +106,7 @@ def halve(ask: Ask) -> Any:
 
 def double(ask: Ask) -> Any:
     """Return twice a value, None above ``ceiling``."""
-    value, ceiling = _value(ask), ask.options.get("ceiling")
+    value, ceiling = ask.value(), ask.options.get("ceiling")
     if not _is_number(value):
         return value if value is UNKNOWN else None
     return None if value <= 0 or (ceiling is not None and value * 2 > ceiling) else value * 2
@@ -138,7 +117,7 @@ def lower_fraction(ask: Ask) -> Any:
 
     Where the GPU's size is known: what the model says fits, if that is lower still.
     """
-    value = _value(ask)
+    value = ask.value()
     if not _is_number(value):
         return value if value is UNKNOWN else None
     fits = _fitting(ask, ask.options.get("floor", 0.2))
@@ -154,7 +133,7 @@ def lower_tokens(ask: Ask) -> Any:
     The largest that the memory model says fits; where it cannot tell, or holds the one in force for
     good, what the system's guide starts from, and half once that is in force.
     """
-    value, least = _value(ask), ask.get("batch.min_tokens_per_gpu")
+    value, least = ask.value(), ask.get("batch.min_tokens_per_gpu")
     start = ask.get("batch.start_tokens_per_gpu")
     if value is UNKNOWN or least is UNKNOWN or start is UNKNOWN:
         return UNKNOWN
@@ -195,7 +174,7 @@ def lower_micro(ask: Ask) -> Any:
 
 def raise_tokens(ask: Ask) -> Any:
     """Return the least token budget that the longest sample allows, None if the one in force is enough."""
-    value, least = _value(ask), ask.get("batch.min_tokens_per_gpu")
+    value, least = ask.value(), ask.get("batch.min_tokens_per_gpu")
     if value is UNKNOWN or least is UNKNOWN:
         return UNKNOWN
     return least if _is_number(least) and (value is None or value < least) else None
@@ -215,7 +194,7 @@ def longer_timeout(ask: Ask) -> Any:
 
 def power_of_two(ask: Ask) -> Any:
     """Return the nearest power of two that is not above the value; with ``up``, not below it."""
-    value = _value(ask)
+    value = ask.value()
     if not _is_number(value) or value < 1:
         return value if value is UNKNOWN else None
     below: int = 1 << (int(value).bit_length() - 1)
@@ -247,7 +226,7 @@ def micro_for(ask: Ask) -> Any:
 
 def largest_divisor(ask: Ask) -> Any:
     """Return the largest size below the one in force that divides ``of`` (and ``also``), else None."""
-    value, wholes = _value(ask), [ask.options[name] for name in ("of", "also") if name in ask.options]
+    value, wholes = ask.value(), [ask.options[name] for name in ("of", "also") if name in ask.options]
     if value is UNKNOWN:
         return UNKNOWN
     if not all(_is_number(number) and number > 0 for number in (value, *wholes)):
@@ -258,7 +237,7 @@ def largest_divisor(ask: Ask) -> Any:
 
 def multiple_of(ask: Ask) -> Any:
     """Return the next multiple of ``of`` above the value, with ``down`` below it; None if it is one."""
-    value, part = _value(ask), ask.options.get("of")
+    value, part = ask.value(), ask.options.get("of")
     if value is UNKNOWN:
         return UNKNOWN
     if part is None or not (_is_number(value) and _is_number(part)) or part <= 0 or value % part == 0:
@@ -282,18 +261,12 @@ def gpus_for(ask: Ask) -> Any:
 
 def missing(ask: Ask) -> Any:
     """Return the items of a list that another list has not; None where there is no such list."""
-    wanted, present = (_worth(ask, argument) for argument in ask.args)
+    wanted, present = (ask.worth(argument) for argument in ask.args)
     if wanted is UNKNOWN or present is UNKNOWN:
         return UNKNOWN
     if not isinstance(wanted, list) or not isinstance(present, list):
         return None
     return [item for item in wanted if item not in present]
-
-
-class Name(Struct, frozen=True):
-    """An argument that names a concept."""
-
-    name: str
 
 
 class _Scope:
@@ -316,31 +289,5 @@ def _argument(node: expr.Node, scope: _Scope) -> Any:
     return expr.evaluate(node, scope)
 
 
-def _value(ask: Ask) -> Any:
-    """Return the value of the first argument."""
-    return _worth(ask, ask.args[0]) if ask.args else None
-
-
-def _worth(ask: Ask, argument: Any) -> Any:
-    if not isinstance(argument, Name):
-        return argument
-    key = split(argument.name)
-    if key is None or key[0] != "policy":
-        return ask.facts.value(argument.name)
-    return ask.get(key[1])
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def powers_of_two(above: int, upto: int) -> Iterator[int]:
-    """Yield the powers of two above a number, up to and with another."""
-    size = 1
-    while size <= upto:
-        if size > above:
-            yield size
-        size *= 2
-
-
-__all__ = ["FUNCTIONS", "Ask", "Name", "call", "powers_of_two"]
