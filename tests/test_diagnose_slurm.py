@@ -290,3 +290,24 @@ def test_one_of_two_cures_of_a_message_is_told(tmp_path: Path) -> None:
     )
     (root,) = alarms(told(tmp_path, "", text))
     assert "Do what the message says: Either set quick_save=False" in root.remedies[0].title
+
+
+def stack(rank: int, place: str) -> str:
+    return (
+        f"[rank{rank}]: Timeout (0:30:00)!\n"
+        "Thread 0x00007f6a1c0a1740 (most recent call first):\n"
+        f'  File "{place}\n'
+        '  File "/work/eval/greedy.py", line 300 in <module>\n'
+    )
+
+
+def test_ranks_that_stood_still_come_before_the_time_limit_that_ended_them(tmp_path: Path) -> None:
+    waits = '/opt/lib/python3.12/site-packages/torch/distributed/distributed_c10d.py", line 4643 in barrier'
+    reads = '/opt/lib/python3.12/site-packages/torch/utils/data/dataloader.py", line 1262 in _get_data'
+    for rank in range(4):
+        folder = tmp_path / "attempt_0" / str(rank)
+        folder.mkdir(parents=True)
+        (folder / "stderr.log").write_text(stack(rank, reads if rank == 2 else waits))
+    root, *others = told(tmp_path, "starting\n", LIMIT).findings
+    assert root.rule == "processes-stand-still" and "_get_data" in root.evidence[0].text
+    assert [(other.rule, other.part) for other in others[:1]] == [("stopped-from-outside", "consequence")]
