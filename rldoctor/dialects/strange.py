@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rldoctor.dialects import catalogue, fitting, grammar, misplaced, nearby, release, suggest
+from rldoctor.dialects import catalogue, fitting, grammar, misplaced, nearby, release, suggest, synonyms
 from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.grammar import Grammar
 from rldoctor.types import UNKNOWN, Command, Document, Event, LogLine, Setting
@@ -214,7 +214,7 @@ class _Reading:
         return names[0].rpartition("/")[2].replace("+", " with ") if names else None
 
     def _nearest(self, key: str) -> suggest.Suggestion | None:
-        return suggest.nearest(key, self._keys, self.given)
+        return synonyms.nearest(self.launch.system, key, self._keys, self.given)
 
     @cached_property
     def _keys(self) -> tuple[str, ...]:

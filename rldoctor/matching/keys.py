@@ -60,14 +60,20 @@ def _seldom(facts: Facts) -> Iterator[Event]:
         from rldoctor.facts.slips import slips
         from rldoctor.facts.starters import misstarted
         from rldoctor.facts.unset import unset
+        from rldoctor.facts.wrappers import mislaunched
 
         yield from misstarted(facts)
-        yield from unset(facts)
+        yield from mislaunched(facts)
         yield from slips(facts)
         yield from misled(facts)
+        yield from unset(facts)
         yield from misset(facts)
         yield from lost_configs(facts)
     own = start.command.settings if start.command is not None else ()
+    if any(each.key.endswith((".path", "-path")) for each in (*start.below, *own)):
+        from rldoctor.facts.named_code import misnamed_code
+
+        yield from misnamed_code(facts)
     if any("${" in str(setting.value) for setting in (*start.below, *own)):
         from rldoctor.facts.circles import circles
 

@@ -1,0 +1,135 @@
+"""Functions and classes that a configuration names: whether their files, where they are here, have them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from rldoctor.dialects import declared, suggest
+from rldoctor.facts.basefile import config_path
+from rldoctor.facts.walk import Facts
+from rldoctor.types import Event, LogLine, RLDoctorError, Setting
+
+MOST_BYTES: Final = 500_000
+_DOTTED: Final = re.compile(r"--(?:custom-[\w-]+|[\w-]+-(?:function|filter|process|source))-path")
+_SCORER: Final = ("data_source", "solution_str", "ground_truth", "extra_info")
+_MANAGERS: Final = ("reward_model.reward_manager", "reward.reward_manager.name", "reward_manager.name")
+_SINGLY: Final = ("naive", "dapo", None)
+
+
+class Named(Struct, frozen=True):
+    """A setting that names a file, the name in it, the setting of that name, and what it is called with."""
+
+    file: Setting
+    path: str
+    name: str
+    key: str
+    given: tuple[str, ...] = ()
+
+
+def misnamed_code(facts: Facts) -> Iterator[Event]:
+    """Yield names that the named file does not have, and reward functions that cannot be called."""
+    document, command = facts.document, facts.start.command
+    if document is None or command is None or document.kind == "log":
+        return
+    settings = {each.key: each for each in (*facts.start.below, *command.settings)}
+    for named in (*_of_verl(settings), *_of_slime(settings, facts)):
+        path = config_path(document, named.path)
+        if path is not None and path.stat().st_size < MOST_BYTES:
+            yield from _examined(named, path)
+
+
+def _of_verl(settings: Mapping[str, Setting]) -> Iterator[Named]:
+    manager = next((each for key, each in settings.items() if key in _MANAGERS), None)
+    singly = manager is None or _text(manager) in _SINGLY
+    for section in ("custom_reward_function", "reward.custom_reward_function"):
+        file, name = settings.get(f"{section}.path"), settings.get(f"{section}.name")
+        if file is None or "unknown" in (file.state, name.state if name is not None else ""):
+            continue
+        said, path = _text(name) if name is not None else "compute_score", _text(file) or ""
+        if said and path.endswith(".py"):
+            yield Named(file, path, said, f"{section}.name", _SCORER if singly else ())
+
+
+def _of_slime(settings: Mapping[str, Setting], facts: Facts) -> Iterator[Named]:
+    for key, setting in settings.items():
+        text = _text(setting) or ""
+        if facts.system == "slime" and setting.state != "unknown" and _DOTTED.fullmatch(key) and "." in text:
+            module, _, name = text.rpartition(".")
+            yield Named(setting, f"{module.replace('.', '/')}.py", name, key)
+
+
+def _examined(named: Named, path: Path) -> Iterator[Event]:
+    try:
+        tree = declared.parse(path.read_text(encoding="utf-8", errors="replace"), path.name)
+    except RLDoctorError:
+        return
+    own = {each.name: each for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    if named.name in own:
+        yield from _uncallable(named, own[named.name])
+    elif not {named.name, "*"} & _bound(tree):
+        near = suggest.word(named.name, [*own]) or (next(iter(own)) if len(own) == 1 else None)
+        others = f", but {', '.join([*own][:4])}" if own else ""
+        says = f"{named.path} has no {named.name}{others}"
+        module = f"{(_text(named.file) or '').rpartition('.')[0]}." if named.key == named.file.key else ""
+        near = module + near if near is not None else None
+        yield _event(named, says, near)
+
+
+def _bound(tree: ast.Module) -> frozenset[str]:
+    """Return every name that a module binds anywhere; a star may bind all."""
+    names = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    names |= {each.name for each in ast.walk(tree) if isinstance(each, ast.ClassDef | ast.FunctionDef)}
+    imports = (each for each in ast.walk(tree) if isinstance(each, ast.Import | ast.ImportFrom))
+    aliases = [alias for each in imports for alias in each.names]
+    return frozenset(names | {alias.asname or alias.name.partition(".")[0] for alias in aliases})
+
+
+def _uncallable(named: Named, function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Event]:
+    """Yield a function that does not take what it is called with, or wants what nobody gives it."""
+    about = function.args
+    plain = [each.arg for each in (*about.posonlyargs, *about.args)]
+    takes = [*plain, *(each.arg for each in about.kwonlyargs)]
+    lacks = [name for name in named.given if name not in takes] if about.kwarg is None else []
+    bare = [
+        each.arg for each, default in zip(about.kwonlyargs, about.kw_defaults, strict=True) if default is None
+    ]
+    wants = [*plain[: len(plain) - len(about.defaults)], *bare]
+    more = [name for name in wants if named.given and name not in named.given]
+    if lacks or more:
+        why = f"does not take {', '.join(lacks)}" if lacks else f"wants {', '.join(more)} besides"
+        right = f"def {named.name}({', '.join(_SCORER)}=None, **kwargs)"
+        yield _event(named, f"{named.name} of {named.path} {why}", None, right)
+
+
+def _event(named: Named, says: str, value: str | None, advice: str | None = None) -> Event:
+    place = named.file.place or named.file.defined_at
+    fields = {
+        "key": named.file.key,
+        "written": named.file.key,
+        "value": str(named.file.value),
+        "system": "The trainer",
+        "says": says,
+        "where": "it loads the file and takes the name out of it",
+        "severity": "error",
+        "shown": f"{named.file.key}={_text(named.file)}",
+        "advice": advice or f"Name with {named.key} what the file defines",
+        "safety": "unsafe",
+        "certain": True,
+    }
+    if value is not None:
+        cure = {"first_key": named.key, "first_value": value, "first_says": f"{named.key} {value}"}
+        fields = {**fields, **cure, "first_drops": False}
+    return Event("refused_setting", fields, lines=(LogLine(place.file, place.line, ""),) if place else ())
+
+
+def _text(setting: Setting) -> str | None:
+    plain = str(setting.value).strip("'\"")
+    return None if plain in ("null", "None", "") else plain
