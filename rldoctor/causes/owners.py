@@ -67,7 +67,10 @@ def libraries(failure: Failure) -> tuple[str, ...]:
     told = [owner for names, owner in _OWNERS if re.search(rf"(?<!\w)(?:{names})", said)]
     lacking = re.findall(r"^module '([A-Za-z]\w*)[\w.]*' has no attribute", failure.message)
     asked = () if "nexpected keyword" in said else callers[:1]  # there the one that is called lacks it
-    found = [name for name in dict.fromkeys([*lacking, *asked, *told, *callers]) if name != "ray"]
+    once: dict[str, str] = {}
+    for name in (*lacking, *asked, *told, *callers):
+        once.setdefault(re.sub(r"[-_]", "", name).lower(), name)
+    found = [name for name in once.values() if name != "ray"]
     found.sort(key=lambda name: name == "torch")  # it seldom is the one to change
     return tuple(found[:MOST]) or UNTOLD
 

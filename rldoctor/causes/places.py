@@ -30,6 +30,17 @@ PLACES: Final = (
         code=r"(?i)gpu|bundle|device_?(?:id|map|list|mesh)|node_?(?:id|ip|list)",
     ),
     Kind(
+        r"ValueError|RuntimeError",
+        r"output tensor size must be equal to world_size times input tensor size",
+        (
+            "Give every rank an equal share of what is gathered: sequences at once (max_num_seqs, the sizes of "
+            "CUDA graphs), batch, tokens and heads each a multiple of the ranks of that group, padded where "
+            "they are not",
+            "Switch off the parallelism that splits it (data parallel attention, sequence or Ulysses "
+            "parallelism), or run without CUDA graphs, and upgrade {libraries}",
+        ),
+    ),
+    Kind(
         r"AttributeError|TypeError",
         r"'?NoneType'?|BytesIO",
         (

@@ -57,7 +57,7 @@ SERVICE: Final = re.compile(
     r"\[[\w./-]{1,60}\] {1,2}(?=20\d\d-\d\d-\d\dT)|[a-z][\w.-]{0,60}-\d{1,4} {1,20}\| (?=\S| {2})"
     r"|(?:[a-z][\w.-]{0,60}|\[[a-z][\w.-]{0,60}\]) {2,20}\|(?: (?![ \d.+-]*(?:\||$))(?=\S| {2})|$)"
 )
-PID_TAG: Final = re.compile(r"\((?P<actor>[A-Z]\w{0,60}(?: \w{1,20})?) pid=(?P<pid>\d{1,10})\) ?")
+PID_TAG: Final = re.compile(r"\((?P<actor>[A-Z]\w{0,60}(?: (?:rank=)?\w{1,20})?) pid=(?P<pid>\d{1,10})\) ?")
 NCCL: Final = re.compile(r"(?:[^ ]{1,200} )?([A-Za-z][\w.-]{0,100}):(\d{1,10}):\d{1,10} \[\d{1,4}\] ")
 CELL: Final = re.compile(
     r"(?:-- )?(?: {0,6}\|){1,3} {1,2}(?=\d\d:\d\d:\d\d|20\d\d-\d\d-|\([\w ]{0,80}pid=|\[rank)"

@@ -45,6 +45,7 @@ SHAPES = [
         "hit",
         Identity(None, None, 31, "SGLangEngine"),
     ),
+    ("(VllmWorker rank=3 pid=8) ready", "ready", Identity(None, None, 8, "VllmWorker rank=3")),
     ("(A(b-0) pid=8, ) OSError: no", "OSError: no", Identity(None, None, 8, "A(b-0)")),
     (
         "(ActorWorker(infer-3) pid=8) OSError: no",
