@@ -71,7 +71,7 @@ def _leftovers(launch: Launch, found: Sequence[Event]) -> Iterator[Event]:
         if fields["written"] in seen or not (event.kind in _OLDER or fields.get("absent")):
             continue
         patch = release.is_next_patch(launch.system, str(newest), launch.version)
-        same = patch or fields["consequence"] == "ignored"
+        same = patch or fields["consequence"] == "ignored" or (event.kind == _OLDER[1] and fields.get("why"))
         fate = fields["consequence"] if same else "unclear"
         yield replace(event, fields={**fields, "certain": False, "guessed": True, "consequence": fate})
 

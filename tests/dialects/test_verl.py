@@ -149,7 +149,8 @@ def test_sequence_parallelism_needs_more_than_one_tensor_rank():
 
 def test_separate_rollout_asks_for_gpus_of_its_own():
     run = facts(
-        "trainer.nnodes=1 trainer.n_gpus_per_node=4 rollout.nnodes=1 rollout.n_gpus_per_node=4",
+        "actor_rollout_ref.hybrid_engine=False trainer.nnodes=1 trainer.n_gpus_per_node=4 "
+        "rollout.nnodes=1 rollout.n_gpus_per_node=4",
         program="verl.experimental.fully_async_policy.fully_async_main",
     )
     assert run.value("cluster.colocate") is False
