@@ -36,6 +36,7 @@ TELLING: Final = frozenset(
     | {"reward_mean", "reward_std", "reward_zero_std", "reward_min", "reward_max", "return_mean"}
     | {"advantage_mean", "advantage_max", "advantage_min", "response_length", "response_length_max"}
     | {"response_clip_ratio", "entropy", "logprob_diff", "logprob_diff_max", "rollout_kl", "ratio"}
+    | {"rollout_time", "train_time", "logprob_time", "ref_time"}
 )
 REPEATED: Final = TELLING | {"samples_per_second"}  # what is of a training where it comes again and again
 NOT_OF_TRAINING: Final = ("eval_", "val_", "test_", "validation", "pred_", "'pred'", '"pred"')

@@ -17,7 +17,7 @@ RULE: Final = re.compile(r"[\s|│┃║+=:─━┄╌┼╋├┤┝┥┣┫�
 WORDS: Final = re.compile(
     r"(?i)loss|rew|grad|norm|kl\b|kl_|entrop|adv|clip|leng?t?h?\b|scor|retu|ratio|frac|step|iterat|iter\b"
     r"|epoch|episode|update|\blr\b|learning|diff|trunc|value|ppl|perplexity|\bnll|log lik"
-    r"|logps|(?:samples|examples|images)/sec"
+    r"|logps|(?:samples|examples|images)/sec|timing|timeperf|_time\b"
 )
 STEP: Final = frozenset(
     {"step", "steps", "global_step", "train_step", "iteration", "iter", "update", "_step"}

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from rldoctor.logs.detect import collective, gloo, hosts, memory, numbers, process, stalled, standing, told
+from rldoctor.logs.detect import (
+    collective,
+    gloo,
+    hosts,
+    memory,
+    numbers,
+    process,
+    spoken,
+    stalled,
+    standing,
+    told,
+)
 from rldoctor.logs.detect.sightings import Sighting
 from rldoctor.logs.seen import Seen
 
@@ -21,6 +32,7 @@ DETECTORS: Final[Mapping[str, tuple[tuple[str, ...], Detect]]] = {
     "told": (told.PATTERNS, told.detect),
     "numbers": (numbers.PATTERNS, numbers.detect),
     "standing": ((), standing.detect),
+    "spoken": ((), spoken.detect),
 }
 PATTERNS: Final = tuple(key for patterns, _ in DETECTORS.values() for key in patterns)
 ENDS: Final = (*process.DEATHS, *memory.PATTERNS)  # what ends a run without an exception

@@ -9,6 +9,7 @@ from typing import Final
 from rldoctor.logs.detect import pasted_stacks, stages
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.pasted import end_of
+from rldoctor.logs.persons import FENCE, LONGEST_WORDS, PRINTED, is_prose
 from rldoctor.logs.seen import Seen
 from rldoctor.logs.survival import SERVERS
 from rldoctor.types import LogLine
@@ -51,21 +52,11 @@ SAID_TO: Final = re.compile(
     r"|\bstucked\b"
     r"|\b(?:does|did)(?:n't| not) (?:proceed|continue|move|progress|respond)"
     r"|\b(?:remains?|stays?|sits?) idle\b|\b(?:infinite|endless) loop\b|陷入.{0,12}循环|死循环"
-    r"|卡[住死在了]|不动|停在|停住|没有?反应|无响应|没有?输出|不再?(?:打印|输出)"
+    r"|卡[住死在了]|不动|停在|停住|停留在|停滞|没有?反应|无响应|没有?输出|不再?(?:打印|输出)"
 )  # in a person's own words, which stand among the lines that were pasted
-PROSE: Final = re.compile(
-    r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}"
-    r"|(?i:\b(?:i|my|we|this|that|but|what|why|how|please|anyone|does|there|when|then|because|thanks?)\b.{0,200}){2}"
-    r"|^\s{0,8}[*•-] \*{0,2}[A-Z][a-z]+(?: [\w“”\"()’'./,%-]+){4,}[.:;)]?\*{0,2}\s*$"
-)
-PRINTED: Final = re.compile(
-    r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|^\s*[{\[(]|pid=\d|\w\.py\b|\w=\w|['\"]:"
-)
 IN_CHINESE: Final = re.compile(r"[\u4e00-\u9fff]{4}")
 STAMPED: Final = re.compile(r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|pid=\d|\w\.py\b")
-LONGEST_WORDS: Final = 200
 EDGE: Final = 3  # lines at the beginning and at the end of a text in which a person speaks
-FENCE: Final = re.compile(r"\s{0,3}(?:```|~~~)")  # of the Markdown around a pasted log
 FINISHED: Final = re.compile(r"train_runtime|[Tt]raining (?:completed?|finished|done)|100%\|")
 LONG: Final = 300.0  # seconds of heartbeats alone after which whatever was said before stands still
 
@@ -148,18 +139,13 @@ def _before_closing(said: Sequence[LogLine]) -> Sequence[LogLine]:
 def _is_of_person(line: LogLine, words: Sequence[LogLine], spoken: int | None) -> bool:
     """Say whether a person wrote a line; ``spoken`` is the line of their words at the end, if any."""
     after = spoken is not None and line.number > spoken and not PRINTED.search(line.text)
-    return line in words or after or _is_prose(line.text)
+    return line in words or after or is_prose(line.text)
 
 
 def _is_said_to_stand(text: str) -> bool:
     """Say whether a line is a person's sentence that nothing moves; a Chinese one may quote a value."""
     printed = STAMPED if IN_CHINESE.search(text) else PRINTED
     return len(text) <= LONGEST_WORDS and SAID_TO.search(text) is not None and not printed.search(text)
-
-
-def _is_prose(text: str) -> bool:
-    """Say whether a line is a person's sentence, not a program's."""
-    return len(text) <= LONGEST_WORDS and PROSE.search(text) is not None and not PRINTED.search(text)
 
 
 def _engine_starts(said: Sequence[LogLine]) -> bool:

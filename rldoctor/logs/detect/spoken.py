@@ -1,0 +1,154 @@
+"""What a person says of a run's numbers beside the log they paste: rewards that sink, steps that are slow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Final
+
+from msgspec.structs import replace
+
+from rldoctor.logs.detect.sightings import Sighting, sighting
+from rldoctor.logs.pasted import WHOLE, end_of
+from rldoctor.logs.persons import words_beside
+from rldoctor.logs.seen import Seen
+from rldoctor.types import LogLine, Sample
+
+MOST_LOGS: Final = 4
+ABOUT: Final = re.compile(
+    r"(?ia)(?P<reward>(?<![a-z])(?:rewards?|scores?|accurac(?:y|ies))\b|奖励|得分|准确率)"
+    r"|(?P<kl>(?<![a-z])kl(?![a-z])|散度)"
+    r"|(?P<loss>(?<!kl )(?<!value )(?<!entropy )(?<![a-z_/])loss(?:es)?\b|(?:train|training|lm)_loss\b|损失)"
+    r"|(?P<entropy>\bentropy\b|熵)"
+    r"|(?P<length>\b(?:response|completion|output|answer|generation)s?[ _]len(?:gths?)?\b"
+    r"|\blengths? of (?:the )?(?:responses?|answers?|completions?|outputs?)\b"
+    r"|(?:回复|回答|输出|响应|生成).{0,3}长度|\bclip[ _]?ratio\b)"
+    r"|(?P<grad>\bgrad(?:ient)?s?[ _]?norms?\b|\bgradients?\b|梯度)"
+)
+WAY: Final = re.compile(
+    r"(?ia)(?P<zero>(?:\b(?:always|all|only|stays?|stayed|remain\w*|constant\w*|still|are|is|was|keeps?)\b|=|为|都是|一直是?)"
+    r".{0,24}?(?:\bzeros?\b|(?<![\d.])0(?:\.0+)?(?![\d.]*[\d%]| ?(?:and|or|to|-)\b))|为零|\bzero\s*$)"
+    r"|(?P<flat>(?:\bnot|n't|n’t|\bnever|\bhardly|\bbarely|\bno longer|\bstop(?:s|ped)?)\b.{0,16}?"
+    r"\b(?:increas|improv|chang|converg|decreas|learn|ris|go)\w*(?: up| down)?"
+    r"|\bplateau\w*|\bstagnat\w*|不.{0,3}(?:上升|收敛|下降|变|涨|增长|提升)|没有?.{0,3}(?:上升|提升|变化|下降|收敛))"
+    r"|(?P<down>\b(?:decreas|drop|declin|fall|fell|collaps|degrad|deteriorat|sink|shrink|vanish)\w*"
+    r"|\bgo(?:es|ing)? down|\b(?:worse|lower|smaller|shorter)\b"
+    r"|\b(?:too|very|so|extremely|abnormally|unusually) (?:low|small|short)\b"
+    r"|\b(?:fluctuat|oscillat|unstable)\w*|下降|降低|降到|降为|震荡|崩|变差|变短|暴跌)"
+    r"|(?P<up>\b(?:increas|grow|grew|explo[ds]|ris(?:es|ing)|rose|spik|surg|diverg(?!ence)|blow|blew|soar|jump)\w*"
+    r"|\bgo(?:es|ing)? up|\bhuge\b|\b(?:bigger|larger|higher|longer)\b"
+    r"|\b(?:too|very|so|extremely|abnormally|exceptional(?:ly)?|unusually|unexpectedly|ridiculously)"
+    r" (?:high|large|big|long)\b"
+    r"|上升|爆炸|增大|飙升|突增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
+)
+CLAUSE: Final = re.compile(r"[.。!?！？;；]\s|[。！？；，]|, ")
+DENIED: Final = re.compile(r"(?i)(?:n['’]t|\bnot|\bnever)\b(?: \w+){0,2} $")
+ASIDE: Final = re.compile(r"\([^()]{0,40}\)")
+AFTER: Final = 60
+BEFORE: Final = 24
+BAD: Final[Mapping[str, frozenset[str]]] = {
+    "reward": frozenset({"down", "flat", "zero"}),
+    "loss": frozenset({"up", "flat"}),
+    "kl": frozenset({"up"}),
+    "entropy": frozenset({"up", "down"}),
+    "length": frozenset({"up", "down"}),
+    "grad": frozenset({"up"}),
+}
+OF_RL: Final = frozenset({"reward_mean", "response_length"})  # its loss may begin at 0 and rise
+SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "reward": ("reward_mean",),
+    "loss": ("loss", "policy_loss"),
+    "kl": ("ref_kl", "sequence_kl", "kl"),
+    "entropy": ("entropy",),
+    "length": ("response_length", "response_clip_ratio"),
+    "grad": ("grad_norm",),
+}
+SLOW: Final = re.compile(
+    r"(?ia)\bslow(?:er|ly|ness)?\b|\btakes? (?:too|very|so|extremely) (?:long|much time)"
+    r"|\b(?:very|too) long time\b|\bbottleneck|\bdominat(?:es|ed|ing)\b|慢|耗时|时间.{0,6}长"
+    r"|效率.{0,3}低|吞吐.{0,6}低"
+)
+PHASES: Final[Mapping[str, str]] = {
+    "rollout_time": "rollout",
+    "train_time": "train",
+    "logprob_time": "train.logprob",
+    "ref_time": "train.logprob",
+    "reward_time": "reward",
+    "sync_time": "sync",
+    "save_time": "checkpoint",
+    "data_time": "data",
+}
+
+
+def detect(seen: Seen) -> Iterator[Sighting]:
+    """Yield what a person complains of, with the lines that show it; a failure says more than they do."""
+    if any(not (failure.ignored or failure.recovered) for failure in seen.failures):
+        return
+    for log, name in enumerate(log.name for log in seen.text.logs[:MOST_LOGS]):
+        if seen.text.scan.lines[log] > WHOLE:
+            continue
+        samples = [sample for sample in seen.samples if sample.line.file == name]
+        told: dict[tuple[str, str], LogLine] = {}
+        for line in words_beside(list(end_of(seen.text, log))):
+            for what in complaints(line.text):
+                told.setdefault(what, line)
+            if SLOW.search(line.text):
+                yield from _slow(line, samples)
+        rl = any(sample.metric in OF_RL for sample in samples)
+        for (about, way), line in told.items():
+            shown = _shown(about, samples)
+            if about != "loss" or (shown and not rl):
+                yield _told(line, {"about": about, "way": way}, shown)
+
+
+def complaints(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what a sentence says of the numbers of a run that is bad for them."""
+    found = list(ABOUT.finditer(text))
+    for here, after in zip_longest(found, found[1:]):
+        about = here.lastgroup or ""
+        end = min(here.end() + AFTER, after.start() if after is not None else len(text))
+        clause = CLAUSE.split(ASIDE.sub("", text[here.end() : end]), maxsplit=1)[0]
+        before = text[max(0, here.start() - BEFORE) : here.start()]
+        way = _way(clause, before)
+        if way in BAD[about]:
+            yield about, way
+
+
+def _way(after: str, before: str) -> str:
+    """Return which way something goes by the words behind its name, else by those before it."""
+    way = WAY.search(after)
+    if way is None:
+        way = WAY.search(before)
+        return (
+            ""
+            if way is None or (way.lastgroup == "zero" and way.end() < len(before))
+            else way.lastgroup or ""
+        )
+    return "flat" if way.lastgroup == "up" and DENIED.search(before) else way.lastgroup or ""
+
+
+def _slow(line: LogLine, samples: Sequence[Sample]) -> Iterator[Sighting]:
+    """Yield that steps are slow, with the phase of the last timed step that takes most of it."""
+    timed = [sample for sample in samples if sample.metric in PHASES and sample.value is not None]
+    if not timed:
+        return
+    last = [sample for sample in timed if sample.step == timed[-1].step]
+    most = max(last, key=lambda sample: sample.value or 0.0)
+    whole = sum({sample.metric: sample.value or 0.0 for sample in last}.values())
+    fields: dict[str, object] = {"about": "speed", "way": "slow", "phase": PHASES[most.metric]}
+    if len(last) > 1:
+        fields["share"] = round((most.value or 0.0) / max(whole, 1e-9), 2)
+    yield _told(most.line, fields, (line,))
+
+
+def _shown(about: str, samples: Sequence[Sample]) -> tuple[LogLine, ...]:
+    """Return the last and the first line that show what a person speaks of."""
+    lines = [sample.line for sample in samples if sample.metric in SHOWN[about]]
+    return (lines[-1], lines[0]) if lines else ()
+
+
+def _told(line: LogLine, fields: dict[str, object], shown: Sequence[LogLine]) -> Sighting:
+    """Return a sighting that shows a line and others that belong to it."""
+    one = sighting("complaint", line, fields, (line.file, fields["about"], fields["way"]))
+    return replace(one, event=replace(one.event, lines=tuple(dict.fromkeys((line, *shown)))))

@@ -1,0 +1,55 @@
+"""Which lines of a pasted text a person wrote: sentences beside the fences of a page, or about a bare log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rldoctor.types import LogLine
+
+PROSE: Final = re.compile(
+    r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}"
+    r"|(?i:\b(?:i|my|we|this|that|but|what|why|how|please|anyone|does|there|when|then|because|thanks?)\b.{0,200}){2}"
+    r"|^\s{0,8}[*•-] \*{0,2}[A-Z][a-z]+(?: [\w“”\"()’'./,%-]+){4,}[.:;)]?\*{0,2}\s*$"
+)
+PRINTED: Final = re.compile(
+    r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|^\s*[{\[(]|pid=\d|\w\.py\b|\w=\w|['\"]:"
+)
+FENCE: Final = re.compile(r"\s{0,3}(?:```|~~~)")  # of the Markdown around a pasted log
+LONGEST_WORDS: Final = 200
+PARAGRAPH: Final = 800  # characters of a line outside of all fences
+EDGE: Final = 4  # lines at the beginning and at the end of a text without fences in which a person speaks
+FIRST_PERSON: Final = re.compile(r"\b(?:I|I['’]m|I['’]ve|my|My|we|We|our)\b")
+LONG_SENTENCE: Final = 9  # words
+SENTENCE: Final = re.compile(r"[A-Za-z'’]+(?: [\w'’\"`(),/%.~-]+){3}|[\u4e00-\u9fff]{4}")
+
+
+def is_prose(text: str, longest: int = LONGEST_WORDS) -> bool:
+    """Say whether a line is a person's sentence, not a program's."""
+    return len(text) <= longest and PROSE.search(text) is not None and not PRINTED.search(text)
+
+
+def words_beside(lines: Sequence[LogLine]) -> Iterator[LogLine]:
+    """Yield the lines that a person wrote about what is pasted: outside of fences, else at its edges."""
+    fences = sum(FENCE.match(line.text) is not None for line in lines)
+    if not fences:
+        said = [line for line in lines if line.text.strip()]
+        edges = {line.number: line for line in (*said[:EDGE], *said[-EDGE:])}
+        yield from (line for line in edges.values() if is_prose(line.text, PARAGRAPH) or _is_told(line.text))
+        return
+    inside = fences % 2 == 1  # the first was opened before these lines
+    for line in lines:
+        if FENCE.match(line.text):
+            inside = not inside
+        elif not inside and _is_sentence(line.text):
+            yield line
+
+
+def _is_told(text: str) -> bool:
+    """Say whether a line is a longer sentence in which a person speaks of what is theirs."""
+    return _is_sentence(text) and FIRST_PERSON.search(text) is not None and text.count(" ") > LONG_SENTENCE
+
+
+def _is_sentence(text: str) -> bool:
+    return len(text) <= PARAGRAPH and SENTENCE.search(text) is not None and not PRINTED.search(text)

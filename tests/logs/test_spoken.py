@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rldoctor.logs import LogReading
+from rldoctor.logs.detect.spoken import complaints
+from rldoctor.types import Event
+
+Read = Callable[..., LogReading]
+STEPS = "".join(
+    f"step:{n} - actor/grad_norm:0.3 - critic/rewards/mean:{0.6 - n / 20:.2f}\n" for n in range(1, 5)
+)
+TIMES = (
+    "step:4 - timing_s/gen:40.0 - timing_s/update_actor:6.0 - timing_s/old_log_prob:4.0 - timing_s/step:52.0"
+)
+
+
+def told(result: LogReading) -> list[Event]:
+    return [event for event in result.events if event.kind == "complaint"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        ("After 80 steps the reward drops and never comes back", [("reward", "down")]),
+        ("the mean_reward per epoch (it ought to increase) gradually goes down", [("reward", "down")]),
+        ("Why doesn't my reward go up?", [("reward", "flat")]),
+        ("训练了两天reward一直不上升", [("reward", "flat")]),
+        ("all rewards stay at `0`, and I see no error", [("reward", "zero")]),
+        ("grad_norm突然爆炸", [("grad", "up")]),
+        ("a sudden explosion of the gradient norm", [("grad", "up")]),
+        ("the KL loss keeps growing while the score improves", [("kl", "up")]),
+        ("entropy collapse after fifty steps", [("entropy", "down")]),
+        ("completions get cut as the response length becomes much longer", [("length", "up")]),
+        ("the training loss does not decrease", [("loss", "flat")]),
+    ],
+)
+def test_what_is_bad_for_a_number_is_heard(sentence: str, said: list[tuple[str, str]]) -> None:
+    assert list(complaints(sentence)) == said
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "the reward increases steadily and the loss decreases",
+        "My reward function ranges from 0 (bad) to 1 (good)",
+        "the reward is between 0 and 1",
+        "reward_std is 0 here, the reward itself is 0.7",
+        "I wonder about the trend of the reward, especially the response length",
+        "the KL divergence is shown in blue",
+    ],
+)
+def test_what_is_good_or_only_named_is_none(sentence: str) -> None:
+    assert list(complaints(sentence)) == []
+
+
+def test_a_complaint_shows_the_sentence_and_the_last_and_first_step(reading: Read) -> None:
+    (event,) = told(reading(f"The reward drops from the first step on. Why?\n```\n{STEPS}```\n"))
+    assert (event.fields["about"], event.fields["way"]) == ("reward", "down")
+    assert [line.number for line in event.lines] == [1, 6, 3]
+
+
+def test_words_within_the_fence_are_a_programs(reading: Read) -> None:
+    text = f"What I see:\n```\n{STEPS}[answer] I think that the reward drops because we wait.\n```\n"
+    assert told(reading(text)) == []
+
+
+def test_a_failure_says_more_than_its_reporter(reading: Read) -> None:
+    failed = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\nValueError: bad\n'
+    assert told(reading(f"Then the reward drops. Why?\n```\n{STEPS}{failed}```\n")) == []
+
+
+def test_slow_steps_show_the_phase_that_takes_most(reading: Read) -> None:
+    (event,) = told(reading(f"Each step is very slow, what can I do?\n```\n{TIMES}\n```\n"))
+    assert event.fields == {"about": "speed", "way": "slow", "phase": "rollout", "share": 0.8}
+    assert event.lines[0].number == 3
+
+
+def test_times_in_lines_of_their_own_are_one_step(reading: Read) -> None:
+    times = "timing_s/step:    91.5\ntiming_s/gen:    20.1  (22%)\ntiming_s/update_actor:   66.3\n"
+    (event,) = told(reading(f"The training is too slow for us.\nWhat takes the time?\n```\n{times}```\n"))
+    assert event.fields["phase"] == "train"
+    assert event.lines[0].text.startswith("timing_s/update_actor")
+
+
+def test_the_loss_of_reinforcement_learning_may_rise(reading: Read) -> None:
+    rl = "{'loss': 0.01, 'reward': 0.4, 'kl': 0.01}\n{'loss': 0.02, 'reward': 0.5, 'kl': 0.02}\n"
+    sft = "{'loss': 1.01, 'grad_norm': 0.4}\n{'loss': 1.92, 'grad_norm': 0.5}\n"
+    assert told(reading(f"Why does the loss increase here?\n```\n{rl}```\n")) == []
+    assert [e.fields["way"] for e in told(reading(f"Why does the loss increase here?\n```\n{sft}```\n"))] == [
+        "up"
+    ]
