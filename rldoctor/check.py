@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rldoctor.suppress.choice import Choice
     from rldoctor.suppress.project import Project
 
+CUT_OFF: Final = "arguments-cut-off"  # what is missing behind a cut was not forgotten
 LAST: Final = 1 << 60
 SHOWN: tuple[Severity, ...] = ("error", "warning", "hint")
 PROJECT: Final = ".rldoctor.yaml"
@@ -176,7 +177,9 @@ def _examined(world: Facts, rules: Index) -> Outcome:
 
 
 def _findings(world: Facts, outcome: Outcome, rules: Index) -> list[Finding]:
-    told = (match for match in outcome.matches if not _is_the_authors(match.finding, world))
+    told = [match for match in outcome.matches if not _is_the_authors(match.finding, world)]
+    if any(match.finding.rule == CUT_OFF and match.finding.severity == "error" for match in told):
+        told = [match for match in told if match.finding.rule == CUT_OFF or _is_of_the_text(match)]
     return [_finding(match, world, rules) for match in told]
 
 

@@ -189,12 +189,25 @@ def test_a_mistake_of_two_branches_is_told_once(tmp_path: Path) -> None:
 def test_what_is_written_comes_before_what_is_missing(tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_text(
-        "python3 -m verl.trainer.main_ppo \\\n    algorithm.adv_estimator=grpo \\  # ours\n    data.x=1\n"
+        "python3 -m verl.trainer.main_ppo \\\n    algorithm.gamma=1 \\\n    data.trian_batch_size=8\n"
     )
     rules = [
         each.rule for each in check([str(script)], ToldFacts()).report.findings if each.severity == "error"
     ]
-    assert rules[0] == "arguments-cut-off" and "no-micro-batch" in rules
+    assert rules[0] == "unknown-key" and "no-micro-batch" in rules
+
+
+def test_what_a_cut_off_command_lacks_is_no_finding_of_its_own(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(
+        'export CUDA_VISIBLE_DEVICES="1,2,3,4"\npython3 -m verl.trainer.main_ppo \\\n'
+        "    algorithm.adv_estimator=grpo \\ # ours\n    trainer.n_gpus_per_node=4 \\\n"
+        "    actor_rollout_ref.actor.use_dynamic_bsz=True\n"
+    )
+    checked = check([str(script)], ToldFacts())
+    errors = [each.rule for each in checked.report.findings if each.severity == "error"]
+    assert errors == ["arguments-cut-off"]
+    assert not any(cure.edits for each in checked.report.findings for cure in each.remedies)
 
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.2", "0.3.1"])

@@ -277,3 +277,19 @@ def test_a_cluster_that_further_nodes_join_may_have_what_is_asked_for(
     (tmp_path / "run.sh").write_text(text)
     found = check([str(tmp_path / "run.sh")], ToldFacts()).report.findings
     assert ("fewer-gpus-than-asked" in {each.rule for each in found}) is short
+
+
+@pytest.mark.parametrize(("declares", "refused"), [("megatron/arguments.py", False), ("README.md", True)])
+def test_a_megatron_from_before_its_core_has_flags_of_its_own(
+    tmp_path: Path, declares: str, refused: bool
+) -> None:
+    (tmp_path / "megatron").mkdir()
+    (tmp_path / declares).write_text("def add(group):\n    pass\n")
+    (tmp_path / ".git").mkdir()
+    launch = tmp_path / "pretrain.sh"
+    launch.write_text(
+        "torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 24 --hidden-size 2048 --data-impl mmap \\\n"
+        "    --num-attention-heads 16 --seq-length 1024 --micro-batch-size 4 --checkpoint-activations\n"
+    )
+    found = check([str(launch)], ToldFacts()).report.findings
+    assert bool([each for each in found if each.severity == "error"]) is refused

@@ -38,6 +38,7 @@ _OWN: Final = {
         r"(?s).*?MAJOR = (?P<major>\d+)\nMINOR = (?P<minor>\d+)\nPATCH = (?P<patch>\d+)",
     ),
 }
+_BEFORE: Final = {"megatron": "megatron/arguments.py"}  # of checkouts that are older than that file
 
 
 class InUse(Struct, frozen=True):
@@ -265,7 +266,8 @@ def _own_checkout(system: str, place: Path) -> tuple[str, str] | None:
     name, pattern = _OWN[system]
     found = re.match(pattern, _text(place / name))
     if found is None:
-        return None
+        old = place / _BEFORE[system] if system in _BEFORE else None
+        return ("0.0", f"{old}") if old is not None and _text(old) else None
     version = ".".join(found.groups())
     return version, f"{place / name}"
 
