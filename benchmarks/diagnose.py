@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 from diagnose_log import write
 
-from rldoctor.logs import reading, shapes
+from rldoctor.logs import reader, shapes
 from rldoctor.logs.patterns import parse
 from rldoctor.rules import index
 
@@ -53,7 +53,7 @@ def cost(command: Sequence[str], **environment: str) -> Cost:
 
 def patterns(folder: Path) -> Path:
     """Write the doctor's patterns as ripgrep reads them."""
-    wanted = parse([*index().patterns, *reading.own_patterns(shapes.load())])
+    wanted = parse([*index().patterns, *reader.own_patterns(shapes.load())])
     texts = [ESCAPED.sub(r"\1", NAMED.sub("(?:", f"(?:{pattern.loose})")) for pattern in wanted]
     file = folder / "patterns.txt"
     kept = _taken(texts, folder / "try.txt")

@@ -2,6 +2,7 @@
 
 from rldoctor.logs.configs import PrintedConfig
 from rldoctor.logs.failures import Failure, Frame, Link
-from rldoctor.logs.reading import LogReading, read
+from rldoctor.logs.reader import read
+from rldoctor.logs.reading import LogReading
 
 __all__ = ["Failure", "Frame", "Link", "LogReading", "PrintedConfig", "read"]

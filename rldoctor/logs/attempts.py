@@ -6,14 +6,12 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rldoctor.logs.printed import COMMAND
 from rldoctor.logs.progress import ENOUGH
+from rldoctor.logs.reading import LogReading
 from rldoctor.types import LogLine, Sample
-
-if TYPE_CHECKING:
-    from rldoctor.logs.reading import LogReading
 
 TABLE: Final = "Root Cause (first observed failure):"
 RAY: Final = "Started a local Ray instance"

@@ -6,7 +6,7 @@ from collections import defaultdict
 from importlib import resources
 from pathlib import Path
 
-from rldoctor.logs import reading, shapes
+from rldoctor.logs import reader, shapes
 from rldoctor.logs.detect import late
 from rldoctor.logs.matchers import build
 from rldoctor.logs.patterns import parse
@@ -40,7 +40,7 @@ def hits(keys: list[str]) -> dict[str, set[str]]:
 
 
 def test_ordinary_lines_are_hit_by_what_reads_steps_alone() -> None:
-    assert not hits([*index().patterns, *reading.own_patterns(shapes.load())])
+    assert not hits([*index().patterns, *reader.own_patterns(shapes.load())])
 
 
 def test_a_pattern_that_hits_ordinary_lines_is_seen() -> None:

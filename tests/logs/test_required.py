@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rldoctor.logs import reading, shapes
+from rldoctor.logs import reader, shapes
 from rldoctor.logs.matchers import HyperscanMatcher
 from rldoctor.logs.opening import find
 from rldoctor.logs.patterns import parse
@@ -112,7 +112,7 @@ class OneLook(HyperscanMatcher):
 
 
 def test_the_two_looks_find_what_all_patterns_alone_find(tmp_path: Path) -> None:
-    wanted = parse([*index().patterns, *reading.own_patterns(shapes.load())])
+    wanted = parse([*index().patterns, *reader.own_patterns(shapes.load())])
     told = [test.log for rule in load_all() for test in rule.tests if test.log is not None]
     quiet = "2026-03-14 09:26:53 nothing is to be said of this row, and it goes on for a while\n" * 3
     rows = (f"{line}\n{quiet * (1 + len(line) // 200)}" for line in "\n".join(told).splitlines())

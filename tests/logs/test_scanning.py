@@ -87,7 +87,7 @@ def test_the_reading_is_the_same_without_hyperscan(
         "[rank1]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.\n"
     )
     fast = reading(log, "run()")
-    monkeypatch.setattr("rldoctor.logs.reading.build", Re2Matcher)
+    monkeypatch.setattr("rldoctor.logs.reader.build", Re2Matcher)
     plain = reading(log, "run()")
     assert (fast.hits, fast.events, fast.failures) == (plain.hits, plain.events, plain.failures)
     assert fast.events
