@@ -329,3 +329,14 @@ def test_a_rule_names_the_packages_of_its_failure(tmp_path: Path) -> None:
 def test_a_rotary_embedding_of_another_transformers(tmp_path: Path) -> None:
     log = _raised("KeyError: 'rope_theta'", "/work/own/lathe.py")
     assert "transformers<5" in _cures(tmp_path, log)[0]
+
+
+def test_the_options_of_a_line_that_meets_none_are_named(tmp_path: Path) -> None:
+    log = (
+        "Traceback (most recent call last):\n"
+        '  File "/root/slime/slime/utils/lathe.py", line 124, in init_wheels\n'
+        "    _width = args.rim_width * args.rim_count // 2\n"
+        "             ~~~~~~~~~~~~~~~^~~~~~~~~~~~~~~~\n"
+        "TypeError: unsupported operand type(s) for *: 'int' and 'NoneType'\n"
+    )
+    assert _cures(tmp_path, log)[0].startswith("Set rim_width (--rim-width) or rim_count (--rim-count)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from rldoctor.causes import settings, sizes
-from rldoctor.causes.blanks import blank
+from rldoctor.causes.blanks import blank, options
 from rldoctor.causes.features import avoid
 from rldoctor.causes.kinds import KINDS, VERSIONS, Kind
 from rldoctor.causes.owners import innermost, libraries
@@ -80,7 +80,7 @@ def advise(failure: Failure | None, facts: Facts | None = None) -> tuple[Remedy,
         return ()
     told = settings.speaks_of(failure, innermost(failure), facts)
     said = _said(failure.message)
-    cures = _with_sizes(_with_a_way_round(_of_its_kind(failure), avoid(failure)), failure)
+    cures = _with_sizes(_with_a_way_round(_unset(_of_its_kind(failure), failure), avoid(failure)), failure)
     if said:
         cures = (Remedy(f"Do what the message says: {said}", "manual"), *cures)
     return _with_settings(cures, told, bool(said))
@@ -188,8 +188,21 @@ def _given(failure: Failure) -> str:
     """Return the call to set what the message shows as None, by the names of the line that made it."""
     frame = innermost(failure)
     names = blank(failure.message, frame.code) if frame else ()
-    options = " and ".join(f"{name} (--{name.replace('_', '-')})" for name in names)
-    return f". Set {options}, which is None there" if options else ""
+    return f". Set {_as_options(names, 'and')}, which is None there" if names else ""
+
+
+def _as_options(names: Sequence[str], between: str) -> str:
+    return f" {between} ".join(f"{name} (--{name.replace('_', '-')})" for name in names)
+
+
+def _unset(cures: tuple[Remedy, ...], failure: Failure) -> tuple[Remedy, ...]:
+    """Return the cures for a value that is None with the options that the line reads, in the first."""
+    frame = innermost(failure)
+    names = options(frame.code) if frame and cures and "NoneType" in failure.message else ()
+    if not names:
+        return cures
+    title = f"Set {_as_options(names, 'or')}: one of them is None. {cures[0].title}"
+    return (replace(cures[0], title=title), *cures[1:])
 
 
 def _of_what_is_asserted(failure: Failure) -> str:

@@ -1,4 +1,4 @@
-"""What a message shows as empty, by the names that the raising line has for it."""
+"""Which option is empty, by the names that the raising line has for what is None there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 LONGEST: Final = 400  # characters of a message that is held against its line
 MOST: Final = 4  # names in it
 EMPTY: Final = ("None", "''", "[]", "{}", "()")
+_OPTION: Final = re.compile(r"\b(?:args|config|cfg|opts?|hparams)\.([a-z]\w*)(?![\w(.\[])")
 _TEXT: Final = re.compile(r"""\bf(["'])(?P<text>.{1,300}?)\1""")
 _FIELD: Final = re.compile(r"\{([^{}]{1,80})\}")
 
@@ -28,6 +29,12 @@ def blank(message: str, code: str) -> tuple[str, ...]:
         return ()
     found = zip(fields, values.groups(), strict=True)
     return tuple(_plain(field) for field, value in found if value.strip() in EMPTY)
+
+
+def options(code: str) -> tuple[str, ...]:
+    """Return the options that a line reads: the last names of args.…, at most four of them."""
+    found = tuple(dict.fromkeys(_OPTION.findall(code)))
+    return found if len(found) <= MOST else ()
 
 
 def _plain(field: str) -> str:

@@ -20,8 +20,8 @@ _FOR_ANOTHER_RELEASE = (
     r"|(?:too many|not enough) values to unpack"
 )
 _RELEASES_THAT_FIT = (
-    "Upgrade or downgrade {libraries} to releases that fit each other, those that the framework pins (its "
-    "requirements or image): this call is written for another release"
+    "Upgrade or downgrade {libraries} to what the framework pins (its requirements or image), so that they "
+    "fit each other: this call is written for another release"
 )
 _EMPTY = (
     r"zero-size array|input\.numel\(\) == 0|arg is an empty sequence|non-empty (?:TensorList|list of Tensors)"

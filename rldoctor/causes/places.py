@@ -30,10 +30,20 @@ PLACES: Final = (
         code=r"(?i)gpu|bundle|device_?(?:id|map|list|mesh)|node_?(?:id|ip|list)",
     ),
     Kind(
+        r"ValueError|RuntimeError|TypeError",
+        r"elements? cannot be converted to Scalar|[Oo]nly (?:one[- ]element|single-element|length-1|size-1)",
+        (
+            "Upgrade {libraries}: {place} takes one number where there are several (several layers of "
+            "multi-token prediction, losses of several samples or GPUs, several rewards)",
+            "Where that line is your own, take .mean() or .sum() of it first, or the first element: {code}",
+        ),
+        VERSIONS,
+    ),
+    Kind(
         r"ValueError|RuntimeError",
         r"output tensor size must be equal to world_size times input tensor size",
         (
-            "Give every rank an equal share of what is gathered: sequences at once (max_num_seqs, the sizes of "
+            "Give every rank an equal share of what is gathered: sequences at once (max_num_seqs, sizes of "
             "CUDA graphs), batch, tokens and heads each a multiple of the ranks of that group, padded where "
             "they are not",
             "Switch off the parallelism that splits it (data parallel attention, sequence or Ulysses "
