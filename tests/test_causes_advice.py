@@ -247,6 +247,8 @@ def test_a_connection_that_nobody_answers_is_no_missing_file(tmp_path: Path, err
         ("OSError: [Errno 8] Exec format error: '/opt/triton/bin/ptxas'", "this machine's processor"),
         ("socket.timeout: timed out", "Start what should listen there"),
         ("lmdb.LockError: mdb_txn_begin: Resource temporarily unavailable", "lock=False"),
+        ("ValueError: error spawning proc mesh: statuses: Timeout=0..1", "MESH_PROC_SPAWN_MAX_IDLE"),
+        ("AttributeError: 'ClientContext' object has no attribute 'address_info'", "RAY_ADDRESS=auto"),
         ("http.client.RemoteDisconnected: Remote end closed the connection", "that server's own log"),
     ],
 )
@@ -340,3 +342,12 @@ def test_the_options_of_a_line_that_meets_none_are_named(tmp_path: Path) -> None
         "TypeError: unsupported operand type(s) for *: 'int' and 'NoneType'\n"
     )
     assert _cures(tmp_path, log)[0].startswith("Set rim_width (--rim-width) or rim_count (--rim-count)")
+
+
+def test_a_rule_names_no_package_where_none_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text(
+        "RuntimeError: Expected all tensors to be on the same device, but found cuda:0 and cpu!\n"
+    )
+    titles = " ".join(each.title for each in diagnose([str(path)], None, ToldFacts()).findings[0].remedies)
+    assert "upgrade the trainer" in titles and "LIBRARIES" not in titles

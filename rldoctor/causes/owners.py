@@ -86,7 +86,8 @@ def named(finding: Finding, failures: Sequence[Failure]) -> Finding:
 
 
 def _with(remedy: Remedy, names: tuple[str, ...]) -> Remedy:
-    title = remedy.title.replace(PLACEHOLDER, " and ".join(names))
+    title = remedy.title.replace(f" ({PLACEHOLDER})", "") if names == UNTOLD else remedy.title
+    title = title.replace(PLACEHOLDER, " and ".join(names))
     known = " ".join(names) if names != UNTOLD else PLACEHOLDER
     command = remedy.command and remedy.command.replace(PLACEHOLDER, known)
     return replace(remedy, title=title, command=command)
