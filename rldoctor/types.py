@@ -85,6 +85,11 @@ class Setting(Struct, frozen=True):
     depends: tuple[str, ...] = ()
     assumes: tuple[str, ...] = ()
 
+    @property
+    def is_filled(self) -> bool:
+        """Say whether nobody knows the value, and yet there is one: a flag's argument is never None."""
+        return self.state == "unknown" and self.form == "flag"
+
 
 class Command(Struct, frozen=True):
     """One command that a file gives: a program, its settings, and the environment it sees.

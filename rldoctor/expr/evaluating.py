@@ -110,18 +110,26 @@ def _version_comparison(node: Node, scope: Scope) -> Any:
 
 
 def _chain(node: Node, scope: Scope, compare: Callable[[str, Any, Any], bool]) -> Any:
-    left, unknown = evaluate(node[1], scope), False
+    before, left, unknown = node[1], evaluate(node[1], scope), False
     for symbol, part in node[2]:
         if part[0] == "list" and symbol.endswith("in"):
             holds, right = _member(symbol, left, part[1], scope), None
         else:
             right = evaluate(part, scope)
-            holds = UNKNOWN if left is UNKNOWN or right is UNKNOWN else compare(symbol, left, right)
+            if left is UNKNOWN and right is None and before[0] == "name":
+                holds = _against_nothing(symbol, before[1], scope)
+            else:
+                holds = UNKNOWN if left is UNKNOWN or right is UNKNOWN else compare(symbol, left, right)
         if holds is False:
             return False
         unknown = unknown or holds is UNKNOWN
-        left = right
+        before, left = part, right
     return UNKNOWN if unknown else True
+
+
+def _against_nothing(symbol: str, name: str, scope: Scope) -> Any:
+    """Say how an unknown value compares with None: one that somebody gave is something, whatever it is."""
+    return symbol == "!=" if symbol in ("==", "!=") and scope.is_given(name) else UNKNOWN
 
 
 def _member(symbol: str, item: Any, parts: Sequence[Node], scope: Scope) -> Any:

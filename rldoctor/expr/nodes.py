@@ -38,6 +38,9 @@ class Scope(Protocol):
     def call(self, function: str, args: Sequence[Node], keywords: Mapping[str, Node]) -> Any:
         """Return the value of a function that is no builtin; its arguments come unevaluated."""
 
+    def is_given(self, name: str) -> bool:
+        """Say whether an unknown value of a name is surely something: an argument that the shell fills."""
+
 
 def names(node: Node) -> tuple[str, ...]:
     """Return the dotted names that a condition reads, each once, in the order of its text."""

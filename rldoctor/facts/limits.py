@@ -93,6 +93,11 @@ class Keys:
             return value if value is UNKNOWN else [] if value is None else _words(value)
         return self.of_key(key) if key in self.settings else None
 
+    def is_given(self, name: str) -> bool:
+        """Say whether the value of a key, which nobody knows, is surely something."""
+        setting = self.settings.get(limits.spelled(name, self.table.system))
+        return setting is not None and setting.is_filled
+
     def _entries(self, read: Callable[[Any], list[Any] | None], key: str) -> Any:
         """Return what a pattern of layers says of each, UNKNOWN where nobody can tell."""
         setting, value = self.settings.get(key), self.of_key(key)

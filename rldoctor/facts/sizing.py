@@ -279,6 +279,9 @@ class _Scope:
         own = self.facts.value(f"{self.role}.{name}") if self.role != "policy" and split(name) else None
         return self.facts.value(name) if own is None else own
 
+    def is_given(self, name: str) -> bool:
+        return self.facts.is_given(name)
+
     def call(self, function: str, args: Sequence[expr.Node], keywords: Mapping[str, expr.Node]) -> Any:
         return call(function, self.facts, args, keywords, self.role)
 

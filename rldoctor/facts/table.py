@@ -162,6 +162,12 @@ class Table(Struct):
         """Return UNKNOWN: rows call no functions."""
         return UNKNOWN
 
+    def is_given(self, name: str) -> bool:
+        """Say whether a concept's value, which nobody knows, is surely something."""
+        key = split(name)
+        setting = self.setting(key[1], key[0]) if key is not None else None
+        return setting is not None and setting.is_filled
+
     def environment(self, name: str) -> Fact:
         """Return the fact of an environment variable: unset is a known None."""
         concept = f"env.{name}"

@@ -124,6 +124,10 @@ class Facts(Struct, frozen=True):
             return None  # a default of the tree's own
         return self.table.written(key[1], key[0])
 
+    def is_given(self, name: str) -> bool:
+        """Say whether the value of an expression's name, which nobody knows, is surely something."""
+        return self.table is not None and self.table.is_given(name)
+
     def setting(self, concept: str, role: Role = "policy") -> tuple[Command, Setting] | None:
         """Return the setting that an edit of the concept would change, None where a new one is added.
 

@@ -49,6 +49,10 @@ class Scope:
             return self._about(function, self.own(names(args[0])[0]))
         return self._sized(function, args, keywords)
 
+    def is_given(self, name: str) -> bool:
+        """Say whether a name's value, which nobody knows, is surely something."""
+        return self.facts.is_given(self.own(name))
+
     def _sized(self, function: str, args: Sequence[Node], keywords: Mapping[str, Node]) -> Any:
         """Call a sizing function: concepts go by name, all else by the value that it has here."""
         from rldoctor.facts import sizing

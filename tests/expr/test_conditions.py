@@ -15,8 +15,11 @@ from rldoctor.types import UNKNOWN
 
 
 class Values:
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
+    def __init__(self, values: Mapping[str, Any], filled: Sequence[str] = ()) -> None:
+        self.values, self.filled = values, filled
+
+    def is_given(self, name: str) -> bool:
+        return name in self.filled
 
     def lookup(self, name: str) -> Any:
         return self.values.get(name, UNKNOWN)
@@ -30,6 +33,21 @@ class Values:
 def value(text: str, **values: Any) -> Any:
     known = {name.replace("__", "."): given for name, given in values.items()}
     return expr.evaluate(expr.compile(text), Values(known))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("ckpt.dir != None", True),
+        ("ckpt.dir == None", False),
+        ("ckpt.dir != None and ckpt.every == 1", UNKNOWN),
+        ("ckpt.every != None", UNKNOWN),
+        ("ckpt.dir != ckpt.other", UNKNOWN),
+        ("ckpt.dir > None", UNKNOWN),
+    ],
+)
+def test_an_argument_whose_value_nobody_knows_is_not_none(text: str, wanted: Any) -> None:
+    assert expr.evaluate(expr.compile(text), Values({}, filled=["ckpt.dir"])) is wanted
 
 
 def test_a_condition_reads_like_the_rule_it_stands_in() -> None:
