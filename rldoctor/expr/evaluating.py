@@ -46,6 +46,7 @@ BUILTINS: Final[Mapping[str, Callable[..., Any]]] = {
     "str": str,
     "round": round,
     "sum": sum,
+    "gcd": math.gcd,
     "missing": _missing,
 }
 

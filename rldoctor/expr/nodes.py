@@ -21,6 +21,7 @@ BUILTIN_NAMES: Final = (
     "str",
     "round",
     "sum",
+    "gcd",
     "missing",
 )
 

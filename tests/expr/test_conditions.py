@@ -125,6 +125,8 @@ def test_versions_compare_as_releases_not_as_text(text: str, wanted: Any) -> Non
 
 def test_missing_gives_the_items_that_another_list_lacks() -> None:
     assert value("missing(x, [1, 3])", x=[1, 2, 4]) == [2, 4]
+    assert value("gcd(x, 24)", x=160) == 8
+    assert value("gcd(x, 24)", x=1.5) is None
     assert value("len(missing([1], x)) > 0", x=[1, 2]) is False
     assert value("missing(x, [1])", x=3) is None
     assert value("missing(x, y)", x=[1]) is UNKNOWN
