@@ -347,7 +347,8 @@ def test_the_options_of_a_line_that_meets_none_are_named(tmp_path: Path) -> None
 def test_a_rule_names_no_package_where_none_is_told(tmp_path: Path) -> None:
     path = tmp_path / "train.log"
     path.write_text(
-        "RuntimeError: Expected all tensors to be on the same device, but found cuda:0 and cpu!\n"
+        "RuntimeError: Expected all tensors to be on the same device, "
+        "but found at least two devices, cuda:0 and cpu!\n"
     )
     titles = " ".join(each.title for each in diagnose([str(path)], None, ToldFacts()).findings[0].remedies)
     assert "upgrade the trainer" in titles and "LIBRARIES" not in titles
