@@ -108,6 +108,26 @@ REFUSALS: Final = (
         code=r"\btools?(?:_map|_dict|s_by_name|_registry|_schemas)?\[|\[(?:\w+\.)?tool_(?:name|call)|function_name\]",
     ),
     Kind(
+        r"ValueError|RuntimeError|Exception|SupervisionError",
+        r"error spawning (?:proc|host) mesh|proc_mesh.{0,60}[Tt]imeout",
+        (
+            "Give the processes of the mesh longer to come up where their start is slow (imports from shared "
+            "disk: HYPERACTOR_MESH_PROC_SPAWN_MAX_IDLE=300s), and read their own logs: {message}",
+            "Take the release of torchmonarch that the framework pins, on every node",
+        ),
+        "export HYPERACTOR_MESH_PROC_SPAWN_MAX_IDLE=300s; pip list | grep -i monarch",
+    ),
+    Kind(
+        r"AttributeError|RaySystemError|RuntimeError|RayClientException\w*|Exception",
+        r"'ClientContext' object has no attribute|'_ModuleRayAPI'|Ray [Cc]lient mode",
+        (
+            "Join the cluster itself, from one of its nodes, not through Ray's client (ray://HOST:10001), "
+            "which has only part of Ray: RAY_ADDRESS=auto or HOST:6379, or none on the head; from outside "
+            "ray job submit --address http://HOST:8265",
+        ),
+        "echo $RAY_ADDRESS; unset RAY_ADDRESS; ray status",
+    ),
+    Kind(
         r"OperationalError",
         r"database is locked",
         (
