@@ -46,6 +46,7 @@ def judge(
         moves=Progress(),
         text=None,
         progress=(),
+        total_lines=1000,
     )
     return {finding.rule: finding for finding in causes.explain(matches, reading)}
 

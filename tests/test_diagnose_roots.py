@@ -427,3 +427,23 @@ def test_a_shortage_is_shown_before_the_wrappers_that_ray_put_around_it(tmp_path
     root = diagnose([str(path)], None, ToldFacts()).findings[0]
     assert root.evidence[0].text.startswith("torch.OutOfMemoryError: CUDA out of memory.")
     assert root.evidence[1].text.startswith("ray.exceptions.RayTaskError(OutOfMemoryError)")
+
+
+FULL = "(raylet) [2026-03-02 10:00:0{}] file_system_monitor.cc:116: /tmp/ray/session_1 is over 95% full, available space: 4 GB; capacity: 80 GB. Object creation will fail if spilling is required.\n"
+
+
+def test_an_excerpt_of_nothing_but_a_remark_is_about_it(tmp_path: Path) -> None:
+    report = told(tmp_path, run_x_log="".join(FULL.format(n) for n in range(4)))
+    assert report.summary.startswith("Nothing failed for certain; what stands out: ")
+    (root,) = roots(report)
+    assert (root.rule, root.severity, root.confidence) == ("ray-disk-full", "hint", "possible")
+
+
+def test_a_remark_of_a_run_that_gets_on_is_no_root(tmp_path: Path) -> None:
+    assert not roots(told(tmp_path, run_x_log=FULL.format(1) + steps(1, 9)))
+
+
+def test_a_remark_beside_a_failure_is_no_root(tmp_path: Path) -> None:
+    assert "ray-disk-full" not in [
+        root.rule for root in roots(told(tmp_path, run_x_log=FULL.format(1) + MEMORY))
+    ]

@@ -24,6 +24,7 @@ LINE_SKEW: Final = 50  # lines by which buffered output of two processes may be 
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "hint", "harmless")
 NOT_A_NUMBER: Final = re.compile(r"(?i)\bnan\b|\binf\b")
 ILLNESS: Final = 4
+EXCERPT: Final = 400  # lines that somebody has picked out of a log
 LATER: Final = {"process_death": 1, "connection_lost": 2, "stall": 2, "collective_timeout": 3}
 
 
@@ -46,6 +47,8 @@ def explain(matches: Sequence[Match], reading: LogReading, facts: Facts | None =
         told = any(_not_later(match, stranger) for match in known)
         stranger = None if told else _as_hint(stranger)
     judged = _judge([*loud, *([stranger] if stranger else [])], _order_of_files(reading))
+    if _is_excerpt(reading):
+        judged = _with_standing_out(judged, {match.finding.id for match in loud if match.recovered})
     by_id = {match.finding.id: match for match in loud}
     return tuple(
         words.with_inner(finding, by_id[finding.id], reading.failures)
@@ -124,6 +127,20 @@ def _judge(matches: list[Match], files: dict[str, int]) -> tuple[Finding, ...]:
         judged.append(_settle(match, part, by))
     order: tuple[Part, ...] = ("root", "consequence", "hint")
     return tuple(sorted(judged, key=lambda finding: order.index(finding.part)))
+
+
+def _is_excerpt(reading: LogReading) -> bool:
+    """Say whether these are a few lines that somebody has picked out, and not a run that got on."""
+    return 0 < reading.total_lines <= EXCERPT and not reading.moves.moves
+
+
+def _with_standing_out(judged: tuple[Finding, ...], recovered: set[str]) -> tuple[Finding, ...]:
+    """Return the findings; where all are hints, the first is what the lines were picked out for."""
+    if any(finding.part != "hint" for finding in judged):
+        return judged
+    first = next((one for one in judged if one.evidence and one.id not in recovered), None)
+    about = () if first is None else (replace(first, part="root", confidence="possible", verdict="unsure"),)
+    return (*about, *(finding for finding in judged if finding is not first))
 
 
 def _doubtful(serious: Sequence[Match], explained: Mapping[str, str]) -> set[str]:

@@ -184,7 +184,9 @@ def summary(findings: Sequence[Finding], reading: LogReading) -> str:
         return f"{told}, but no finished step either: is this the log of the run?"
     follow = sum(finding.explained_by == roots[0].id for finding in findings)
     told = f"Most likely root cause: {roots[0].title.rstrip('.')}"
-    if roots[0].rule == causes.UNRECOGNISED:
+    if roots[0].severity == "hint":
+        told = f"Nothing failed for certain; what stands out: {roots[0].title.rstrip('.')}"
+    elif roots[0].rule == causes.UNRECOGNISED:
         told = roots[0].title.rstrip(".")
     more = (
         f"; {follow} other finding{'s' * (follow != 1)} follow{'s' * (follow == 1)} from it" if follow else ""
