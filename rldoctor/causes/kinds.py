@@ -20,9 +20,14 @@ _FOR_ANOTHER_RELEASE = (
     r"|(?:too many|not enough) values to unpack"
 )
 _RELEASES_THAT_FIT = (
-    "Upgrade or downgrade {libraries} to what the framework pins (its requirements or image), so that they "
-    "fit each other: this call is written for another release"
+    "Upgrade or downgrade {libraries} to releases that fit, those that the framework pins (its requirements "
+    "or image): this call is written for another release"
 )
+_GIVE_PATH = (
+    "Give a path that exists on every node and in the container (absolute, mounted, spelled as on disk): "
+    "{message}"
+)
+_NO_PATH = r"(?:[Ff]older|[Ff]ile|[Pp]ath|[Dd]irectory|[Cc]heckpoint)\b.{0,120}(?:does not|doesn't) exist"
 _EMPTY = (
     r"zero-size array|input\.numel\(\) == 0|arg is an empty sequence|non-empty (?:TensorList|list of Tensors)"
     r"|at least one array to concatenate|list index out of range|(?:division|modulo) by zero|float division"
@@ -372,14 +377,8 @@ KINDS: Final = (
         ),
         "id; ls -ld FOLDER; mount | grep FOLDER",
     ),
-    Kind(
-        r"FileNotFoundError|NotADirectoryError|IsADirectoryError|OSError|EntryNotFoundError",
-        r"",
-        (
-            "Give a path that exists on every node and in the container (absolute, mounted, spelled as on "
-            "disk): {message}",
-        ),
-    ),
+    Kind(r"(?:FileNotFound|NotADirectory|IsADirectory|OS|EntryNotFound)Error", r"", (_GIVE_PATH,)),
+    Kind(r"(?:Value|Runtime)Error|Exception", _NO_PATH, (_GIVE_PATH,)),
     Kind(
         r"JSONDecodeError|UnicodeDecodeError|ParserError|ScannerError",
         r"",
