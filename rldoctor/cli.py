@@ -240,12 +240,14 @@ def host(checkpoints: tuple[str, ...], ports: tuple[int, ...], form: str) -> NoR
 
 
 @cli.command(short_help="What a rule knows, or what a word of --set means.")
-@click.argument("word", metavar="RULE|CONCEPT|GROUP", shell_complete=offers("explained"))
-def explain(word: str) -> None:
-    """Say what a rule knows, what a concept of --set means and how systems spell it, or what a group has."""
+@click.argument(
+    "words", metavar="RULE|CONCEPT|GROUP|WORDS", nargs=-1, required=True, shell_complete=offers("explained")
+)
+def explain(words: tuple[str, ...]) -> None:
+    """Say what a rule knows, a concept of --set means or a group has; else which rules have the words."""
     from rldoctor.explain import explain as run_explain
 
-    sys.stdout.write(run_explain(word))
+    sys.stdout.write(run_explain(" ".join(words)))
 
 
 @cli.command()

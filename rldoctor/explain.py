@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rldoctor import dialects, vocabulary
 from rldoctor.rules import Rule, Trigger, index
@@ -13,11 +13,16 @@ from rldoctor.vocabulary import Concept
 from rldoctor.wording import usual_row
 
 WIDTH = 100
+MOST = 30
+_WORD = re.compile(r"[^\W_]+")
 _HOLE = re.compile(r"\{(?:key\(([^{}()]*)\)|([^{}]*))\}")
 
 
 def explain(name: str) -> str:
-    """Return what a rule knows, what a concept means, or what a group has; RLDoctorError for another word."""
+    """Return what a rule knows, a concept means or a group has, else the rules that have the words.
+
+    RLDoctorError for words that none has.
+    """
     concepts = vocabulary.load().concepts
     if name in concepts:
         return "\n".join(_concept(name)) + "\n"
@@ -26,10 +31,23 @@ def explain(name: str) -> str:
         width = max(map(len, group))
         return "".join(f"{each:<{width}}  {concepts[each].meaning}\n" for each in group)
     if name not in index().ids:
+        found = _about(_WORD.findall(name.lower()))
+        if found:
+            return found
         near = vocabulary.nearest(name, (*index().ids, *concepts))
         message = f"unknown rule, concept or group {name}" + (f", did you mean {near}?" if near else "")
         raise RLDoctorError(message, hint="`rldoctor rules` lists the rules")
     return "\n".join(_lines(index().rule(name))) + "\n"
+
+
+def _about(words: Sequence[str]) -> str:
+    """Return a line for each rule whose name or title has all the words, nothing where none has."""
+    every = [index().rule(name) for name in index().ids] if words else []
+    titles = {rule.id: readable(rule.title) for rule in every}
+    told = {name: set(_WORD.findall(f"{name} {title}".lower())) for name, title in titles.items()}
+    found = [name for name, has in told.items() if has.issuperset(words)][:MOST]
+    width = max(map(len, found), default=0)
+    return "".join(f"{name:<{width}}  {titles[name]}\n" for name in found)
 
 
 def _concept(name: str) -> Iterator[str]:

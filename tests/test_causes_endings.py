@@ -81,3 +81,19 @@ def test_what_a_build_says_itself_counts_for_more_than_what_pip_says_of_it(tmp_p
     assert root.evidence[0].text == own.strip()
     alone = findings(tmp_path, "  ERROR: Failed building wheel for quick-kernels\n")[0]
     assert "quick-kernels" in alone.evidence[0].text
+
+
+@pytest.mark.parametrize(
+    ("line", "cure"),
+    [
+        ("bash: launch.sh: No such file or directory", "exists on that node"),
+        ("ValueError: Tried to find ckpt/last but folder does not exist", "Give a path that exists"),
+        ("错误: 数据文件损坏: /data/a.parquet", "Search"),
+    ],
+)
+def test_a_last_word_without_a_line_number_or_in_chinese_is_an_end(
+    tmp_path: Path, line: str, cure: str
+) -> None:
+    root = findings(tmp_path, f"loads\n{line}\n")[0]
+    assert root.rule == "unrecognised" and root.evidence[0].text == line
+    assert any(cure in told for told in cures(root))

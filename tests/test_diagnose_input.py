@@ -167,3 +167,30 @@ def test_a_pipe_without_a_writer_is_not_waited_for(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "rldoctor", "diagnose", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert "ZooError" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("D:\\runs\\a.log", "/mnt/d/"), ("https://example.org/a.log", "Nothing is fetched"), ("a.log", "")],
+)
+def test_a_place_that_is_not_reached_by_that_name_is_explained(name: str, hint: str) -> None:
+    with pytest.raises(RLDoctorError) as raised:
+        diagnose([name], None, ToldFacts())
+    assert (hint in raised.value.hint) and bool(hint) is bool(raised.value.hint)
+
+
+def test_frames_of_packages_on_windows_are_not_the_user_s(tmp_path: Path) -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "C:\\me\\train.py", line 3, in <module>\n    import zoo\n'
+        '  File "C:\\py\\Lib\\site-packages\\zoo\\__init__.py", line 8, in <module>\n    feed()\n'
+        "ValueError: the giraffe has no neck\n"
+    )
+    root = run(put(tmp_path / "win.log", text)).findings[0]
+    assert "Your own code is in it: <module> (C:\\me\\train.py:3)" in root.explanation
+
+
+def test_no_snapshot_of_torch_is_asked_of_a_jax_program(tmp_path: Path) -> None:
+    line = "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\n"
+    found = run(put(tmp_path / "jax.log", ERROR[:93] + line)).findings
+    assert [each.rule for each in found] == ["out-of-memory-in-jax"]

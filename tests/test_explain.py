@@ -34,3 +34,15 @@ def test_a_rule_is_still_a_rule_and_another_word_an_error_with_the_nearest() -> 
         explain("token-budget-inactiv")
     with pytest.raises(RLDoctorError, match=r"did you mean cluster\.gpus"):
         explain("cluster.gpu")
+
+
+@pytest.mark.parametrize("words", ["out of memory", "Out-of-Memory jax"])
+def test_words_that_are_no_name_list_the_rules_that_have_them(words: str) -> None:
+    shown = explain(words)
+    assert "out-of-memory-in-jax" in shown.split()
+    assert all("memory" in row for row in shown.splitlines())
+
+
+def test_words_that_no_rule_has_are_an_error() -> None:
+    with pytest.raises(RLDoctorError):
+        explain("purple giraffes")

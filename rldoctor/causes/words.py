@@ -32,7 +32,7 @@ FATAL: Final = re.compile(
     r"|\b(?:[Ee]rror|ERR): \S|[a-z](?:Error|Exception): \S"
     r"|(?:^|[\s)])(?:Exception|[a-z][\w.]*\.BrokenProcessPool): \S"
     r"|NVRM: .{0,80}(?:[Tt]imed out|[Ff]ailed|ERROR)|NCCL WARN .{0,80}(?:[Ff]ailed|[Ee]rror|[Mm]ismatch)"
-    r"|\d [CF] \d+ \d+\] |^F\d{4} \d\d:"
+    r"|\d [CF] \d+ \d+\] |^F\d{4} \d\d:|(?:错误|失败)[:：]|异常退出"
 )
 GAVE_UP: Final = re.compile(
     r"(?:[\w.-]{1,40}: )?(?:Failed|Unable|Cannot|Can not|Could not|Can't|Couldn't) (?:to )?[a-z]"

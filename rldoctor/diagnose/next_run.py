@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rldoctor.logs import LogReading
 
 MISSING_EVIDENCE: Final = "missing-evidence"
+NOT_TORCH: Final = "out-of-memory-in-jax"  # whose memory no allocator of torch holds
 CRASHES: Final = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")
 LOGPROB_GAP: Final = ("logprob_diff", "logprob_diff_max")
 
@@ -72,7 +73,8 @@ def _missing(roots: Sequence[Finding], reading: LogReading) -> Iterator[Switch]:
     if "collective_timeout" in kinds and families & {"collective_timeout", "stall"} and not recorded:
         yield RECORDER
     on_host = any(event.fields.get("device") in ("host", "cpu_limit") for event in _fatal(reading))
-    if "oom" in families and not on_host and not any(_has_holders(event) for event in reading.events):
+    on_torch = any(finding.family == "oom" and finding.rule != NOT_TORCH for finding in roots)
+    if on_torch and not on_host and not any(_has_holders(event) for event in reading.events):
         yield SNAPSHOT
     crashed = any(
         event.fields.get("signal") in CRASHES and not event.fields.get("frames") for event in _fatal(reading)

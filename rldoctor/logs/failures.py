@@ -40,7 +40,8 @@ class Frame(Struct, frozen=True):
     @property
     def is_library(self) -> bool:
         """Return whether the frame lies in an installed package, not in the user's own code."""
-        return any(part in self.file for part in LIBRARY) or CHECKOUT.search(self.file) is not None
+        path = self.file.replace("\\", "/")
+        return any(part in path for part in LIBRARY) or CHECKOUT.search(self.file) is not None
 
     @property
     def is_standard(self) -> bool:

@@ -17,10 +17,8 @@ CHECK: Final = "/[Cc]heck failed: \\S/"
 LAST_WORDS: Final[Mapping[str, tuple[str, int]]] = {
     "/\\w\\.py: error: \\S/": ("arguments refused", 600),
     "/: command not found|\\b(?:sh|slurm_script): (?:line )?\\d+: .{1,120}: not found/": ("not found", 60),
-    "/: line \\d+: .{1,200}: (?:No such file or directory|Permission denied|cannot execute)/": (
-        "not run",
-        60,
-    ),
+    "/(?:: line \\d+|^(?:\\S{1,60}\\/)?(?:ba|da|z|k)?sh): .{1,200}: "
+    "(?:No such file or directory|Permission denied|cannot execute)/": ("not run", 60),
     "/: line \\d+: (?:.{1,200}: unbound variable|syntax error )/": ("mistake in the script", 60),
     "/\\S: \\d+: (?:\\S{1,200}: )?(?:Syntax error: \\S|Bad substitution$|set: Illegal option )/": (
         "mistake in the script",

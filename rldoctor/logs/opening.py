@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from rldoctor.logs.decoding import MAGIC, SNIFF, Binary, decode, is_plain
 from rldoctor.types import RLDoctorError
 
 CHUNK: Final = 1 << 19  # bytes; what is read, searched and counted in turn should lie in the cache of a core
+DRIVE: Final = re.compile(r"([A-Za-z]):")
 LARGE: Final = 16 << 20
 """Bytes on disk from which the end of a log is held: a packed one is slow to read again."""
 TAIL: Final = 4  # pieces of it
@@ -197,7 +199,7 @@ def _named(path: str) -> LogFile:
     """Return a file that the user named; what cannot be read as a log is an error."""
     file = Path(path)
     if not file.exists():
-        raise RLDoctorError("no such file or folder", file=path)
+        raise RLDoctorError("no such file or folder", file=path, hint=_meant(path))
     if file.is_fifo():  # what a shell makes of <(command)
         with file.open("rb") as stream:
             return _spool(stream, path)
@@ -210,6 +212,14 @@ def _named(path: str) -> LogFile:
             f"this is no text log ({kind})", file=path, hint="Name a text log, .gz, .zst or a folder."
         )
     return log
+
+
+def _meant(path: str) -> str:
+    """Return what helps somebody who names a place that this machine does not reach by that name."""
+    if "://" in path:
+        return "Nothing is fetched: save the log to a file and name that."
+    drive = DRIVE.match(path)
+    return f"Under WSL that drive is /mnt/{drive[1].lower()}/, with / for each backslash." if drive else ""
 
 
 def _add(found: dict[str, LogFile], path: Path, notes: list[str]) -> None:

@@ -51,7 +51,8 @@ ROWS: Final = (
     (
         "resources_missing",
         "No available node types can fulfill resource request",
-        r"(?:'CPU': (?P<asked_cpus>[\d.]+)[^}\n]{0,80}?)?'GPU': (?P<asked_gpus>[\d.]+)",
+        r"request \{(?:(?=[^}\n]{0,120}'CPU': (?P<asked_cpus>[\d.]+)))?"
+        r"(?:[^}\n]{0,120}'GPU': (?P<asked_gpus>[\d.]+))?",
     ),
     (
         "resources_missing",
