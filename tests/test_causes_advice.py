@@ -260,6 +260,18 @@ def test_what_the_system_refuses_is_told_by_its_number(tmp_path: Path, error: st
     assert cure in root.remedies[0].title
 
 
+def test_a_variable_of_the_environment_is_to_be_set(tmp_path: Path) -> None:
+    log = (
+        "Traceback (most recent call last):\n"
+        '  File "/app/judge.py", line 12, in ask\n'
+        '    key = os.environ["LATHE_KEY"]\n'
+        '  File "/usr/lib/python3.11/os.py", line 685, in __getitem__\n'
+        "    raise KeyError(key) from None\n"
+        "KeyError: 'LATHE_KEY'\n"
+    )
+    assert _cures(tmp_path, log)[0].startswith("Set that environment variable")
+
+
 def test_an_index_into_gpus_is_not_an_empty_batch(tmp_path: Path) -> None:
     log = (
         "Traceback (most recent call last):\n"

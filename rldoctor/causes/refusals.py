@@ -99,6 +99,17 @@ REFUSALS: Final = (
         r"KeyError",
         r"",
         (
+            "Set that environment variable where {place} runs: {message}; exported before the launch, given "
+            "to containers and to Ray's workers too (runtime_env env_vars, srun --export=ALL, docker -e), or "
+            "read with a default",
+        ),
+        "env | sort | head -80",
+        code=r"\benviron(?:ment)?\[",
+    ),
+    Kind(
+        r"KeyError",
+        r"",
+        (
             "Register the tool under that name, as the data and the model's calls spell it (tool_config_path,"
             " tools_kwargs, the chat template's list of tools), and answer a call of an unknown tool with an "
             "error text in place of {code}: {message}",
