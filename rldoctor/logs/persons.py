@@ -20,8 +20,8 @@ FENCE: Final = re.compile(r"\s{0,3}(?:```|~~~)")  # of the Markdown around a pas
 LONGEST_WORDS: Final = 200
 PARAGRAPH: Final = 800  # characters of a line outside of all fences
 EDGE: Final = 4  # lines at the beginning and at the end of a text without fences in which a person speaks
-FIRST_PERSON: Final = re.compile(r"\b(?:I|I['’]m|I['’]ve|my|My|we|We|our)\b")
-LONG_SENTENCE: Final = 9  # words
+LONG_SENTENCE: Final = 9  # spaces
+OPENS: Final = (":", ".", "?", ",", "：", "。", "？")  # how the first line of a page ends
 SENTENCE: Final = re.compile(r"[A-Za-z'’]+(?: [\w'’\"`(),/%.~-]+){3}|[\u4e00-\u9fff]{4}")
 
 
@@ -35,8 +35,8 @@ def words_beside(lines: Sequence[LogLine]) -> Iterator[LogLine]:
     fences = sum(FENCE.match(line.text) is not None for line in lines)
     if not fences:
         said = [line for line in lines if line.text.strip()]
-        edges = {line.number: line for line in (*said[:EDGE], *said[-EDGE:])}
-        yield from (line for line in edges.values() if is_prose(line.text, PARAGRAPH) or _is_told(line.text))
+        told = {line.number: line for line in spoken_lines(said, EDGE)}
+        yield from (line for line in told.values() if is_prose(line.text, PARAGRAPH) or _is_long(line.text))
         return
     inside = fences % 2 == 1  # the first was opened before these lines
     for line in lines:
@@ -46,9 +46,16 @@ def words_beside(lines: Sequence[LogLine]) -> Iterator[LogLine]:
             yield line
 
 
-def _is_told(text: str) -> bool:
-    """Say whether a line is a longer sentence in which a person speaks of what is theirs."""
-    return _is_sentence(text) and FIRST_PERSON.search(text) is not None and text.count(" ") > LONG_SENTENCE
+def spoken_lines(said: Sequence[LogLine], edge: int) -> list[LogLine]:
+    """Return the lines in which a person may speak: those at the edges, all of a page that begins so."""
+    edges = [*said[:edge], *said[-edge:]]
+    opens = said and _is_sentence(said[0].text) and said[0].text.rstrip().endswith(OPENS)
+    return [line for line in said if line in edges or _is_long(line.text)] if opens else edges
+
+
+def _is_long(text: str) -> bool:
+    """Say whether a line is a sentence of so many words that hardly a program prints it."""
+    return _is_sentence(text) and text.count(" ") >= LONG_SENTENCE
 
 
 def _is_sentence(text: str) -> bool:

@@ -92,3 +92,14 @@ def test_the_loss_of_reinforcement_learning_may_rise(reading: Read) -> None:
     assert [e.fields["way"] for e in told(reading(f"Why does the loss increase here?\n```\n{sft}```\n"))] == [
         "up"
     ]
+
+
+def test_a_run_that_collapses_is_heard_where_no_number_is_named(reading: Read) -> None:
+    page = "I use the new one.\n\nHowever, on both nodes the whole experiment exploded at about step 160.\n"
+    (event,) = told(reading(page))
+    assert (event.fields["about"], event.lines[0].number) == ("reward", 3)
+
+
+def test_what_passes_is_no_complaint(reading: Read) -> None:
+    page = f"I see that the KL gets extremely high at some steps, and is normal then.\n```\n{STEPS}```\n"
+    assert told(reading(page)) == []

@@ -351,3 +351,26 @@ def test_an_evaluation_that_moves_is_no_standstill(reading: Read) -> None:
     bars = "Evaluating:   2%|▏ | 1/63 [00:20<20:57, 20.28s/it]\nEvaluating:  24%|██ | {0}/63 [04:59<15:59, 19.99s/it]\n"
     assert not standing(reading(head + bars.format(15)))
     assert standing(reading(head + bars.format(1)))
+
+
+def test_a_sentence_in_the_middle_of_a_page_says_that_it_stands(reading: Read) -> None:
+    page = (
+        "Below is the script that I start:\n\npython3 train.py \\\n    n_nodes=1 \\\n    group_size=1\n\n"
+        "I find that the whole run is stuck somewhere behind the first request\n\n"
+        "The output is:\n\n(Manager pid=8) served in 30.0\n(Manager pid=8) served in 31.0\n"
+    )
+    (event,) = standing(reading(page))
+    assert event.fields["what"] == "silence"
+    assert [line.text[:12] for line in event.lines] == ["served in 31", "I find that "]
+
+
+def test_where_it_stands_may_be_told_in_words(reading: Read) -> None:
+    page = "It is stuck in the rollout stage for two hours. Why?\n\npython3 train.py \\\n    group_size=1\n"
+    (event,) = standing(reading(page))
+    assert event.fields["what"] == "rollout"
+
+
+def test_a_program_that_speaks_of_being_stuck_is_no_person(reading: Read) -> None:
+    text = "".join(STEP.format(n) for n in range(1, 6))
+    story = "[sample] I was stuck in the middle of a long story and did not know how to go on\n"
+    assert standing(reading(text + story + "".join(STEP.format(n) for n in range(6, 9)))) == []

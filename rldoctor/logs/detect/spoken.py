@@ -43,6 +43,11 @@ WAY: Final = re.compile(
     r"|上升|爆炸|增大|飙升|突增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
 )
 CLAUSE: Final = re.compile(r"[.。!?！？;；]\s|[。！？；，]|, ")
+RUIN: Final = re.compile(
+    r"(?ia)\b(?:training|experiment|run|policy|model)s?\b[^.,;?!]{0,24}\b(?:collaps\w+|explo[ds]\w*|diverg(?:es|ed|ing))"
+    r"|\b(?:training|policy|model) collapse\b|(?:训练|模型).{0,6}(?:崩|发散)"
+)  # of the whole run
+PASSING: Final = re.compile(r"(?i)\b(?:at|in|on) some steps\b|\boccasional|\bsometimes\b|偶尔|个别")
 DENIED: Final = re.compile(r"(?i)(?:n['’]t|\bnot|\bnever)\b(?: \w+){0,2} $")
 ASIDE: Final = re.compile(r"\([^()]{0,40}\)")
 AFTER: Final = 60
@@ -90,11 +95,15 @@ def detect(seen: Seen) -> Iterator[Sighting]:
             continue
         samples = [sample for sample in seen.samples if sample.line.file == name]
         told: dict[tuple[str, str], LogLine] = {}
-        for line in words_beside(list(end_of(seen.text, log))):
-            for what in complaints(line.text):
+        words = list(words_beside(list(end_of(seen.text, log))))
+        ruined = next((line for line in words if RUIN.search(line.text)), None)
+        for line in words:
+            for what in () if PASSING.search(line.text) else complaints(line.text):
                 told.setdefault(what, line)
             if SLOW.search(line.text):
                 yield from _slow(line, samples)
+        if not told and ruined is not None:
+            told = {("reward", "down"): ruined}
         rl = any(sample.metric in OF_RL for sample in samples)
         for (about, way), line in told.items():
             shown = _shown(about, samples)

@@ -114,6 +114,11 @@ ROWS: Final = (
         r"(?:Map|Filter|Tokenizing|Filtering|Running tokenizer|Applying chat).{0,80}?:" + PERCENT,
     ),
     (
+        "data",
+        "data",
+        r"building train, validation,? and test datasets|> building (?:dataset|shuffle|sample) ind",
+    ),
+    (
         "ray",
         "start",
         r"Started a local Ray instance|Connect(?:ing|ed) to existing Ray cluster|Connected to Ray cluster",

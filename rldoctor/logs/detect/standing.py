@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from rldoctor.logs.detect import pasted_stacks, stages
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.pasted import end_of
-from rldoctor.logs.persons import FENCE, LONGEST_WORDS, PRINTED, is_prose
+from rldoctor.logs.persons import FENCE, PRINTED, is_prose, spoken_lines
 from rldoctor.logs.seen import Seen
 from rldoctor.logs.survival import SERVERS
 from rldoctor.types import LogLine
@@ -49,14 +51,18 @@ SAID_TO: Final = re.compile(
     r"|modules?\b|param|layer|weight|backbone|base|model|embed))"
     r"|\bstops? (?:here|there|responding)|\bno (?:further|more|other) (?:output|response|logs?|progress)\b"
     r"|\bnothing (?:more |else )?happens|\bno (?:further |more )?updates?\b(?! (?:to|of|for)\b)"
-    r"|\bstucked\b"
+    r"|\bstucked\b|\bstock(?:ed)? (?:at|in|on) (?:this|here|that)\b"
     r"|\b(?:does|did)(?:n't| not) (?:proceed|continue|move|progress|respond)"
     r"|\b(?:remains?|stays?|sits?) idle\b|\b(?:infinite|endless) loop\b|陷入.{0,12}循环|死循环"
     r"|卡[住死在了]|不动|停在|停住|停留在|停滞|没有?反应|无响应|没有?输出|不再?(?:打印|输出)"
 )  # in a person's own words, which stand among the lines that were pasted
 IN_CHINESE: Final = re.compile(r"[\u4e00-\u9fff]{4}")
 STAMPED: Final = re.compile(r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|pid=\d|\w\.py\b")
+OF_ROLLOUT: Final = re.compile(
+    r"(?i)\b(?:stuck|hangs?|hung|stops?)\b.{0,30}\b(?:rollouts?|generat\w+|sampling)\b|卡在.{0,8}(?:推理|生成|采样)"
+)  # where a person says that it stands
 EDGE: Final = 3  # lines at the beginning and at the end of a text in which a person speaks
+LONGEST_SENTENCE: Final = 400  # characters in which a person says so
 FINISHED: Final = re.compile(r"train_runtime|[Tt]raining (?:completed?|finished|done)|100%\|")
 LONG: Final = 300.0  # seconds of heartbeats alone after which whatever was said before stands still
 
@@ -83,7 +89,8 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
         return
     if not said:
         return
-    words = [line for line in (*said[:EDGE], *said[-EDGE:]) if _is_said_to_stand(line.text)]
+    words = [line for line in spoken_lines(said, EDGE) if _is_said_to_stand(line.text)]
+    words = [line for line in words if line.time is None and line.who.pid is None]
     spoken = words[-1].number if words and words[-1] in said[-EDGE:] else None
     said = [line for line in said if not _is_of_person(line, words, spoken)] or alive[-1:] or said
     said = list(_before_closing(said))
@@ -105,9 +112,11 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
         told = words and (after or not FINISHED.search(last.text) or _has_open_bar(said))
         if not told and (seconds is None or seconds < LONG):
             return
-        what, phase = "silence", None
+        rollout = any(OF_ROLLOUT.search(line.text) for line in words)
+        what, phase = ("rollout", "rollout") if rollout else ("silence", None)
     fields = {"what": what, "phase": phase, "seconds": seconds}
-    yield sighting("standstill", last, fields, (what, last.file))
+    one = sighting("standstill", last, fields, (what, last.file))
+    yield replace(one, event=replace(one.event, lines=tuple(dict.fromkeys((last, *words[-1:])))))
 
 
 def _moves(text: str, what: str | None, seconds: float | None) -> bool:
@@ -145,7 +154,7 @@ def _is_of_person(line: LogLine, words: Sequence[LogLine], spoken: int | None) -
 def _is_said_to_stand(text: str) -> bool:
     """Say whether a line is a person's sentence that nothing moves; a Chinese one may quote a value."""
     printed = STAMPED if IN_CHINESE.search(text) else PRINTED
-    return len(text) <= LONGEST_WORDS and SAID_TO.search(text) is not None and not printed.search(text)
+    return len(text) <= LONGEST_SENTENCE and SAID_TO.search(text) is not None and not printed.search(text)
 
 
 def _engine_starts(said: Sequence[LogLine]) -> bool:
