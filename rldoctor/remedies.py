@@ -17,6 +17,7 @@ from rldoctor.rules import Index, Rule, Rung
 from rldoctor.types import UNKNOWN, Document, Edit, Form, Match, Remedy, RLDoctorError, Role, Safety, Setting
 
 NULL: Final = ["const", "null"]
+_NAME: Final = re.compile(r"[-+~\w][\w.@/-]*")
 SAFETIES: Final[tuple[Safety, ...]] = ("safe", "unsafe", "manual")
 
 
@@ -74,7 +75,16 @@ def _climb(rung: Rung, scope: Scope, index: Index | None, keys: Sequence[str]) -
         return Remedy(f"{title}: {said} (not as an edit: {clash} would then be wrong)", safety, plan.changes)
     edits = () if applies is UNKNOWN else tuple(_edits(plan, scope.facts, keys))
     words = None if edits else "\n".join(_words(plan, scope.facts))
+    title += _taken_out(title, edits)
     return Remedy(title, safety, plan.changes, edits, command or words or None)
+
+
+def _taken_out(title: str, edits: Sequence[Edit]) -> str:
+    """Return what a cure takes out, where it does nothing else and its title does not name that."""
+    names = [found[0] for edit in edits if (found := _NAME.search(edit.old)) is not None]
+    if not names or any(edit.kind != "delete" for edit in edits) or any(name in title for name in names):
+        return ""
+    return f": take {', '.join(dict.fromkeys(names))} out"
 
 
 def _safety(rung: Rung, scope: Scope) -> Safety:

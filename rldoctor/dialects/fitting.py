@@ -11,8 +11,10 @@ from rldoctor.dialects.suggest import distance
 from rldoctor.dialects.values import FALSE, TRUE, unquoted
 
 _INT: Final = re.compile(r"\s*[-+]?\d+(_\d+)*\s*", re.ASCII)
-_NUMBER: Final = re.compile(r"(?P<digits>[-+]?\d[\d_]*(?:\.\d+)?(?:e[-+]?\d+)?)(?P<unit>k|%|)", re.ASCII)
-_UNITS: Final = {"": 1, "k": 1024, "%": 0.01}
+_NUMBER: Final = re.compile(
+    r"(?P<digits>[-+]?\d[\d_]*(?:\.\d+)?(?:e[-+]?\d+)?)(?P<unit>k|%|s|sec|m|min|g|gb|gib|)", re.ASCII
+)
+_UNITS: Final = {"k": 1024, "%": 0.01}  # of seconds, minutes and GiB the key's own unit is meant
 _WORDS: Final = {
     "int": "a whole number",
     "float": "a number",
@@ -43,10 +45,10 @@ def meant(known: Known, value: Any) -> str | None:
     number = _NUMBER.fullmatch(word)
     if not (whole or known.kind == "float" or type(known.default) is float) or number is None:
         return None
-    said = float(number["digits"].replace("_", "")) * _UNITS[number["unit"]]
+    said = float(number["digits"].replace("_", "")) * _UNITS.get(number["unit"], 1)
     if said.is_integer() and whole:
         return str(int(said))
-    return None if whole else number["digits"] if not number["unit"] else f"{said:g}"
+    return None if whole else number["digits"] if number["unit"] not in _UNITS else f"{said:g}"
 
 
 def _near(word: str) -> list[str]:

@@ -11,6 +11,8 @@ from rldoctor.types import Event, LogLine, Setting
 
 _REFERENCE: Final = re.compile(r"(?<!\\)\$\{(?:oc\.select:\s*)?(\.*[A-Za-z_][\w.\[\]]*)\s*[,}]")
 
+_BARE: Final = re.compile(r"\$\(?([A-Za-z_]\w*(?:\.\w+)+)\)?|\$?\{\{\s*([A-Za-z_]\w*(?:\.\w+)+)\s*\}\}")
+
 
 def circles(facts: Facts) -> Iterator[Event]:
     """Yield each circle of references once, at the setting of it that stands first."""
@@ -28,6 +30,39 @@ def circles(facts: Facts) -> Iterator[Event]:
         if circle:
             told.update(circle)
             yield _event(every[circle[0]], (*circle, circle[0]), facts)
+
+
+def bare(facts: Facts) -> Iterator[Event]:
+    """Yield references without their braces, which are plain texts."""
+    command = facts.start.command
+    every = {each.key: each for each in (*facts.start.below, *(command.settings if command else ()))}
+    for setting in every.values():
+        found = _BARE.fullmatch(str(setting.value)) if setting.form == "yaml" else None
+        name = found[1] or found[2] if found is not None else None
+        if name is not None and (name in every or any(key.startswith(f"{name}.") for key in every)):
+            yield _plain_text(setting, name, facts)
+
+
+def _plain_text(setting: Setting, name: str, facts: Facts) -> Event:
+    fields = {
+        "key": setting.key,
+        "written": setting.key,
+        "value": str(setting.value),
+        "system": facts.system,
+        "says": f"{setting.key} is the text {setting.value}, no reference to {name}",
+        "where": "omegaconf: an interpolation has braces",
+        "severity": "error",
+        "shown": "",
+        "advice": None,
+        "safety": "safe",
+        "first_key": setting.key,
+        "first_value": f"${{{name}}}",
+        "first_says": f"{setting.key}: ${{{name}}}",
+        "first_drops": False,
+        "certain": True,
+    }
+    place = setting.place
+    return Event("refused_setting", fields, lines=(LogLine(place.file, place.line, ""),) if place else ())
 
 
 def _references(setting: Setting, facts: Facts) -> Iterator[str]:

@@ -25,7 +25,7 @@ _PATTERNS: Final[Mapping[str, Callable[[Any], list[Any] | None]]] = {
     "stages": patterns.stages,
     "decoders": patterns.decoders,
 }
-_FUNCTIONS: Final = ("written", "words", "given", *_PATTERNS)
+_FUNCTIONS: Final = ("written", "words", "given", "text", *_PATTERNS)
 _ENGLISH: Final = {True: "true", False: "false", None: "null"}
 
 
@@ -80,7 +80,7 @@ class Keys:
         return self.facts.value(name) if split(name) is not None else None
 
     def call(self, function: str, args: Sequence[expr.Node], keywords: Mapping[str, expr.Node]) -> Any:
-        """Return what somebody wrote (`written`), a list's words (`words`) or what a pattern stands for."""
+        """Return what somebody wrote (`written`, `text`), a list's words (`words`) or what a pattern is."""
         if function not in _FUNCTIONS or len(args) != 1 or args[0][0] != "name":
             return UNKNOWN
         key = limits.spelled(args[0][1], self.table.system)
@@ -88,6 +88,8 @@ class Keys:
             return self._entries(_PATTERNS[function], key)
         if function == "given":  # also where nobody can tell the value
             return key in self.settings
+        if function == "text":  # as it is spelled: the same unknown variable is the same folder
+            return str(self.settings[key].value).rstrip("/") if key in self.settings else None
         if function == "words":
             value = self.of_key(key)
             return value if value is UNKNOWN else [] if value is None else _words(value)

@@ -41,7 +41,7 @@ def size_of_checkpoint(ask: Ask) -> Any:
     if shape is None or not shape.exact:
         return UNKNOWN
     found = _checkpoint(ask, shape).get(concept)
-    return found if _differs(ask.facts.written(concept), found) else None
+    return found if _differs(_told(ask, concept), found) else None
 
 
 def _checkpoint(ask: Ask, shape: Shape) -> Mapping[str, Any]:
@@ -56,9 +56,19 @@ def _checkpoint(ask: Ask, shape: Shape) -> Mapping[str, Any]:
 
 def _differences(ask: Ask, shape: Shape) -> Iterator[str]:
     for concept, found in _checkpoint(ask, shape).items():
-        told = ask.facts.written(concept)
+        told = _told(ask, concept)
         if _differs(told, found):
             yield f"{_key(ask, concept)} {told:g}, the checkpoint has {found:g}".replace("e-0", "e-")
+
+
+def _told(ask: Ask, concept: str) -> Any:
+    """Return what the flags say of a size; a head is as wide as the heads divide the model, unless told."""
+    told = ask.facts.written(concept)
+    if told is not None or concept != "model.head_dim":
+        return told
+    width, heads = ask.facts.written("model.hidden_size"), ask.facts.written("model.num_heads")
+    numbers = type(width) is int and type(heads) is int and heads > 0
+    return width // heads if numbers and ask.facts.setting(concept) is None else None
 
 
 def _embeddings(ask: Ask, shape: Shape) -> Iterator[str]:
@@ -69,6 +79,23 @@ def _embeddings(ask: Ask, shape: Shape) -> Iterator[str]:
     if ask.facts.written("model.tie_embeddings") is False and shape.tie_embeddings:
         setting = ask.facts.setting("model.tie_embeddings")
         yield f"{setting[1].key if setting else 'the output weights are untied'}, the checkpoint's are tied"
+    if _lacks(ask, "model.tie_embeddings", True) and not shape.tie_embeddings:
+        yield f"no {_key(ask, 'model.tie_embeddings')}, the checkpoint has output weights of its own"
+    if shape.qk_norm and _is_plain(ask, shape) and _lacks(ask, "model.qk_norm", False):
+        yield f"no {_key(ask, 'model.qk_norm')}, the checkpoint normalises queries and keys"
+
+
+def _is_plain(ask: Ask, shape: Shape) -> bool:
+    """Say whether a model's layers are Megatron's own, none that somebody's specification builds."""
+    table = ask.facts.table
+    own = table is not None and "--spec" in table.spoken.settings
+    return shape.mla is None and shape.gated is None and not own
+
+
+def _lacks(ask: Ask, concept: str, default: bool) -> bool:
+    """Say whether nobody gives a flag whose absence describes the model, among flags that describe it."""
+    whole = all(type(ask.facts.written(f"model.{size}")) is int for size in ("hidden_size", "num_heads"))
+    return whole and ask.facts.setting(concept) is None and ask.facts.value(concept) is default
 
 
 def _differs(told: Any, found: Any) -> bool:
@@ -78,4 +105,5 @@ def _differs(told: Any, found: Any) -> bool:
 
 def _key(ask: Ask, concept: str) -> str:
     setting = ask.facts.setting(concept)
-    return setting[1].key if setting else concept
+    row = ask.facts.row(concept)
+    return setting[1].key if setting else row.key if row is not None else concept

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from rldoctor import dialects
 from rldoctor.facts.walk import Facts
-from rldoctor.types import Event, LogLine, Place
+from rldoctor.types import Event, LogLine, Place, Setting
 
 LONGEST: Final = 300_000
 _DASH: Final = re.compile(r"(?:^|[\s(=])(-?[\u2010-\u2015\u2212\ufe58\uff0d][\u2010-\u2015\u2212-]?)[A-Za-z]")
@@ -40,6 +40,13 @@ _STRICT: Final = re.compile(
 )
 _LENIENT: Final = re.compile(rb"^set[ \t]+(?:\+\w*e|\+o[ \t]+errexit)", re.MULTILINE)
 _EXPONENT: Final = re.compile(r"-(?:\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}")
+_SEVERAL: Final = re.compile(r"\d+(?:,\d+)+,?")
+SPREAD: Final = (
+    "--rollout-stop-token-ids",
+    "--rampup-batch-size",
+    "--sglang-cuda-graph-bs",
+    "--cuda-graph-bs",
+)
 _KILLED: Final = re.compile(rb"^((?:sudo[ \t]+)?(?:pkill|killall)\b[^\n|&]*)$", re.MULTILINE)
 
 
@@ -61,7 +68,7 @@ def slips(facts: Facts) -> Iterator[Event]:
         if path == document.path:
             yield from _late_options(path, data)
             yield from _ends_at_kill(path, data, facts)
-    yield from _negative(facts)
+    yield from _misspelt_numbers(facts)
 
 
 def _blanked(found: re.Match[bytes]) -> bytes:
@@ -208,35 +215,44 @@ def of_place(place: Place | None) -> tuple[str, int]:
     return (place.file, place.line) if place is not None else ("", 0)
 
 
-def _negative(facts: Facts) -> Iterator[Event]:
-    """Yield negative numbers with an exponent, which argparse took for options before Python 3.14."""
+def _misspelt_numbers(facts: Facts) -> Iterator[Event]:
+    """Yield numbers that argparse does not take: negative with an exponent, several in one word."""
     command, document = facts.start.command, facts.document
     if command is None or document is None or facts.system is None:
         return
     if dialects.load(facts.system).form != "flag":
         return
     for setting in command.settings:
-        place = setting.place
-        if place is None or setting.form != "flag" or not _EXPONENT.fullmatch(str(setting.value)):
+        place, text = setting.place, str(setting.value)
+        if place is None or setting.form != "flag" or setting.state == "unknown":
             continue
         joined = f"{setting.key}=".encode()
-        if not document.files.get(place.file, b"").startswith(joined, place.start):
-            value = format(Decimal(str(setting.value)), "f")
-            fields = {
-                "key": setting.key,
-                "written": setting.key,
-                "value": str(setting.value),
-                "system": "argparse",
-                "says": "A negative number with an exponent is taken for an option before Python 3.14",
-                "where": 'argparse: "expected one argument"',
-                "severity": "error",
-                "shown": f"{setting.key} {setting.value}",
-                "advice": f"{setting.key}={setting.value}",
-                "safety": "safe",
-                "first_key": setting.key,
-                "first_value": value,
-                "first_says": f"{setting.key} {value}",
-                "first_drops": False,
-                "certain": True,
-            }
-            yield Event("refused_setting", fields, lines=(LogLine(place.file, place.line, ""),))
+        apart = not document.files.get(place.file, b"").startswith(joined, place.start)
+        if apart and _EXPONENT.fullmatch(text):
+            says = "A negative number with an exponent is taken for an option before Python 3.14"
+            yield _number(setting, says, format(Decimal(text), "f"), f"{setting.key}={text}")
+        elif _SEVERAL.fullmatch(text) and setting.key in SPREAD:
+            says = "Several numbers stand in one word, which is no whole number"
+            yield _number(setting, says, text.split(","), None)
+
+
+def _number(setting: Setting, says: str, right: Any, advice: str | None) -> Event:
+    fields = {
+        "key": setting.key,
+        "written": setting.key,
+        "value": str(setting.value),
+        "system": "argparse",
+        "says": says,
+        "where": "argparse: expected one argument, invalid int value",
+        "severity": "error",
+        "shown": f"{setting.key} {setting.value}",
+        "advice": advice,
+        "safety": "safe",
+        "first_key": setting.key,
+        "first_value": right,
+        "first_says": f"{setting.key} {' '.join(right) if isinstance(right, list) else right}",
+        "first_drops": False,
+        "certain": True,
+    }
+    lines = (LogLine(setting.place.file, setting.place.line, ""),) if setting.place is not None else ()
+    return Event("refused_setting", fields, lines=lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -17,12 +18,14 @@ SHORTEST: Final = 5
 SLIP: Final = 2
 WORD: Final = 4
 LONGEST_WORD: Final = 200
+LONGEST_JSON: Final = 5000
 _KEY: Final = re.compile(r"\+{0,2}[A-Za-z_][\w@/]*(\.[\w@/-]+)+")
 _ASSIGNED: Final = re.compile(
     rb"(?:^|[\s;(])(?:export\s+|local\s+|read\s+|for\s+)?([A-Za-z_]\w*)(?:=|\+=|\s+in\s)"
 )
 _SWEPT: Final = re.compile(r"[^\[\]{}()'\",]+(,[^\[\]{}()'\",]+)+")
 _VARIABLE: Final = re.compile(r"\$\{\w+\}|\$\w+")
+_MAPPING: Final = re.compile(r"\{\s*['\"]?\w[^{}]*:.*\}", re.DOTALL)
 _OPEN: Final = re.compile(r"\$\{[^{}]*\}|\$\w+|\$\([^()]*\)")
 JSON: Final = "--runtime-env-json"
 _STARTERS: Final = ("torchrun", "ray start", "ray job submit", "srun", "mpirun", "accelerate launch")
@@ -44,6 +47,7 @@ def torn(facts: Facts) -> Iterator[Event]:
     if facts.system == "verl":
         yield from _swept(command, facts)
     yield from _broken_json(facts)
+    yield from _python_in_json(command, facts)
     for each in facts.world:
         if each is command or each.program in _STARTERS:
             yield from _misspelt(each, document, facts)
@@ -115,6 +119,30 @@ def _broken_json(facts: Facts) -> Iterator[Event]:
                     yield event(
                         "override_torn", JSON, _why_no_json(setting, error, facts), each, setting, facts
                     )
+
+
+def _python_in_json(command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield a flag's mapping in Python's words: True for true, single quotes for double ones."""
+    for setting in command.settings:
+        text = str(setting.value).strip()
+        if setting.form != "flag" or setting.state == "unknown" or setting.key == JSON:
+            continue
+        if not _MAPPING.fullmatch(text) or len(text) > LONGEST_JSON:
+            continue
+        try:
+            json.loads(text)
+        except ValueError as error:  # what the program would say
+            about = {"why": f"it is no JSON ({error})", "right": _in_json(setting.key, text)}
+            yield event("override_torn", setting.key, about, command, setting, facts)
+
+
+def _in_json(key: str, text: str) -> str:
+    """Return a mapping of Python's as JSON in a word of the shell."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # neither the one nor the other
+        return f"""{key} '{{"name": "value"}}' with double quotes inside single ones"""
+    return f"{key} '{json.dumps(value)}'"
 
 
 def _why_no_json(setting: Setting, error: ValueError, facts: Facts) -> dict[str, str]:

@@ -54,6 +54,7 @@ def _seldom(facts: Facts) -> Iterator[Event]:
     """Yield what only some files can have wrong; what looks for it is loaded for those alone."""
     document, start = facts.document, facts.start
     if document is not None and document.kind in ("shell", "command"):
+        from rldoctor.facts.entry import foreign_entry
         from rldoctor.facts.environment import misset
         from rldoctor.facts.lost_config import lost_configs
         from rldoctor.facts.meeting import misled
@@ -67,6 +68,7 @@ def _seldom(facts: Facts) -> Iterator[Event]:
         yield from slips(facts)
         yield from misled(facts)
         yield from unset(facts)
+        yield from foreign_entry(facts)
         yield from misset(facts)
         yield from lost_configs(facts)
     own = start.command.settings if start.command is not None else ()
@@ -74,12 +76,13 @@ def _seldom(facts: Facts) -> Iterator[Event]:
         from rldoctor.facts.named_code import misnamed_code
 
         yield from misnamed_code(facts)
-    if any("${" in str(setting.value) for setting in (*start.below, *own)):
-        from rldoctor.facts.circles import circles
+    if any("$" in str(setting.value) for setting in (*start.below, *own)):
+        from rldoctor.facts.circles import bare, circles
 
         yield from circles(facts)
 
 
+        yield from bare(facts)
 def _once(events: Iterable[Event]) -> Iterator[Event]:
     """Yield each event, of a word that is no choice only the first: what a system's code takes counts.
 

@@ -92,3 +92,18 @@ def test_a_runtime_environment_without_quotes(tmp_path: Path) -> None:
     )
     (finding,) = found(text, tmp_path, "override-torn-by-a-space")
     assert finding.remedies[0].title == 'Write --runtime-env-json="${E}"'
+
+
+def test_several_numbers_in_one_word(tmp_path: Path) -> None:
+    (finding,) = found(f"{JOB} --rollout-stop-token-ids 151645,151643\n", tmp_path, "refused-setting")
+    (edit,) = finding.remedies[0].edits
+    assert edit.new == "--rollout-stop-token-ids 151645 151643"
+
+
+def test_a_mapping_of_python_in_json(tmp_path: Path) -> None:
+    wrong = """--apply-chat-template-kwargs '{"enable_thinking": False}'"""
+    (finding,) = found(f"{JOB} {wrong}\n", tmp_path, "override-torn-by-a-space")
+    assert finding.remedies[0].title == (
+        """Write --apply-chat-template-kwargs '{"enable_thinking": false}'"""
+    )
+    assert found(f"{JOB} {wrong.replace('False', 'false')}\n", tmp_path, "override-torn-by-a-space") == []
