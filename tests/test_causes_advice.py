@@ -364,3 +364,8 @@ def test_a_rule_names_no_package_where_none_is_told(tmp_path: Path) -> None:
     )
     titles = " ".join(each.title for each in diagnose([str(path)], None, ToldFacts()).findings[0].remedies)
     assert "upgrade the trainer" in titles and "LIBRARIES" not in titles
+
+
+def test_the_package_that_lacks_a_name_is_the_first_to_change(tmp_path: Path) -> None:
+    log = _raised("ImportError: cannot import name 'Rim' from 'wheels' (/opt/venv/wheels/__init__.py)")
+    assert "Upgrade or downgrade wheels and lathe" in _cures(tmp_path, log)[0]

@@ -24,6 +24,9 @@ _PACKAGE: Final = re.compile(
 _MEGATRON: Final = re.compile(
     r"/megatron/(?:core|training|legacy|rl)/.*\.py$"
 )  # within another's checkout, too
+_LACKS: Final = re.compile(
+    r"^module '([A-Za-z]\w*)[\w.]*' has no attribute|cannot import name .{1,80}? from '([A-Za-z]\w*)"
+)  # the package in which a name is missing
 _NO_NAME: Final = re.compile(r"(?:src|code|data|home|work|workspace|root|train|app|main|user|project|repo)s?")
 _OWNERS: Final = (
     (r"(?:GRPO|DPO|SFT|PPO|RLOO|KTO|ORPO|CPO|OnlineDPO|Reward|GKD)(?:Trainer|Config)|trl\b", "trl"),
@@ -65,7 +68,7 @@ def libraries(failure: Failure) -> tuple[str, ...]:
     if called and re.match(r"__(?:init|new|call)__\(\) ", said):  # older Pythons do not tell whose
         said = f"{said} {called.code}"
     told = [owner for names, owner in _OWNERS if re.search(rf"(?<!\w)(?:{names})", said)]
-    lacking = re.findall(r"^module '([A-Za-z]\w*)[\w.]*' has no attribute", failure.message)
+    lacking = [each[1] or each[2] for each in _LACKS.finditer(failure.message)]
     asked = () if "nexpected keyword" in said else callers[:1]  # there the one that is called lacks it
     once: dict[str, str] = {}
     for name in (*lacking, *asked, *told, *callers):
