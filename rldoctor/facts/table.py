@@ -256,7 +256,8 @@ class Table(Struct):
     def _from_default(self, key: Key, row: Row, value: Any) -> Fact:
         release = f"{self.system} {self.version}" if self.version else self.system
         origin = Origin("default", f"default of {release}", row.key)
-        if value is UNKNOWN:
+        unread = any(text.endswith(NO_ARGUMENTS) for text in self.hidden)
+        if value is UNKNOWN or (value is None and unread):  # what nobody could read may well give it
             return Fact(*key, UNKNOWN, origin, "unknown", self.system, (row.key,), self.assumes)
         state: State = "assumed" if self.hidden else "known"
         return Fact(*key, value, origin, state, self.system, (), (*self.assumes, *self.hidden))
