@@ -13,9 +13,14 @@ from msgspec import Struct
 from rldoctor.dialects import declared, suggest
 from rldoctor.facts.basefile import config_path
 from rldoctor.facts.walk import Facts
-from rldoctor.types import Event, LogLine, RLDoctorError, Setting
+from rldoctor.sources import read
+from rldoctor.types import Document, Event, LogLine, RLDoctorError, Setting
 
 MOST_BYTES: Final = 500_000
+LOOP: Final = "actor_rollout_ref.rollout.agent.default_agent_loop"
+LOOPS: Final = "actor_rollout_ref.rollout.agent.agent_loop_config_path"
+TOOLS: Final = "actor_rollout_ref.rollout.multi_turn.tool_config_path"
+_BUILT_IN: Final = ("single_turn_agent", "tool_agent")
 _DOTTED: Final = re.compile(r"--(?:custom-[\w-]+|[\w-]+-(?:function|filter|process|source))-path")
 _SCORER: Final = ("data_source", "solution_str", "ground_truth", "extra_info")
 _MANAGERS: Final = ("reward_model.reward_manager", "reward.reward_manager.name", "reward_manager.name")
@@ -42,6 +47,31 @@ def misnamed_code(facts: Facts) -> Iterator[Event]:
         path = config_path(document, named.path)
         if path is not None and path.stat().st_size < MOST_BYTES:
             yield from _examined(named, path)
+    yield from _listed(settings, document)
+
+
+def _listed(settings: Mapping[str, Setting], document: Document) -> Iterator[Event]:
+    """Yield an agent loop that its file does not list, and a file of tools without any."""
+    for key, loop in ((LOOPS, settings.get(LOOP)), (TOOLS, settings.get(TOOLS))):
+        file = settings.get(key)
+        path = (
+            config_path(document, _text(file) or "") if file is not None and file.state == "known" else None
+        )
+        if path is None or file is None or path.stat().st_size > MOST_BYTES:
+            continue
+        found = read(str(path)).worlds[0][0].settings
+        names = [str(each.value) for each in found if each.key.rpartition(".")[2] == "name"]
+        said = _text(loop) if loop is not None else None
+        if (
+            key == TOOLS
+            and found
+            and not any(each.key.startswith("tools.") or each.key == "tools" for each in found)
+        ):
+            yield _event(Named(file, str(path), "tools", key), f"{_text(file)} has no list named tools", None)
+        elif key == LOOPS and said and names and said not in (*names, *_BUILT_IN) and loop is not None:
+            near = suggest.word(said, names) or (names[0] if len(names) == 1 else None)
+            says = f"{_text(file)} defines {', '.join(names[:4])}, and no {said}"
+            yield _event(Named(loop, str(path), said, LOOP), says, near)
 
 
 def _of_verl(settings: Mapping[str, Setting]) -> Iterator[Named]:

@@ -61,18 +61,20 @@ def _seldom(facts: Facts) -> Iterator[Event]:
         from rldoctor.facts.slips import slips
         from rldoctor.facts.starters import misstarted
         from rldoctor.facts.unset import unset
+        from rldoctor.facts.words import misread
         from rldoctor.facts.wrappers import mislaunched
 
         yield from misstarted(facts)
         yield from mislaunched(facts)
+        yield from misread(facts)
         yield from slips(facts)
+        yield from foreign_entry(facts)
         yield from misled(facts)
         yield from unset(facts)
-        yield from foreign_entry(facts)
         yield from misset(facts)
         yield from lost_configs(facts)
     own = start.command.settings if start.command is not None else ()
-    if any(each.key.endswith((".path", "-path")) for each in (*start.below, *own)):
+    if any(each.key.endswith((".path", "-path", "_path")) for each in (*start.below, *own)):
         from rldoctor.facts.named_code import misnamed_code
 
         yield from misnamed_code(facts)
@@ -80,9 +82,9 @@ def _seldom(facts: Facts) -> Iterator[Event]:
         from rldoctor.facts.circles import bare, circles
 
         yield from circles(facts)
-
-
         yield from bare(facts)
+
+
 def _once(events: Iterable[Event]) -> Iterator[Event]:
     """Yield each event, of a word that is no choice only the first: what a system's code takes counts.
 

@@ -72,3 +72,26 @@ def test_a_dotted_name_of_slime(tmp_path: Path) -> None:
     text = SLIME.format(words="--custom-rm-path scores.rewrd_func")
     found = findings(tmp_path, text, "async def reward_func(args, sample):\n    return 1.0\n")
     assert found[0].remedies[0].edits[0].new == "--custom-rm-path scores.reward_func"
+
+
+def test_an_agent_loop_that_its_file_does_not_list(tmp_path: Path) -> None:
+    words = (
+        "actor_rollout_ref.rollout.agent.agent_loop_config_path=loops.yaml "
+        "actor_rollout_ref.rollout.agent.default_agent_loop=react"
+    )
+    listed = "- name: react_agent\n  _target_: agents.React\n- name: plain\n  _target_: agents.Plain\n"
+    found = findings(tmp_path, VERL.format(words=words), listed, "loops.yaml")
+    assert "defines react_agent, plain, and no react" in found[0].title
+    assert "default_agent_loop=react_agent" in found[0].remedies[0].edits[0].new
+    listed = listed.replace("name: plain", "name: react")
+    assert not findings(tmp_path, VERL.format(words=words), listed, "loops.yaml")
+
+
+def test_a_file_of_tools_without_any(tmp_path: Path) -> None:
+    words = "actor_rollout_ref.rollout.multi_turn.tool_config_path=tools.yaml"
+    wrong = "tool:\n  - class_name: verl.tools.gsm8k_tool.Gsm8kTool\n"
+    assert (
+        "has no list named tools"
+        in findings(tmp_path, VERL.format(words=words), wrong, "tools.yaml")[0].title
+    )
+    assert not findings(tmp_path, VERL.format(words=words), wrong.replace("tool:", "tools:"), "tools.yaml")

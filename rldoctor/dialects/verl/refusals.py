@@ -1,0 +1,128 @@
+"""What verl cannot do with names that it is given: models, checkpoints to go on from, arguments of engines.
+
+Places are in verl/ at 1dda039b9 and at the tags v0.3.0 to v0.9.0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from rldoctor.dialects.limits import Cure, Limit
+from rldoctor.types import Setting
+
+MODEL: Final = "actor_rollout_ref.model.path"
+CODE: Final = "actor_rollout_ref.model.trust_remote_code"
+RESUME: Final = "trainer.resume_from_path"
+ENGINE: Final = "actor_rollout_ref.rollout.name"
+TEACHER: Final = "distillation.teacher_models.teacher_model.model_path"
+KWARGS: Final = "actor_rollout_ref.rollout.engine_kwargs."
+SFT: Final = ("model.path", "model.partial_pretrain")
+_SHARDS: Final = re.compile(r"(.*/global_step_\d+/(?:actor|critic))/?")
+_STEP: Final = re.compile(r"(.*global_step_\d+)(/.*)")
+_OWN_CODE: Final = re.compile(
+    r"(?i).*(?:moonlight-|kimi-(?:vl|k2)|chatglm|glm-4-9b-chat(?!-hf)|internlm|baichuan|minicpm|internvl(?!.*-hf)|phi-3-small).*"
+)
+_UNTAUGHT: Final = re.compile(
+    r"(?i).*(?:llama-2-\d+b(?:-hf)?|llama-3(?:\.\d)?-\d+b|mistral-7b-v0\.\d|gemma-(?:\d-)?\d+b|deepseek-(?:llm|math)-\d+b-base|olmo-\d+b)"
+)
+_FAMILY: Final = re.compile(
+    r"(?i)qwen|llama|mistral|gemma|glm|gpt-oss|phi-|internlm|olmo|deepseek|minimax|kimi"
+)
+
+
+def refuse(settings: Mapping[str, Setting], release: str) -> Iterator[Limit]:
+    """Yield names that verl, or what it hands them to, takes for something else than was meant."""
+    for key in (MODEL, *SFT):
+        yield from _model(key, _text(settings.get(key)), settings)
+    if _text(settings.get("trainer.resume_mode")) == "resume_path":
+        yield from _checkpoint(_text(settings.get(RESUME)))
+    yield from _teacher(_text(settings.get(MODEL)), _text(settings.get(TEACHER)))
+    yield from _of_another_engine(settings)
+
+
+def _model(key: str, path: str, settings: Mapping[str, Setting]) -> Iterator[Limit]:
+    shards = _SHARDS.fullmatch(path)
+    if shards is not None:
+        yield Limit(
+            reads=(key,),
+            shows=(key,),
+            says="That folder holds shards of a training state; HF weights, if saved, are in huggingface/",
+            where="utils/checkpoint/fsdp_checkpoint_manager.py",
+            severity="warning",
+            cures=(Cure(key, ["const", f"{shards[1]}/huggingface"]),),
+            advice="python -m verl.model_merger merge --backend fsdp "
+            f"--local_dir {shards[1]} --target_dir {shards[1]}/merged, then name that; or save hf_model too",
+        )
+    if key == MODEL and _OWN_CODE.fullmatch(path) and CODE not in settings:
+        yield Limit(
+            reads=(key,),
+            shows=(key, CODE),
+            says="This model brings code of its own, which is run only where that is trusted",
+            where="utils/model.py",
+            severity="warning",
+            cures=(Cure(CODE, ["const", True]),),
+        )
+    template = any("chat_template" in name for name in settings)
+    if key == MODEL and not template and _UNTAUGHT.fullmatch(path):
+        yield Limit(
+            reads=(key,),
+            shows=(key,),
+            says="This base model's tokenizer has no chat template, and prompts are put into one",
+            where="utils/dataset/rl_dataset.py",
+            severity="warning",
+            advice="Take the Instruct (chat) model, or a template of your own with "
+            "actor_rollout_ref.model.custom_chat_template",
+        )
+
+
+def _checkpoint(path: str) -> Iterator[Limit]:
+    """trainer/ppo/ray_trainer.py reads what follows the last global_step_ as a number."""
+    found = _STEP.fullmatch(path)
+    if found is not None:
+        says = f"What follows global_step_ is read as the step, and {found[2]} is no part of a number"
+        cure = Cure(RESUME, ["const", found[1]])
+        yield Limit(
+            reads=(RESUME,), shows=(RESUME,), says=says, where="trainer/ppo/ray_trainer.py", cures=(cure,)
+        )
+
+
+def _teacher(student: str, teacher: str) -> Iterator[Limit]:
+    """experimental/teacher_loop compares log-probabilities token by token."""
+    own, other = ([name.lower() for name in _FAMILY.findall(path)] for path in (student, teacher))
+    if own and other and set(own).isdisjoint(other):
+        yield Limit(
+            reads=(TEACHER,),
+            shows=(MODEL, TEACHER),
+            says="Teacher and student are of different families, whose tokens mean different things",
+            where="docs/algo/opd.md",
+            advice=f"Take a teacher of the student's family ({own[0]})",
+        )
+
+
+def _of_another_engine(settings: Mapping[str, Setting]) -> Iterator[Limit]:
+    engine = _text(settings.get(ENGINE))
+    strays = (
+        [key for key in settings if key.startswith(KWARGS)] if engine in ("vllm", "sglang", "trtllm") else []
+    )
+    for key in strays:
+        other = key.removeprefix(KWARGS).partition(".")[0]
+        if other != engine and other in ("vllm", "sglang", "trtllm"):
+            says = f"The engine is {engine}, which gets no arguments of {other}"
+            yield Limit(
+                reads=(key,),
+                shows=(ENGINE, key),
+                says=says,
+                where="workers/rollout/replica.py",
+                severity="warning",
+                cures=(Cure(key),),
+                advice=f"Write it under {KWARGS}{engine}, in the words of {engine}",
+            )
+
+
+def _text(setting: Setting | None) -> str:
+    """Return a value that is known, "" where nobody can tell it."""
+    if setting is None or setting.state == "unknown" or setting.form == "delete":
+        return ""
+    return str(setting.value).strip("'\" ")

@@ -1,0 +1,173 @@
+"""Words of a launch that bash or Hydra take for something else: braces, sums, lists and ends of values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from rldoctor import dialects
+from rldoctor.dialects import grammar
+from rldoctor.dialects.catalogue import SECTION
+from rldoctor.facts.torn import assignments, event, nearest
+from rldoctor.facts.walk import Facts
+from rldoctor.types import Command, Document, Event, LogLine, Setting
+
+_BRACES: Final = re.compile(
+    r"[+~]{0,2}[\w.@/-]+=[^'\"\s{}]*(?<!\$)\{[^{}'\"\s]*(?:,|\.\.)[^{}'\"\s]*\}[^'\"\s]*"
+)
+_NO_COMMA: Final = re.compile(r"\[.*(?:'[^',\]]*'\s+'|\"[^\",\]]*\"\s+\").*\]")
+_SUM: Final = re.compile(rb"\$\(\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)\)")
+_FRACTION: Final = re.compile(rb"(?<![\w.])\d*\.\d+\b")
+_NAME: Final = re.compile(rb"(?<![\w.])\$?\{?([A-Za-z_]\w*)\b(?![:\[(])")
+_NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+_NUMBERS: Final = ("int", "float")
+_FIRST: Final = (
+    "enable",
+    "enabled",
+    "rank",
+    "lr",
+    "kl_coef",
+    "loss_mode",
+    "name",
+    "mode",
+    "path",
+    "type",
+    "backend",
+)
+_COMMENT: Final = re.compile(rb"(?m)^[ \t]*#.*$")
+
+
+def misread(facts: Facts) -> Iterator[Event]:
+    """Yield words that come to the program otherwise than they are meant."""
+    document, command = facts.document, facts.start.command
+    if document is None or command is None or document.kind not in ("shell", "command"):
+        return
+    overrides = facts.system is not None and dialects.load(facts.system).form == "override"
+    for setting in {each.key: each for each in command.settings}.values():
+        yield from _edged(setting, command, facts)
+        if overrides and setting.form in ("override", "append"):
+            yield from _braced(setting, command, facts)
+            if _NO_COMMA.fullmatch(str(setting.value)):
+                about = {"why": "its items have no comma between them", "right": "a comma after each item"}
+                yield event("override_torn", setting.key, about, command, setting, facts)
+    yield from _sums(document, command, facts)
+    if overrides:
+        yield from _sectioned(command, facts)
+
+
+def _sectioned(command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield a word that is given to a whole section, which it replaces: one of its keys is meant."""
+    table = facts.table
+    if table is None or table.version is None:
+        return
+    here = grammar.of(table.system, table.version, command, facts.start.below)
+    for setting in command.settings if here is not None else ():
+        word = str(setting.value).strip("'\"")
+        plain = (
+            setting.form == "override" and setting.state == "known" and word[:1] not in ("{", "[", "$", "")
+        )
+        known = here.find(setting.key) if here is not None and plain and "." in setting.key else None
+        if here is None or known is None or known.kind != SECTION or word in ("null", "None"):
+            continue
+        below = {key: here.find(key) for key in tuple(here.keys()) if key.rpartition(".")[0] == setting.key}
+        meant = _meant(word, {key: each.kind for key, each in below.items() if each is not None})
+        if meant is not None:
+            told = event("unknown_key", setting.key, {"nearest": meant}, command, setting, facts)
+            about = {"value": word, "release": table.version, "root": here.name, "consequence": "refused"}
+            yield Event(told.kind, {**told.fields, **about, "typo": False}, lines=told.lines)
+
+
+def _meant(word: str, below: Mapping[str, str]) -> str | None:
+    """Return the key of a section that a word is meant for, by its kind and what it is called."""
+    kinds = (
+        ("bool",)
+        if word.lower() in ("true", "false")
+        else _NUMBERS
+        if _NUMBER.fullmatch(word)
+        else ("str", "any")
+    )
+    fit = [key for key, kind in below.items() if kind in (*kinds, "any")]
+    last = {key.rpartition(".")[2]: key for key in fit}
+    return next((last[name] for name in _FIRST if name in last), None) or (fit[0] if len(fit) == 1 else None)
+
+
+def _edged(setting: Setting, command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield a value that begins or ends with a blank, in its quotes: no path and no name does."""
+    text = setting.value if isinstance(setting.value, str) else ""
+    inner = text.strip("'\"")
+    if setting.state == "known" and inner.strip() and inner != inner.strip() and len(inner.split()) == 1:
+        about = {"why": "there is a blank at an end of its value", "right": f"{setting.key}={inner.strip()}"}
+        yield event("override_torn", setting.key, about, command, setting, facts)
+
+
+def _braced(setting: Setting, command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield a word with braces outside of quotes: bash makes several words of it, and the last counts."""
+    place, document = setting.place, facts.document
+    if place is None or document is None or place.file not in document.files:
+        return
+    line = (
+        document.files[place.file][place.start : place.start + 400].split(b"\n")[0].decode("utf-8", "replace")
+    )
+    word = re.match(r"[^\s'\"]*", line)
+    if (
+        word is not None
+        and _BRACES.fullmatch(word[0])
+        and not _quoted_before(document.files[place.file], place.start)
+    ):
+        about = {
+            "why": "bash makes a word of each item of its braces, and the last one counts",
+            "right": f"'{setting.key}=[…,…]' with each item in full",
+        }
+        yield event("override_torn", setting.key, about, command, setting, facts)
+
+
+def _quoted_before(data: bytes, start: int) -> bool:
+    return data[start - 1 : start] in (b"'", b'"')
+
+
+def _sums(document: Document, command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield sums of bash with fractions, and with names that nothing sets and that count as 0."""
+    assigned = assignments(document)
+    for path, whole in document.files.items():
+        data = _COMMENT.sub(lambda found: b" " * len(found[0]), whole) if b"$((" in whole else b""
+        for found in _SUM.finditer(data):
+            about = _trouble(found[1], assigned)
+            if about is not None:
+                at = data.count(b"\n", 0, found.start()) + 1
+                told = event(
+                    "override_torn",
+                    f"$(({found[1].decode(errors='replace').strip()}))",
+                    about,
+                    command,
+                    None,
+                    facts,
+                )
+                yield Event(told.kind, told.fields, lines=(LogLine(path, at, ""),))
+
+
+def _trouble(text: bytes, assigned: set[str]) -> dict[str, str] | None:
+    if _FRACTION.search(text):
+        right = "whole numbers (x / 4 for x * 0.25), or awk"
+        return {"why": "bash counts in whole numbers and refuses a fraction", "right": right}
+    for name in dict.fromkeys(each.decode() for each in _NAME.findall(text)):
+        near = nearest(name, assigned) or _sibling(name, assigned)
+        if name not in assigned and near is not None:
+            return {"why": f"nothing sets {name}, which counts as 0; {near} is set", "right": near}
+    return None
+
+
+def _sibling(name: str, assigned: set[str]) -> str | None:
+    """Return the one assigned name that is this one with a word of it written out, or cut short."""
+    words = name.lower().split("_")
+    same = [each for each in sorted(assigned) if _is_short(words, each.lower().split("_"))]
+    return same[0] if len(same) == 1 and len(words) > 1 else None
+
+
+def _is_short(one: list[str], other: list[str]) -> bool:
+    pairs = list(zip(one, other, strict=False))
+    unlike = [pair for pair in pairs if pair[0] != pair[1]]
+    if len(one) != len(other) or len(unlike) != 1:
+        return False
+    short, long = sorted(unlike[0], key=len)
+    return len(short) > 1 and long.startswith(short)
