@@ -14,7 +14,19 @@ from rldoctor.facts import Facts
 from rldoctor.matching import Scope
 from rldoctor.matching.config import errors
 from rldoctor.rules import Index, Rule, Rung
-from rldoctor.types import UNKNOWN, Document, Edit, Form, Match, Remedy, RLDoctorError, Role, Safety, Setting
+from rldoctor.types import (
+    UNKNOWN,
+    Document,
+    Edit,
+    Form,
+    Match,
+    Place,
+    Remedy,
+    RLDoctorError,
+    Role,
+    Safety,
+    Setting,
+)
 
 NULL: Final = ["const", "null"]
 _NAME: Final = re.compile(r"[-+~\w][\w.@/-]*")
@@ -256,7 +268,14 @@ def _renaming(old: str, new: str, facts: Facts, at: int | None) -> Iterator[Edit
     """Yield the edits that give a misspelt setting its right key, its value and all else left alone."""
     document, command = facts.document, facts.start.command
     parents = [name.rpartition(".")[0] for name in (old, new)]
-    for setting in _named(old.lstrip("+"), facts, at):
+    named = list(_named(old.lstrip("+"), facts, at))
+    header = _header(old, facts) if not named and parents[0] == parents[1] else None
+    if header is not None:
+        last, start, line = header
+        text = f"{old.rpartition('.')[2]}:"
+        replaced = f"{new.rpartition('.')[2]}:"
+        yield Edit(last.file, line, start, start + len(text.encode()), "replace", text, replaced)
+    for setting in named:
         place = setting.place
         if place is None or document is None:
             continue
@@ -273,20 +292,30 @@ def _renaming(old: str, new: str, facts: Facts, at: int | None) -> Iterator[Edit
 
 def _section(key: str, facts: Facts) -> Iterator[Edit]:
     """Yield the edit that takes a whole section out of a YAML file: its own line to its last setting."""
+    header, document = _header(key, facts), facts.document
+    if header is None or document is None:
+        return
+    last, name, line = header
+    data = document.files[last.file]
+    start, found = data.rfind(b"\n", 0, name) + 1, data.find(b"\n", last.end)
+    end = len(data) if found < 0 else found + 1
+    yield Edit(last.file, line, start, end, "delete", data[start:end].decode(), "")
+
+
+def _header(key: str, facts: Facts) -> tuple[Place, int, int] | None:
+    """Return the last setting of a section of a YAML file, and the byte and line where its name stands."""
     command, document = facts.start.command, facts.document
     inside = [s for s in (command.settings if command else ()) if s.form == "yaml" and s.place]
     places = [s.place for s in inside if s.key.startswith(f"{key}.") and s.place is not None]
     if not places or document is None:
-        return
+        return None
     first, last, data = places[0], places[-1], document.files[places[0].file]
     name = re.escape(key.rpartition(".")[2].encode())
-    headers = list(re.finditer(rb"(?m)^[ \t]*" + name + rb"[ \t]*:[^\S\n]*(#.*)?\n", data[: first.start]))
+    headers = list(re.finditer(rb"(?m)^[ \t]*(" + name + rb"):[^\S\n]*(#.*)?\n", data[: first.start]))
     if not headers or last.file != first.file:
-        return
-    start, found = headers[-1].start(), data.find(b"\n", last.end)
-    end = len(data) if found < 0 else found + 1
-    line = data.count(b"\n", 0, start) + 1
-    yield Edit(first.file, line, start, end, "delete", data[start:end].decode(), "")
+        return None
+    start = headers[-1].start(1)
+    return last, start, data.count(b"\n", 0, start) + 1
 
 
 def _named(key: str, facts: Facts, at: int | None) -> Iterator[Setting]:

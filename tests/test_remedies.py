@@ -220,3 +220,19 @@ def test_a_setting_that_says_it_already_is_no_edit(tmp_path: Path) -> None:
     found = check([str(path)], ToldFacts()).report.findings
     (finding,) = [each for each in found if each.rule == "refused-setting"]
     assert [edit.old for edit in finding.remedies[0].edits] == ["trainer.resume_mode=auto"]
+
+
+def test_a_misspelt_section_of_a_yaml_gets_its_name_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "grpo.yaml"
+    path.write_text(
+        "experiment_name: a\ntrial_name: b\ncluster:\n  fileroot: /d\n  n_nodes: 1\n  n_gpus_per_node: 8\n"
+        'rollout:\n  backend: "sglang:d4"\n  max_concurrent_rollouts: 8\n'
+        "gconfig:\n  n_samples: 8\n  max_new_tokens: 64\nsglang:\n  mem_fraction_static: 0.8\n"
+        'actor:\n  backend: "fsdp:d4"\n  path: /models/q\n'
+        "  mb_spc:  # in tokens\n    n_mbs: 1\n    max_tokens_per_mb: 8192\n  dtype: bfloat16\n"
+    )
+    found = check([str(path)], ToldFacts()).report.findings
+    strange = next(each for each in found if each.rule == "unknown-key")
+    assert strange.title.endswith("did you mean actor.mb_spec?")
+    edits.apply(strange.remedies[0].edits, {str(path): path.read_bytes()})
+    assert "  mb_spec:  # in tokens\n    n_mbs: 1\n" in path.read_text()

@@ -132,7 +132,7 @@ class _Reading:
         offered = [name for name in (row.new if row is not None else ()) if self._known(name)]
         new = next((name for name in offered if name not in self.given), next(iter(offered), None))
         since, until = self._lifetime(key)
-        near = suggest.Suggestion(new) if new is not None else self._nearest(key)
+        near = suggest.Suggestion(new) if new else self._nearest(key, setting)
         kind = (
             "renamed_key" if new is not None else "removed_key" if until or row is not None else "unknown_key"
         )
@@ -213,7 +213,9 @@ class _Reading:
         names = self.catalogue.roots_of(key, self.release) if here else ()
         return names[0].rpartition("/")[2].replace("+", " with ") if names else None
 
-    def _nearest(self, key: str) -> suggest.Suggestion | None:
+    def _nearest(self, key: str, setting: Setting) -> suggest.Suggestion | None:
+        if key != setting.key:
+            return suggest.section(key, self._keys, self.given)
         return synonyms.nearest(self.launch.system, key, self._keys, self.given)
 
     @cached_property
@@ -240,8 +242,6 @@ class _Reading:
             setting.key in present if present is not None else known is not None and known.default is not None
         )
         section = known is not None and known.kind in (catalogue.SECTION, "list")
-        plus = self._text(setting).lstrip("'\"")
-        plain = str(setting.value)[:1] not in "[{" and plus.startswith("+") and not plus.startswith("++")
         if there and not section and plain and self.grammar.fate != "unclear":
             yield self._event(
                 "duplicate_key",
@@ -254,8 +254,7 @@ class _Reading:
             )
 
     def _always(self, key: str) -> bool:
-        mask = self.catalogue.mask(key, self.catalogue.roots)
-        return mask == sum(self.catalogue.bits.values())
+        return self.catalogue.mask(key, self.catalogue.roots) == sum(self.catalogue.bits.values())
 
     def _misvalued(self, setting: Setting, known: Known) -> Iterator[Event]:
         """Yield a value of another release, of another type, or that is none of the choices."""
@@ -345,9 +344,8 @@ class _Reading:
             names = _REFERENCE.findall(self._text(setting)) if setting.state == "unknown" else ()
             for name in names:
                 if name not in written and not self._has_default(name):
-                    section = name.rpartition(".")[0]
                     others = [each for each in written if each != setting.key]
-                    beside = [each for each in others if each.rpartition(".")[0] == section]
+                    beside = [each for each in others if each.rpartition(".")[0] == name.rpartition(".")[0]]
                     near = suggest.nearest(name, beside) or suggest.nearest(name, others)
                     about = {"missing": name, "consequence": "refused"}
                     if near is not None:

@@ -64,6 +64,19 @@ def nearest(key: str, known: Sequence[str], taken: Collection[str] = ()) -> Sugg
     return Suggestion(found[0]) if found and _same_parent(key, found[0]) else None
 
 
+def section(key: str, known: Sequence[str], taken: Collection[str]) -> Suggestion | None:
+    """Return the section beside a misspelt one that is most like it, of those that nothing is written in."""
+    above = key.rpartition(".")[0]
+    sections = {name.rpartition(".")[0] for name in known} - {above, ""}
+    beside = sorted(name for name in sections if name.rpartition(".")[0] == above)
+    free = [name for name in beside if not any(each.startswith(f"{name}.") for each in taken)]
+    found = next((name for name in free if _flat(name) == _flat(key)), None)
+    slips = [name for name in free if distance(key, name) <= TYPO]
+    if found is None and len(slips) != 1:
+        return None
+    return Suggestion(found or slips[0], True)
+
+
 def word(said: str, choices: Sequence[str]) -> str | None:
     """Return the one of some words that a misspelt one is most like, None where none is."""
     same = next((choice for choice in choices if _flat(choice) == _flat(said)), None)

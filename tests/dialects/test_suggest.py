@@ -55,3 +55,11 @@ def test_a_flag_is_looked_for_behind_the_prefix_of_a_part() -> None:
     assert meant("--max-running-requests", known) == "--sglang-max-running-requests"
     assert meant("--rollout-micro-batch-size", known) == "--micro-batch-size"
     assert meant("--max-log-len", known) is None
+
+
+def test_a_section_is_misspelt_as_a_whole() -> None:
+    known = ("actor.mb_spec.n_mbs", "actor.optimizer.lr", "rollout.backend", "ref.mb_spec.n_mbs")
+    assert suggest.section("actor.mb_spc", known, ()) == suggest.Suggestion("actor.mb_spec", True)
+    assert suggest.section("rololut", known, ()) == suggest.Suggestion("rollout", True)
+    assert suggest.section("actor.mb_spc", known, ("actor.mb_spec.n_mbs",)) is None
+    assert suggest.section("actor.engine", known, ()) is None
