@@ -12,9 +12,6 @@ Read = Callable[..., LogReading]
 STEPS = "".join(
     f"step:{n} - actor/grad_norm:0.3 - critic/rewards/mean:{0.6 - n / 20:.2f}\n" for n in range(1, 5)
 )
-TIMES = (
-    "step:4 - timing_s/gen:40.0 - timing_s/update_actor:6.0 - timing_s/old_log_prob:4.0 - timing_s/step:52.0"
-)
 
 
 def told(result: LogReading) -> list[Event]:
@@ -70,19 +67,6 @@ def test_words_within_the_fence_are_a_programs(reading: Read) -> None:
 def test_a_failure_says_more_than_its_reporter(reading: Read) -> None:
     failed = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\nValueError: bad\n'
     assert told(reading(f"Then the reward drops. Why?\n```\n{STEPS}{failed}```\n")) == []
-
-
-def test_slow_steps_show_the_phase_that_takes_most(reading: Read) -> None:
-    (event,) = told(reading(f"Each step is very slow, what can I do?\n```\n{TIMES}\n```\n"))
-    assert event.fields == {"about": "speed", "way": "slow", "phase": "rollout", "share": 0.8}
-    assert event.lines[0].number == 3
-
-
-def test_times_in_lines_of_their_own_are_one_step(reading: Read) -> None:
-    times = "timing_s/step:    91.5\ntiming_s/gen:    20.1  (22%)\ntiming_s/update_actor:   66.3\n"
-    (event,) = told(reading(f"The training is too slow for us.\nWhat takes the time?\n```\n{times}```\n"))
-    assert event.fields["phase"] == "train"
-    assert event.lines[0].text.startswith("timing_s/update_actor")
 
 
 def test_the_loss_of_reinforcement_learning_may_rise(reading: Read) -> None:

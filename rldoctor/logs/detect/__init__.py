@@ -12,6 +12,7 @@ from rldoctor.logs.detect import (
     memory,
     numbers,
     process,
+    slowness,
     spoken,
     stalled,
     standing,
@@ -33,6 +34,7 @@ DETECTORS: Final[Mapping[str, tuple[tuple[str, ...], Detect]]] = {
     "numbers": (numbers.PATTERNS, numbers.detect),
     "standing": ((), standing.detect),
     "spoken": ((), spoken.detect),
+    "slowness": ((), slowness.detect),
 }
 PATTERNS: Final = tuple(key for patterns, _ in DETECTORS.values() for key in patterns)
 ENDS: Final = (*process.DEATHS, *memory.PATTERNS)  # what ends a run without an exception

@@ -1,4 +1,4 @@
-"""What a person says of a run's numbers beside the log they paste: rewards that sink, steps that are slow."""
+"""What a person says of a run's numbers beside the log they paste: rewards that sink, a KL that grows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rldoctor.types import LogLine, Sample
 
 MOST_LOGS: Final = 4
 ABOUT: Final = re.compile(
-    r"(?ia)(?P<reward>(?<![a-z])(?:rewards?|scores?|accurac(?:y|ies))\b|奖励|得分|准确率)"
+    r"(?ia)(?P<reward>(?<![a-z])(?:rewards?|scores?|accurac(?:y|ies)|acc)\b|奖励|得分|准确率)"
     r"|(?P<kl>(?<![a-z])kl(?![a-z])|散度)"
     r"|(?P<loss>(?<!kl )(?<!value )(?<!entropy )(?<![a-z_/])loss(?:es)?\b|(?:train|training|lm)_loss\b|损失)"
     r"|(?P<entropy>\bentropy\b|熵)"
@@ -31,11 +31,15 @@ WAY: Final = re.compile(
     r".{0,24}?(?:\bzeros?\b|(?<![\d.])0(?:\.0+)?(?![\d.]*[\d%]| ?(?:and|or|to|-)\b))|为零|\bzero\s*$)"
     r"|(?P<flat>(?:\bnot|n't|n’t|\bnever|\bhardly|\bbarely|\bno longer|\bstop(?:s|ped)?)\b.{0,16}?"
     r"\b(?:increas|improv|chang|converg|decreas|learn|ris|go)\w*(?: up| down)?"
+    r"|\bstay(?:s|ed)?\b.{0,12}(?:\ball the time|\bthe same|\bconstant)"
+    r"|\b(?:always|remains?) (?:the same|constant)\b"
     r"|\bplateau\w*|\bstagnat\w*|不.{0,3}(?:上升|收敛|下降|变|涨|增长|提升)|没有?.{0,3}(?:上升|提升|变化|下降|收敛))"
     r"|(?P<down>\b(?:decreas|drop|declin|fall|fell|collaps|degrad|deteriorat|sink|shrink|vanish)\w*"
     r"|\bgo(?:es|ing)? down|\b(?:worse|lower|smaller|shorter)\b"
     r"|\b(?:too|very|so|extremely|abnormally|unusually) (?:low|small|short)\b"
-    r"|\b(?:fluctuat|oscillat|unstable)\w*|下降|降低|降到|降为|震荡|崩|变差|变短|暴跌)"
+    r"|\b(?:fluctuat|oscillat|unstable)\w*"
+    r"|\b(?:is|are|was|stay(?:s|ed)?|remain(?:s|ed)?|still) (?:too |very |so |quite )?low\b"
+    r"|下降|降低|降到|降为|震荡|崩|变差|变短|暴跌)"
     r"|(?P<up>\b(?:increas|grow|grew|explo[ds]|ris(?:es|ing)|rose|spik|surg|diverg(?!ence)|blow|blew|soar|jump)\w*"
     r"|\bgo(?:es|ing)? up|\bhuge\b|\b(?:bigger|larger|higher|longer)\b"
     r"|\b(?:too|very|so|extremely|abnormally|exceptional(?:ly)?|unusually|unexpectedly|ridiculously)"
@@ -69,21 +73,6 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "length": ("response_length", "response_clip_ratio"),
     "grad": ("grad_norm",),
 }
-SLOW: Final = re.compile(
-    r"(?ia)\bslow(?:er|ly|ness)?\b|\btakes? (?:too|very|so|extremely) (?:long|much time)"
-    r"|\b(?:very|too) long time\b|\bbottleneck|\bdominat(?:es|ed|ing)\b|慢|耗时|时间.{0,6}长"
-    r"|效率.{0,3}低|吞吐.{0,6}低"
-)
-PHASES: Final[Mapping[str, str]] = {
-    "rollout_time": "rollout",
-    "train_time": "train",
-    "logprob_time": "train.logprob",
-    "ref_time": "train.logprob",
-    "reward_time": "reward",
-    "sync_time": "sync",
-    "save_time": "checkpoint",
-    "data_time": "data",
-}
 
 
 def detect(seen: Seen) -> Iterator[Sighting]:
@@ -94,21 +83,21 @@ def detect(seen: Seen) -> Iterator[Sighting]:
         if seen.text.scan.lines[log] > WHOLE:
             continue
         samples = [sample for sample in seen.samples if sample.line.file == name]
-        told: dict[tuple[str, str], LogLine] = {}
-        words = list(words_beside(list(end_of(seen.text, log))))
-        ruined = next((line for line in words if RUIN.search(line.text)), None)
-        for line in words:
-            for what in () if PASSING.search(line.text) else complaints(line.text):
-                told.setdefault(what, line)
-            if SLOW.search(line.text):
-                yield from _slow(line, samples)
-        if not told and ruined is not None:
-            told = {("reward", "down"): ruined}
         rl = any(sample.metric in OF_RL for sample in samples)
-        for (about, way), line in told.items():
+        for (about, way), line in _heard(list(words_beside(list(end_of(seen.text, log))))).items():
             shown = _shown(about, samples)
             if about != "loss" or (shown and not rl):
-                yield _told(line, {"about": about, "way": way}, shown)
+                yield complaint(line, {"about": about, "way": way}, shown)
+
+
+def _heard(words: Sequence[LogLine]) -> dict[tuple[str, str], LogLine]:
+    """Return what a person complains of, each with the first sentence that says so."""
+    told: dict[tuple[str, str], LogLine] = {}
+    for line in words:
+        for what in () if PASSING.search(line.text) else complaints(line.text):
+            told.setdefault(what, line)
+    ruined = next((line for line in words if RUIN.search(line.text)), None)
+    return {("reward", "down"): ruined} if not told and ruined is not None else told
 
 
 def complaints(text: str) -> Iterator[tuple[str, str]]:
@@ -137,27 +126,13 @@ def _way(after: str, before: str) -> str:
     return "flat" if way.lastgroup == "up" and DENIED.search(before) else way.lastgroup or ""
 
 
-def _slow(line: LogLine, samples: Sequence[Sample]) -> Iterator[Sighting]:
-    """Yield that steps are slow, with the phase of the last timed step that takes most of it."""
-    timed = [sample for sample in samples if sample.metric in PHASES and sample.value is not None]
-    if not timed:
-        return
-    last = [sample for sample in timed if sample.step == timed[-1].step]
-    most = max(last, key=lambda sample: sample.value or 0.0)
-    whole = sum({sample.metric: sample.value or 0.0 for sample in last}.values())
-    fields: dict[str, object] = {"about": "speed", "way": "slow", "phase": PHASES[most.metric]}
-    if len(last) > 1:
-        fields["share"] = round((most.value or 0.0) / max(whole, 1e-9), 2)
-    yield _told(most.line, fields, (line,))
-
-
 def _shown(about: str, samples: Sequence[Sample]) -> tuple[LogLine, ...]:
     """Return the last and the first line that show what a person speaks of."""
     lines = [sample.line for sample in samples if sample.metric in SHOWN[about]]
     return (lines[-1], lines[0]) if lines else ()
 
 
-def _told(line: LogLine, fields: dict[str, object], shown: Sequence[LogLine]) -> Sighting:
+def complaint(line: LogLine, fields: dict[str, object], shown: Sequence[LogLine]) -> Sighting:
     """Return a sighting that shows a line and others that belong to it."""
     one = sighting("complaint", line, fields, (line.file, fields["about"], fields["way"]))
     return replace(one, event=replace(one.event, lines=tuple(dict.fromkeys((line, *shown)))))
