@@ -81,7 +81,7 @@ def test_a_slip_in_a_fork_is_still_an_error(tmp_path: Path) -> None:
     assert severity == "error" and "use_kl_loss?" in title
 
 
-@pytest.mark.parametrize("version", ["0.1", "0.2.0.dev"])
+@pytest.mark.parametrize("version", ["0.1", "0.1.0.dev"])
 def test_before_all_known_releases_the_trees_own_configuration_says_what_there_is(
     tmp_path: Path, version: str
 ) -> None:
@@ -293,3 +293,16 @@ def test_a_megatron_from_before_its_core_has_flags_of_its_own(
     )
     found = check([str(launch)], ToldFacts()).report.findings
     assert bool([each for each in found if each.severity == "error"]) is refused
+
+
+def test_a_plus_before_a_key_that_the_tree_lacks_is_right(tmp_path: Path) -> None:
+    def refused(folder: str, key: str) -> bool:
+        found = fork(tmp_path / folder, f"+actor_rollout_ref.rollout.{key}=1", "0.6.0")
+        return "duplicate-key" in {each.rule for each in found if each.severity == "error"}
+
+    assert not refused("a", "max_num_seqs")  # a key of the release, not of this tree
+    assert refused("b", "n")
+
+
+def test_a_version_between_two_releases_is_no_internal_error(tmp_path: Path) -> None:
+    assert about_keys(fork(tmp_path, "data.max_turns_of_search=4", "0.5.0.dev")) == []

@@ -132,9 +132,12 @@ Build = Callable[[str, Command, Sequence[Setting]], Grammar | None]
 
 
 def of(system: str, release: str, command: Command, below: Sequence[Setting] = ()) -> Grammar | None:
-    """Return what a command may say in a release, None where nobody can tell."""
+    """Return what a command may say in a release, or the next that is known; None if nobody can tell."""
     build = _BUILDERS.get(system)
-    return build(release, command, below) if build is not None and catalogue.has(system) else None
+    if build is None or not catalogue.has(system):
+        return None
+    known = catalogue.load(system)
+    return build(release if release in known.bits else known.nearby(release)[-1], command, below)
 
 
 def module(program: str) -> str:
