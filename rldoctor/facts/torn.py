@@ -77,7 +77,8 @@ def _unclosed(command: Command, facts: Facts) -> Iterator[Event]:
     for setting in command.settings:
         text = str(setting.value)
         opened = any(text.startswith(one) and text.count(one) > text.count(two) for one, two in _PAIRS)
-        if opened and setting.state != "unknown" and setting.form in ("override", "append"):
+        told = setting.state != "unknown" or text.endswith(",")
+        if opened and told and setting.form in ("override", "append"):
             about = {
                 "why": "a space ends it inside its brackets",
                 "right": f"'{setting.key}=[…, …]' in quotes",
@@ -92,6 +93,11 @@ def _dressed(command: Command, facts: Facts) -> Iterator[Event]:
         if setting.form == "flag" and _KEY.fullmatch(key):
             about = {"why": "an override has no dashes before it", "right": f"{key}={setting.value}"}
             yield event("override_torn", setting.key, about, command, setting, facts)
+    for word in command.positional:
+        key, _, value = word.partition(":")
+        if value and value[:1] not in "/=\\" and _KEY.fullmatch(key):
+            about = {"why": "an override has = and no colon", "right": f"{key}={value}"}
+            yield event("override_torn", key, about, command, None, facts)
     for word, value in pairwise((*command.positional, "")):
         if word.endswith(":") and _KEY.fullmatch(word[:-1]):
             about = {"why": "an override has = and no colon", "right": f"{word[:-1]}={value}"}

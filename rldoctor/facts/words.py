@@ -9,6 +9,7 @@ from typing import Final
 from rldoctor import dialects
 from rldoctor.dialects import grammar
 from rldoctor.dialects.catalogue import SECTION
+from rldoctor.facts.slips import slip
 from rldoctor.facts.torn import assignments, event, nearest
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Command, Document, Event, LogLine, Setting
@@ -35,6 +36,7 @@ _FIRST: Final = (
     "type",
     "backend",
 )
+_PIPE: Final = re.compile(rb"(?m)[^\\|&(){\s][ \t]*\n[ \t]*((?:2>&1|&>|1>&2)[ \t]*\|[ \t]*tee\b[^\n]*)$")
 _COMMENT: Final = re.compile(rb"(?m)^[ \t]*#.*$")
 
 
@@ -52,6 +54,7 @@ def misread(facts: Facts) -> Iterator[Event]:
                 about = {"why": "its items have no comma between them", "right": "a comma after each item"}
                 yield event("override_torn", setting.key, about, command, setting, facts)
     yield from _sums(document, command, facts)
+    yield from _lost_pipe(document)
     if overrides:
         yield from _sectioned(command, facts)
 
@@ -124,6 +127,24 @@ def _braced(setting: Setting, command: Command, facts: Facts) -> Iterator[Event]
 
 def _quoted_before(data: bytes, start: int) -> bool:
     return data[start - 1 : start] in (b"'", b'"')
+
+
+def _lost_pipe(document: Document) -> Iterator[Event]:
+    """Yield a redirection with a pipe on a line of its own, which nothing flows into."""
+    for path, data in document.files.items():
+        for found in _PIPE.finditer(data):
+            line = data.count(b"\n", 0, found.start(1)) + 1
+            said = found[1].decode(errors="replace").strip()
+            says = f"`{said}` stands alone in line {line}: the command above it has ended"
+            advice = "A backslash at the end of the line above, or all on the same line"
+            yield slip(
+                said,
+                says,
+                "a redirection belongs to the command on its line",
+                advice,
+                (path, line),
+                "warning",
+            )
 
 
 def _sums(document: Document, command: Command, facts: Facts) -> Iterator[Event]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from rldoctor.dialects import catalogue, grammar, suggest
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Command, Event, LogLine
 
@@ -22,6 +23,10 @@ _A_RANK_EACH: Final = (
     "deepspeed",
 )
 _COUNTS: Final = ("--nproc_per_node", "--nproc-per-node", "--num_processes", "--num_gpus")
+_TASKS: Final = ("--ntasks", "-n", "--ntasks-per-node")
+_FILE: Final = re.compile(
+    rb"(?:\w+=\S+\s+)*(?:nohup\s+|uv run\s+)?[\w./]*python[\d.]*(?:\s+-[uBOE])*\s+verl\."
+)
 _PLAIN: Final = re.compile(rb"(?:\w+=\S+\s+)*(?:nohup\s+|uv run\s+)?[\w./]*python[\d.]*\s")
 
 
@@ -30,6 +35,7 @@ def mislaunched(facts: Facts) -> Iterator[Event]:
     command, document = facts.start.command, facts.document
     if command is None or document is None or document.kind not in ("shell", "command"):
         return
+    yield from _misnamed(command, facts)
     driver = _DRIVERS.get(str(facts.system))
     if driver is not None and driver.fullmatch(command.program):
         yield from _multiplied(command, facts)
@@ -39,9 +45,34 @@ def mislaunched(facts: Facts) -> Iterator[Event]:
         yield _event(command, says, "verl/utils/distributed.py", right)
 
 
+def _misnamed(command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield a module of verl that Python does not find as it is written."""
+    if facts.system != "verl" or not command.program.startswith("verl.") or command.place is None:
+        return
+    data = facts.document.files.get(command.place.file, b"") if facts.document is not None else b""
+    name = command.program.removesuffix(".py")
+    if name != command.program:
+        yield _event(
+            command,
+            f"-m takes the name of a module, and {command.program} is no module",
+            "Python",
+            f"-m {name}",
+        )
+    elif _FILE.match(data, command.place.start) is not None:
+        yield _event(
+            command, f"There is no file {name}: a module is started with -m", "Python", f"python3 -m {name}"
+        )
+    elif not grammar.is_entry("verl", name):
+        known = [grammar.module(entry) for entry, _, _ in catalogue.load("verl").entries]
+        near = next((each for each in known if suggest.distance(name, each) <= suggest.TYPO), None)
+        if near is not None:
+            yield _event(command, f"verl has no {name}, but {near}", "Python", f"-m {near}")
+
+
 def _multiplied(command: Command, facts: Facts) -> Iterator[Event]:
     starter = next((name for name in command.wrapped_by if name in _A_RANK_EACH), None)
     if starter is None:
+        yield from _tasks(command, facts)
         return
     settings = [each for other in facts.world if other.program == starter for each in other.settings]
     if any(each.key in _COUNTS and str(each.value) == "1" for each in settings):
@@ -51,6 +82,23 @@ def _multiplied(command: Command, facts: Facts) -> Iterator[Event]:
     )
     where = "Ray starts the ranks; the driver is one process"
     yield _event(command, says, where, f"Start it once: python3 -m {command.program}")
+
+
+def _tasks(command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield a driver that srun starts in several tasks."""
+    before = facts.world[: facts.world.index(command)] if command in facts.world else ()
+    srun = next((each for each in reversed(before) if each.program == "srun"), None)
+    if "srun" not in command.wrapped_by or srun is None:
+        return
+    tasks = next((each for each in srun.settings if each.key in _TASKS and str(each.value).isdigit()), None)
+    if tasks is not None and int(tasks.value) > 1:
+        says = f"srun starts {command.program} {tasks.value} times: each driver asks Ray for all GPUs"
+        yield _event(
+            command,
+            says,
+            "Ray starts the ranks; the driver is one process",
+            f"srun --nodes=1 --ntasks=1 ({tasks.key})",
+        )
 
 
 def _is_plain(command: Command, facts: Facts) -> bool:

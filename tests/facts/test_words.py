@@ -57,3 +57,20 @@ def test_a_word_and_what_becomes_of_it(words: str, said: str | None, tmp_path: P
 def test_a_word_for_a_whole_section(words: str, meant: str | None, tmp_path: Path) -> None:
     found = titles(tmp_path, words, "unknown-key")
     assert (len(found) == 1 and found[0].endswith(f"{meant}?")) if meant is not None else not found
+
+
+def test_a_pipe_on_a_line_of_its_own(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(HEAD.format(words="trainer.test_freq=5") + "2>&1 | tee train.log\n")
+    found = [each.title for each in check([str(script)], ToldFacts()).report.findings]
+    assert any("stands alone in line 7" in title for title in found)
+    script.write_text(
+        HEAD.format(words="trainer.test_freq=5").rstrip("\n") + " \\\n    2>&1 | tee train.log\n"
+    )
+    found = [each.title for each in check([str(script)], ToldFacts()).report.findings]
+    assert not any("stands alone" in title for title in found)
+
+
+def test_a_list_that_a_variable_loses_at_its_blank(tmp_path: Path) -> None:
+    words = "data.train_files=['$HOME/a.parquet', '$HOME/b.parquet']"
+    assert "a space ends it" in titles(tmp_path, words, "override-torn-by-a-space")[0]

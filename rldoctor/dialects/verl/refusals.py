@@ -17,7 +17,24 @@ CODE: Final = "actor_rollout_ref.model.trust_remote_code"
 RESUME: Final = "trainer.resume_from_path"
 ENGINE: Final = "actor_rollout_ref.rollout.name"
 TEACHER: Final = "distillation.teacher_models.teacher_model.model_path"
-KWARGS: Final = "actor_rollout_ref.rollout.engine_kwargs."
+ROLLOUT: Final = "actor_rollout_ref.rollout."
+KWARGS: Final = f"{ROLLOUT}engine_kwargs."
+_HANDED: Final = {
+    "gpu_memory_utilization": "gpu_memory_utilization",
+    "mem_fraction_static": "gpu_memory_utilization",
+    "tensor_parallel_size": "tensor_model_parallel_size",
+    "tp_size": "tensor_model_parallel_size",
+    "max_model_len": "max_model_len",
+    "context_length": "max_model_len",
+    "max_num_seqs": "max_num_seqs",
+    "max_running_requests": "max_num_seqs",
+    "max_num_batched_tokens": "max_num_batched_tokens",
+    "enforce_eager": "enforce_eager",
+    "enable_chunked_prefill": "enable_chunked_prefill",
+    "enable_prefix_caching": "enable_prefix_caching",
+    "load_format": "load_format",
+    "dtype": "dtype",
+}
 SFT: Final = ("model.path", "model.partial_pretrain")
 _SHARDS: Final = re.compile(r"(.*/global_step_\d+/(?:actor|critic))/?")
 _STEP: Final = re.compile(r"(.*global_step_\d+)(/.*)")
@@ -107,7 +124,17 @@ def _of_another_engine(settings: Mapping[str, Setting]) -> Iterator[Limit]:
         [key for key in settings if key.startswith(KWARGS)] if engine in ("vllm", "sglang", "trtllm") else []
     )
     for key in strays:
-        other = key.removeprefix(KWARGS).partition(".")[0]
+        other, _, name = key.removeprefix(KWARGS).partition(".")
+        twin = f"{ROLLOUT}{_HANDED[name]}" if name in _HANDED else None
+        if other == engine and twin is not None and twin in settings:
+            yield Limit(
+                reads=(key, twin),
+                shows=(key, twin),
+                says=f"verl hands {name} to the engine itself, as {twin} says",
+                where="workers/rollout",
+                severity="warning",
+                cures=(Cure(key),),
+            )
         if other != engine and other in ("vllm", "sglang", "trtllm"):
             says = f"The engine is {engine}, which gets no arguments of {other}"
             yield Limit(
