@@ -143,7 +143,7 @@ def _few_hints(hints: Sequence[Finding], roots: Sequence[Finding]) -> Iterator[L
     decided = {_place(root) for root in roots}
     shown = [finding for finding in hints if _place(finding) is None or _place(finding) not in decided]
     shown = shown[:SHOWN_HINTS]
-    if hints:
+    if shown:
         yield Line("")
         yield Line("hints:")
     for finding in shown:
@@ -151,7 +151,7 @@ def _few_hints(hints: Sequence[Finding], roots: Sequence[Finding]) -> Iterator[L
         yield from _short("  - survived: " if survived else "  - ", finding)
         for remedy in finding.remedies[:1] if not survived else ():
             yield from brief("      ", remedy)
-    if len(hints) > len(shown):
+    if shown and len(hints) > len(shown):
         yield Line(f"  … {len(hints) - len(shown)} more; {MORE}", "dim")
 
 

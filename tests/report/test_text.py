@@ -51,9 +51,12 @@ def test_diagnose_folds_consequences_under_their_root_and_ends_with_hints() -> N
     )
     after = replace(finding("run.log"), id="b", rule="nccl", title="NCCL timed out", part="consequence",
                     explained_by="a", explanation="14 lines on 14 ranks")  # fmt: skip
-    hint = replace(
+    again = replace(
         finding("run.log"), id="c", rule="slow-save", title="saving is slow", severity="hint", part="hint"
     )
+    text = as_text(Report("diagnose", ("run.log",), "config", "one root", (root, after, again)))
+    assert "hints:" not in text  # it only reads the root's own line once more
+    hint = replace(again, evidence=(Evidence("saves slowly", "run.log", 9),))
     text = as_text(Report("diagnose", ("run.log",), "config", "one root", (root, after, hint)))
     lines = text.splitlines()
     assert lines[0] == "one root"
