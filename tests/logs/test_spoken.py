@@ -32,6 +32,9 @@ def told(result: LogReading) -> list[Event]:
         ("entropy collapse after fifty steps", [("entropy", "down")]),
         ("completions get cut as the response length becomes much longer", [("length", "up")]),
         ("the training loss does not decrease", [("loss", "flat")]),
+        ("Loss was decreasing but after 40k iterations it got spiked", [("loss", "up")]),
+        ("the reward increased at first, but then it dropped to nothing", [("reward", "down")]),
+        ("断点续训后发现critic/score/mean出现一个骤降", [("reward", "down")]),
     ],
 )
 def test_what_is_bad_for_a_number_is_heard(sentence: str, said: list[tuple[str, str]]) -> None:
@@ -47,6 +50,7 @@ def test_what_is_bad_for_a_number_is_heard(sentence: str, said: list[tuple[str, 
         "reward_std is 0 here, the reward itself is 0.7",
         "I wonder about the trend of the reward, especially the response length",
         "the KL divergence is shown in blue",
+        "the reward rises, then the length of prompts is cut",
     ],
 )
 def test_what_is_good_or_only_named_is_none(sentence: str) -> None:

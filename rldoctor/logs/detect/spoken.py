@@ -19,7 +19,8 @@ MOST_LOGS: Final = 4
 ABOUT: Final = re.compile(
     r"(?ia)(?P<reward>(?<![a-z])(?:rewards?|scores?|accurac(?:y|ies)|acc)\b|奖励|得分|准确率)"
     r"|(?P<kl>(?<![a-z])kl(?![a-z])|散度)"
-    r"|(?P<loss>(?<!kl )(?<!value )(?<!entropy )(?<![a-z_/])loss(?:es)?\b|(?:train|training|lm)_loss\b|损失)"
+    r"|(?P<loss>(?<!kl )(?<!value )(?<!entropy )(?<![a-z_/])(?:train/)?loss(?:es)?\b"
+    r"|(?:train|training|lm)_loss\b|损失)"
     r"|(?P<entropy>\bentropy\b|熵)"
     r"|(?P<length>\b(?:response|completion|output|answer|generation)s?[ _]len(?:gths?)?\b"
     r"|\blengths? of (?:the )?(?:responses?|answers?|completions?|outputs?)\b"
@@ -39,19 +40,23 @@ WAY: Final = re.compile(
     r"|\b(?:too|very|so|extremely|abnormally|unusually) (?:low|small|short)\b"
     r"|\b(?:fluctuat|oscillat|unstable)\w*"
     r"|\b(?:is|are|was|stay(?:s|ed)?|remain(?:s|ed)?|still) (?:too |very |so |quite )?low\b"
-    r"|下降|降低|降到|降为|震荡|崩|变差|变短|暴跌)"
+    r"|下降|降低|降到|降为|骤降|震荡|崩|变差|变短|暴跌)"
     r"|(?P<up>\b(?:increas|grow|grew|explo[ds]|ris(?:es|ing)|rose|spik|surg|diverg(?!ence)|blow|blew|soar|jump)\w*"
     r"|\bgo(?:es|ing)? up|\bhuge\b|\b(?:bigger|larger|higher|longer)\b"
     r"|\b(?:too|very|so|extremely|abnormally|exceptional(?:ly)?|unusually|unexpectedly|ridiculously)"
     r" (?:high|large|big|long)\b"
-    r"|上升|爆炸|增大|飙升|突增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
+    r"|上升|爆炸|增大|飙升|突增|骤增|激增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
 )
-CLAUSE: Final = re.compile(r"[.。!?！？;；]\s|[。！？；，]|, ")
+CLAUSE: Final = re.compile(r"[.。!?！？;；]\s|[。！？；，](?!但|然后)|, (?!but|then|however)")
 RUIN: Final = re.compile(
     r"(?ia)\b(?:training|experiment|run|policy|model)s?\b[^.,;?!]{0,24}\b(?:collaps\w+|explo[ds]\w*|diverg(?:es|ed|ing))"
-    r"|\b(?:training|policy|model) collapse\b|(?:训练|模型).{0,6}(?:崩|发散)"
+    r"|\b(?:training|policy|model) collapse\b|\bsudden (?:drop|decline|collapse)\b"
+    r"|\b(?:drops?|collapses?|collapsed) (?:after|at|around|from) (?:about |around )?"
+    r"(?:step|epoch|iteration)s?\b"
+    r"|(?:训练|模型).{0,6}(?:崩|发散)"
 )  # of the whole run
 PASSING: Final = re.compile(r"(?i)\b(?:at|in|on) some steps\b|\boccasional|\bsometimes\b|偶尔|个别")
+TURN: Final = re.compile(r"(?i)\b(?:but|then|until|however)\b|但|然后")  # what follows counts, not what was
 DENIED: Final = re.compile(r"(?i)(?:n['’]t|\bnot|\bnever)\b(?: \w+){0,2} $")
 ASIDE: Final = re.compile(r"\([^()]{0,40}\)")
 AFTER: Final = 60
@@ -65,6 +70,7 @@ BAD: Final[Mapping[str, frozenset[str]]] = {
     "grad": frozenset({"up"}),
 }
 OF_RL: Final = frozenset({"reward_mean", "response_length"})  # its loss may begin at 0 and rise
+REINFORCED: Final = re.compile(r"(?i)grpo|ppo|rlhf|reinforce|reward|奖励|强化")
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "reward": ("reward_mean",),
     "loss": ("loss", "policy_loss"),
@@ -84,9 +90,11 @@ def detect(seen: Seen) -> Iterator[Sighting]:
             continue
         samples = [sample for sample in seen.samples if sample.line.file == name]
         rl = any(sample.metric in OF_RL for sample in samples)
-        for (about, way), line in _heard(list(words_beside(list(end_of(seen.text, log))))).items():
+        words = list(words_beside(list(end_of(seen.text, log))))
+        told_of_rl = any(REINFORCED.search(line.text) for line in words)
+        for (about, way), line in _heard(words).items():
             shown = _shown(about, samples)
-            if about != "loss" or (shown and not rl):
+            if about != "loss" or (not rl and (shown or (way == "up" and not told_of_rl))):
                 yield complaint(line, {"about": about, "way": way}, shown)
 
 
@@ -115,7 +123,8 @@ def complaints(text: str) -> Iterator[tuple[str, str]]:
 
 def _way(after: str, before: str) -> str:
     """Return which way something goes by the words behind its name, else by those before it."""
-    way = WAY.search(after)
+    turn = TURN.search(after)
+    way = (WAY.search(after, turn.end()) if turn is not None else None) or WAY.search(after)
     if way is None:
         way = WAY.search(before)
         return (
