@@ -165,10 +165,9 @@ class _Reading:
     def _fate(self, key: str, kind: str, near: suggest.Suggestion | None) -> str | None:
         """Return what becomes of an unknown key; None where it may well be a key of somebody's own."""
         top = self.grammar.open_top and "." not in key
-        section = key.partition(".")[0]
         if top and kind != "unknown_key" and release.is_extended(self.catalogue, self.grammar.settings):
             return "unclear"
-        if self.grammar.open_top and kind == "unknown_key" and self._known(section) is None:
+        if self.grammar.open_top and kind == "unknown_key" and self._known(key.partition(".")[0]) is None:
             slip = top and near is not None and near.typo and not self._has_section(near.key)
             return "refused" if slip else "unclear"
         if self.grammar.manner == "hydra" and kind == "unknown_key" and self._is_fork:
@@ -177,7 +176,8 @@ class _Reading:
         slip = near is not None and (near.typo or (nobodys and self._strangers <= FEW))
         if self.grammar.fate == "unclear" and not slip and kind != "renamed_key":
             return None
-        return "refused" if nobodys else self.grammar.fate
+        mistyped = slip and self.grammar.manner == "hydra" and self._strangers <= FEW
+        return "refused" if nobodys or (mistyped and kind == "unknown_key") else self.grammar.fate
 
     @cached_property
     def _is_fork(self) -> bool:
@@ -237,7 +237,10 @@ class _Reading:
 
     def _appended(self, setting: Setting, known: Known | None) -> Iterator[Event]:
         """Yield a key that is added with a plus though the configuration has it: Hydra refuses that."""
-        present = self.grammar.present
+        plus = self._text(setting).lstrip("'\"")
+        plain = str(setting.value)[:1] not in "[{" and plus.startswith("+") and not plus.startswith("++")
+        own = self._nearby if plain and self.grammar.manner == "hydra" else None
+        present = self.grammar.present or own or None
         there = (
             setting.key in present if present is not None else known is not None and known.default is not None
         )
