@@ -13,7 +13,7 @@ from msgspec.json import decode
 
 from rldoctor import compiled, expr
 from rldoctor.compiled import Twin
-from rldoctor.dialects.borrowed import LOANS, Loan, is_there, spoken
+from rldoctor.dialects.borrowed import LOANS, Loan, is_lent, is_there, spoken
 from rldoctor.types import RLDoctorError
 from rldoctor.vocabulary import unknown_word
 
@@ -146,7 +146,7 @@ def _build(system: str) -> list[Limit]:
         found += [
             _limit(lent, system, own)
             for row in rows
-            if own or not row.get("own")
+            if own or (is_lent(row, loan) and not row.get("own"))
             for each in _each(row)
             if is_there(lent := spoken(each, loan), loan, system)
         ]

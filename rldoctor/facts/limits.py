@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from rldoctor import dialects, expr
 from rldoctor.dialects import catalogue, grammar, limits, nearby, patterns, release, suggest
+from rldoctor.dialects.borrowed import of_own_default
 from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.limits import Limit
 from rldoctor.dialects.values import FALSE, NOTHING, TRUE, unquoted
@@ -77,6 +78,8 @@ class Keys:
         key = limits.spelled(name, self.table.system)
         if key in self.settings or self._known(key) is not None:
             return self.of_key(key)
+        if of_own_default(self.table.system, key):
+            return UNKNOWN
         return self.facts.value(name) if split(name) is not None else None
 
     def call(self, function: str, args: Sequence[expr.Node], keywords: Mapping[str, expr.Node]) -> Any:

@@ -11,6 +11,7 @@ import pytest
 
 from rldoctor.check import check
 from rldoctor.dialects import catalogue, limits
+from rldoctor.dialects.borrowed import of_own_default
 from rldoctor.dialects.limits import Limit
 from rldoctor.dialects.versions import version_key
 from rldoctor.facts import ToldFacts
@@ -135,9 +136,37 @@ def test_every_name_is_a_key_or_a_concept(system: str) -> None:
             plain = name.partition(".")[2] if name.startswith(("ref.", "critic.")) else name
             concept = plain in vocabulary.load().concepts
             appended = f"+{name}" in limit.example
-            free = ".engine_kwargs." in name
+            free = ".engine_kwargs." in name or of_own_default(system, name)
             known_key = behind or free or appended or any(name in each for each in known)
             assert concept or known_key, f"{limit.says}: {name}"
+
+
+OVERRIDE = "+actor_rollout_ref.actor.megatron.override_transformer_config"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"moe_enable_deepep": True, "moe_token_dispatcher_type": "alltoall"}, True),
+        ({"moe_enable_deepep": True, "moe_token_dispatcher_type": "flex"}, False),
+        ({"moe_enable_deepep": True}, False),  # what verl gives for the other nobody here knows
+        ({"num_layers_in_first_pipeline_stage": 25, "num_layers_in_last_pipeline_stage": 25}, True),
+        ({"num_layers_in_first_pipeline_stage": 23, "num_layers_in_last_pipeline_stage": 25}, False),
+    ],
+)
+def test_megatrons_own_checks_hold_for_what_verl_hands_to_it(
+    words: Mapping[str, Any], told: bool, tmp_path: Path
+) -> None:
+    settings = {
+        "model_engine": "megatron",
+        "actor_rollout_ref.model.path": "Qwen/Qwen3-30B-A3B",
+        "actor_rollout_ref.actor.megatron.pipeline_model_parallel_size": 2,
+        **{f"{OVERRIDE}.{name}": value for name, value in words.items()},
+    }
+    found = findings("verl", settings, tmp_path, NEWEST["verl"])[1]
+    assert (
+        any(each.rule == "refused-setting" and "override_transformer" in each.title for each in found) is told
+    )
 
 
 def test_a_word_of_another_system_is_what_it_stands_for(tmp_path: Path) -> None:
