@@ -74,6 +74,17 @@ def test_a_dotted_name_of_slime(tmp_path: Path) -> None:
     assert found[0].remedies[0].edits[0].new == "--custom-rm-path scores.reward_func"
 
 
+def test_a_file_of_slime_is_no_dotted_name(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mis.py").write_text("def weigh(args):\n    return args\n")
+    (tmp_path / "mine" / "mis.yaml").write_text("bound: 2\n")
+    (tmp_path / "run.sh").write_text(
+        "python3 train.py --custom-config-path mine/mis.yaml --rollout-batch-size 8\n"
+    )
+    found = check([str(tmp_path / "run.sh")], ToldFacts(system="slime")).report.findings
+    assert not [each for each in found if "mis" in each.title]
+
+
 def test_an_agent_loop_that_its_file_does_not_list(tmp_path: Path) -> None:
     words = (
         "actor_rollout_ref.rollout.agent.agent_loop_config_path=loops.yaml "
