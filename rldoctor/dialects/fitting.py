@@ -46,6 +46,8 @@ def meant(known: Known, value: Any) -> str | None:
     if not (whole or known.kind == "float" or type(known.default) is float) or number is None:
         return None
     said = float(number["digits"].replace("_", "")) * _UNITS.get(number["unit"], 1)
+    if number["unit"] == "k":
+        said = float(int(said))
     if said.is_integer() and whole:
         return str(int(said))
     return None if whole else number["digits"] if number["unit"] not in _UNITS else f"{said:g}"

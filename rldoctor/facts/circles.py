@@ -13,6 +13,8 @@ _REFERENCE: Final = re.compile(r"(?<!\\)\$\{(?:oc\.select:\s*)?(\.*[A-Za-z_][\w.
 
 _BARE: Final = re.compile(r"\$\(?([A-Za-z_]\w*(?:\.\w+)+)\)?|\$?\{\{\s*([A-Za-z_]\w*(?:\.\w+)+)\s*\}\}")
 
+_SHELL: Final = re.compile(r":\s*['\"]?\$([A-Z][A-Z0-9_]*)((?:/[\w./-]*)?)['\"]?\s*$")
+
 
 def circles(facts: Facts) -> Iterator[Event]:
     """Yield each circle of references once, at the setting of it that stands first."""
@@ -38,26 +40,31 @@ def bare(facts: Facts) -> Iterator[Event]:
     every = {each.key: each for each in (*facts.start.below, *(command.settings if command else ()))}
     for setting in every.values():
         found = _BARE.fullmatch(str(setting.value)) if setting.form == "yaml" else None
+        if setting.form == "yaml" and (shell := _SHELL.search(_text(setting, facts))) is not None:
+            right = f"${{oc.env:{shell[1]}}}{shell[2]}"
+            says = f"{setting.key} is the text {setting.value}: no shell fills in ${shell[1]} here"
+            yield _plain_text(setting, says, right, facts)
         name = found[1] or found[2] if found is not None else None
         if name is not None and (name in every or any(key.startswith(f"{name}.") for key in every)):
-            yield _plain_text(setting, name, facts)
+            says = f"{setting.key} is the text {setting.value}, no reference to {name}"
+            yield _plain_text(setting, says, f"${{{name}}}", facts)
 
 
-def _plain_text(setting: Setting, name: str, facts: Facts) -> Event:
+def _plain_text(setting: Setting, says: str, right: str, facts: Facts) -> Event:
     fields = {
         "key": setting.key,
         "written": setting.key,
         "value": str(setting.value),
         "system": facts.system,
-        "says": f"{setting.key} is the text {setting.value}, no reference to {name}",
+        "says": says,
         "where": "omegaconf: an interpolation has braces",
         "severity": "error",
         "shown": "",
         "advice": None,
         "safety": "safe",
         "first_key": setting.key,
-        "first_value": f"${{{name}}}",
-        "first_says": f"{setting.key}: ${{{name}}}",
+        "first_value": right,
+        "first_says": f"{setting.key}: {right}",
         "first_drops": False,
         "certain": True,
     }

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from rldoctor.dialects import starting, suggest
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Command, Event, LogLine, Setting
 
@@ -13,6 +14,10 @@ DASHBOARD: Final = "8265"
 VISIBLE: Final = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
 _PROCESSES: Final = ("--nproc_per_node", "--nproc-per-node", "--num-gpus", "--num_processes")
 _STARTERS: Final = re.compile(r"(?:.*/)?(?:torchrun|ray start)|torch\.distributed\.(?:run|launch)")
+_COUNTED: Final = re.compile(
+    r"NCCL_(?:\w+_)?(?:DISABLE|ENABLE)|CUDA_LAUNCH_BLOCKING|CUDA_DEVICE_MAX_CONNECTIONS|TORCH_NCCL_\w*(?:WAIT|HANDLING)"
+)
+_TRUTHS: Final = {"true": "1", "yes": "1", "on": "1", "false": "0", "no": "0", "off": "0"}
 _RANGE: Final = re.compile(r"\[?(\d{1,2})(?:-|\.\.)(\d{1,2})\]?")
 _WORDS: Final = re.compile(r"(?i)all|\d+(?:[ ;:|]+\d+)+|\[.*\]")
 _HERE: Final = re.compile(r"(?:https?://)?(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::(?P<port>\d+))?/?")
@@ -30,6 +35,7 @@ def misstarted(facts: Facts) -> Iterator[Event]:
         return
     yield from _no_lists(facts.world)
     for command in facts.world:
+        yield from _unknown(command)
         setting = _processes(command)
         if setting is not None:
             yield from _hidden(setting, command)
@@ -45,10 +51,29 @@ def _processes(command: Command) -> Setting | None:
     return next((each for each in counts if str(each.value).isdigit()), None)
 
 
+def _unknown(command: Command) -> Iterator[Event]:
+    """Yield an option that a starter does not have."""
+    program = command.program.rpartition("/")[2]
+    for setting in command.settings:
+        if not setting.key.startswith("--") or starting.is_known(program, setting.key):
+            continue
+        near = suggest.word(starting.plain(setting.key), list(starting.OPTIONS[program]))
+        right = near.replace("_", "-" if "-" in setting.key[2:] else "_") if near else None
+        says = f"{program} has no option {setting.key}"
+        advice = (
+            f"--{right} in place of {setting.key}" if right else f"{setting.key} out, or behind the program"
+        )
+        yield _event(setting, says, "", advice)
+
+
 def _no_lists(world: Sequence[Command]) -> Iterator[Event]:
     """Yield visible GPUs that are told as a range, as a word or with another sign than a comma."""
     every = {(each.key, str(each.value)): each for command in world for each in command.env}
     for shown in every.values():
+        if _COUNTED.fullmatch(shown.key) and str(shown.value).strip("'\"").lower() in _TRUTHS:
+            right = _TRUTHS[str(shown.value).strip("'\"").lower()]
+            says = f"{shown.key} is read as a number, and {shown.value} is none"
+            yield _event(shown, says, f"{shown.key}={shown.value}", f"{shown.key}={right}", "warning")
         text = str(shown.value).strip("'\" ")
         found = _RANGE.fullmatch(text)
         if shown.key not in VISIBLE[:2] or shown.state == "unknown" or shown.form == "delete" or not text:
@@ -115,7 +140,7 @@ def _of(command: Command, key: str) -> Setting | None:
     return next((each for each in reversed(command.settings) if each.key == key), None)
 
 
-def _event(setting: Setting, says: str, shown: str, advice: str) -> Event:
+def _event(setting: Setting, says: str, shown: str, advice: str, severity: str = "error") -> Event:
     place = setting.place or setting.defined_at
     fields = {
         "key": setting.key,
@@ -124,7 +149,7 @@ def _event(setting: Setting, says: str, shown: str, advice: str) -> Event:
         "system": "The launcher",
         "says": says,
         "where": "torchrun, Ray and Slurm count GPUs and ports as they are told",
-        "severity": "error",
+        "severity": severity,
         "shown": shown,
         "advice": advice,
         "safety": "unsafe",

@@ -56,6 +56,7 @@ def _seldom(facts: Facts) -> Iterator[Event]:
     if document is not None and document.kind in ("shell", "command"):
         from rldoctor.facts.entry import foreign_entry
         from rldoctor.facts.environment import misset
+        from rldoctor.facts.expansions import expanded
         from rldoctor.facts.lost_config import lost_configs
         from rldoctor.facts.meeting import misled
         from rldoctor.facts.slips import slips
@@ -68,6 +69,7 @@ def _seldom(facts: Facts) -> Iterator[Event]:
         yield from mislaunched(facts)
         yield from misread(facts)
         yield from slips(facts)
+        yield from expanded(facts)
         yield from foreign_entry(facts)
         yield from misled(facts)
         yield from unset(facts)

@@ -46,3 +46,9 @@ def test_a_reference_without_braces(tmp_path: Path) -> None:
     assert [edit.new for edit in finding.remedies[0].edits] == ["path: ${actor.path}"]
     assert found(tmp_path, NEW % "${actor.path}") == []
     assert found(tmp_path, NEW % "$nobody.path") == []
+
+
+def test_a_variable_of_the_shell_in_yaml(tmp_path: Path) -> None:
+    (finding,) = found(tmp_path, NEW % "$HOME/models")
+    assert [edit.new for edit in finding.remedies[0].edits] == ["path: ${oc.env:HOME}/models"]
+    assert found(tmp_path, NEW % "${oc.env:HOME}/models") == []

@@ -1,0 +1,127 @@
+"""Variables and arrays of a script that expand to something else than is meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from rldoctor.facts.slips import LONGEST, line_of, of_place, slip
+from rldoctor.facts.walk import Facts
+from rldoctor.types import Event, Place, Setting
+
+_FILLED: Final = re.compile(rb"^[ \t]*(\w+)=\(\s*([^)]*)", re.MULTILINE)
+_OPEN: Final = re.compile(rb"^(\w+)\+?=\(([^)\n]*\n(?:(?!^\w+\+?=\()[^)\n]*\n)*?)^(\w+)\+?=\(", re.MULTILINE)
+_LEFT: Final = re.compile(rb"^[ \t]*\$\{?(\w+)\}?=\S", re.MULTILINE)
+_RUN: Final = re.compile(rb"\$\((\w+)\)")
+_STARRED: Final = re.compile(rb"(?<=[ \t\n])\"\$\{(\w+)\[\*\]\}\"")
+_BEFORE: Final = re.compile(rb"^[ \t]*((?:\w+=[^\s\"']*[ \t]+)+)(?=[A-Za-z./])", re.MULTILINE)
+_SET: Final = re.compile(
+    rb"^[ \t]*(?:export[ \t]+|local[ \t]+|declare[ \t]+)?(\w+)=(?:\S*[ \t]*(?:[;#&|]|$)|[\"'($])",
+    re.MULTILINE,
+)
+_LITERAL: Final = re.compile(r"\$\{?([A-Z][A-Z0-9_]*)\}?")
+_RAN_ON: Final = re.compile(r"[^\s-]\S*?(--[a-z][\w-]+)")
+
+
+def expanded(facts: Facts) -> Iterator[Event]:
+    """Yield what expands to something else; nothing where a script is none or too long."""
+    document = facts.document
+    if document is None or document.kind not in ("shell", "command"):
+        return
+    for path, data in document.files.items():
+        if len(data) <= LONGEST and b"$" in data:
+            yield from _unclosed(path, data)
+            yield from _variables(path, data)
+    command = facts.start.command
+    if command is not None and command.place is not None:
+        yield from _arrays(command.place, document.files.get(command.place.file, b""))
+    for setting in command.settings if command is not None else ():
+        if setting.place is not None and setting.state != "unknown":
+            yield from _unfilled(setting, document.files)
+            yield from _run_on(setting)
+
+
+def _run_on(setting: Setting) -> Iterator[Event]:
+    """Yield a value into which the next flag runs, for there is no space between."""
+    words = setting.value if isinstance(setting.value, list) else [setting.value]
+    for word in map(str, words if setting.form == "flag" else ()):
+        found = _RAN_ON.fullmatch(word)
+        if found is not None and "/" not in word:
+            says = f"There is no space before {found[1]}: it is a part of the value of {setting.key}"
+            right = f"{setting.key} {word.removesuffix(found[1])} {found[1]}"
+            yield slip(setting.key, says, "A word ends at a space", right, of_place(setting.place))
+
+
+def _unclosed(path: str, data: bytes) -> Iterator[Event]:
+    """Yield arrays that are not closed where another one begins."""
+    for found in _OPEN.finditer(data):
+        name, line = found[1].decode(), line_of(data, found.start())
+        says = f"The array {name} has no closing bracket before {found[3].decode()} begins"
+        advice = f"A line with ) before line {line_of(data, found.start(3))}"
+        yield slip(name, says, "bash stops with a syntax error", advice, (path, line))
+
+
+def _arrays(place: Place, data: bytes) -> Iterator[Event]:
+    """Yield arrays that a launch gets as one word, or the first of their words alone."""
+    for found in _STARRED.finditer(data, place.start, place.end):
+        name = found[1].decode()
+        says = f"All of {name} is one single argument: * in quotes joins the elements"
+        why = "Only @ keeps the elements apart, in quotes too"
+        yield slip(name, says, why, f"${{{name}[@]}}", (place.file, line_of(data, found.start(1))))
+    for found in _FILLED.finditer(data):
+        name, words = found[1].decode(), found[2].split()
+        pattern = re.compile(rb"(?<=[ \t\n])\"?(?:\$%b|\$\{%b\})\"?(?=[ \t\n\\])" % (found[1], found[1]))
+        bare = pattern.search(data, place.start, place.end + 1)
+        if bare is not None and len(words) > 1:
+            says = f"{bare[0].decode()} is the first element of the array alone ({words[0].decode()})"
+            why = "An array gives all its elements only with [@]"
+            yield slip(name, says, why, f"${{{name}[@]}}", (place.file, line_of(data, bare.start())))
+
+
+def _variables(path: str, data: bytes) -> Iterator[Event]:
+    """Yield variables that are set or asked for in a way that does neither."""
+    assigned = {found[1] for found in _SET.finditer(data)}
+    for found in _LEFT.finditer(data):
+        name = found[1].decode()
+        says = f"${name}= sets nothing: bash runs a command of that name"
+        at = line_of(data, found.start(1))
+        yield slip(name, says, "A variable is set without $", f"{name}=…", (path, at))
+    for found in _RUN.finditer(data):
+        name = found[1].decode()
+        own = re.search(rb"^[ \t]*(?:function[ \t]+)?%b[ \t]*\(\)" % found[1], data, re.MULTILINE)
+        if found[1] in assigned and own is None:
+            says = f"$({name}) runs a command of that name, and the variable is not read"
+            at = line_of(data, found.start())
+            yield slip(name, says, "Round brackets run a command", f"${{{name}}}", (path, at))
+    for found in _BEFORE.finditer(data):
+        for name in re.findall(rb"(\w+)=", found[1]):
+            used = re.search(rb"\$\{?%b\b(?!:?[-=])" % name, data)
+            if used is not None and name not in assigned and not _is_set_otherwise(name, data):
+                text = name.decode()
+                at = line_of(data, used.start())
+                says = f"${text} is empty in line {at}: it is set for another command alone"
+                why = "The shell fills in a command's words before it sets what stands in front of it"
+                advice = f"{text}=… in a line of its own, above"
+                yield slip(text, says, why, advice, (path, line_of(data, found.start())), "warning")
+
+
+def _is_set_otherwise(name: bytes, data: bytes) -> bool:
+    """Say whether a variable is read, looped over or exported somewhere."""
+    ways = rb"(?:export|local|declare|readonly|read|for|typeset)[ \t][^\n]*\b%b\b|\b%b\+=|: *\"?\$\{%b:?="
+    return re.search(ways % (name, name, name), data) is not None
+
+
+def _unfilled(setting: Setting, files: Mapping[str, bytes]) -> Iterator[Event]:
+    """Yield a value in single quotes with a variable of the script in it."""
+    found = _LITERAL.search(str(setting.value))
+    place = setting.place
+    if found is None or place is None:
+        return
+    data = files.get(place.file, b"")
+    literal = re.search(rb"'[^'\n]*\$\{?%b\b" % found[1].encode(), data[place.start : place.end])
+    own = re.search(rb"^[ \t]*(?:export[ \t]+)?%b=" % found[1].encode(), data, re.MULTILINE)
+    if literal is not None and own is not None and str(setting.value)[:1] not in "{[":
+        says = f"{setting.key} gets the text {found[0]}, for it stands in single quotes"
+        why = "The shell fills nothing in inside single quotes"
+        yield slip(setting.key, says, why, "Write double quotes", of_place(place))
