@@ -297,11 +297,12 @@ def test_a_megatron_from_before_its_core_has_flags_of_its_own(
 
 def test_a_plus_before_a_key_that_the_tree_lacks_is_right(tmp_path: Path) -> None:
     def refused(folder: str, key: str) -> bool:
-        found = fork(tmp_path / folder, f"+actor_rollout_ref.rollout.{key}=1", "0.6.0")
+        found = fork(tmp_path / folder, f"+actor_rollout_ref.{key}=1", "0.6.0")
         return "duplicate-key" in {each.rule for each in found if each.severity == "error"}
 
-    assert not refused("a", "max_num_seqs")  # a key of the release, not of this tree
-    assert refused("b", "n")
+    assert not refused("a", "rollout.max_num_seqs")  # a key of the release, not of this tree
+    assert refused("b", "rollout.n")
+    assert refused("c", "actor.fsdp_config.param_offload")  # a section that the tree takes from elsewhere
 
 
 def test_a_version_between_two_releases_is_no_internal_error(tmp_path: Path) -> None:

@@ -63,6 +63,12 @@ def holds(keys: Set[str], key: str) -> bool:
     return key in keys or any(key.startswith(f"{each}.") for each in keys - sections)
 
 
+def beside(keys: Set[str], key: str) -> Set[str] | None:
+    """Return keys of which some stand beside another one; None where its section comes from elsewhere."""
+    section = key.rpartition(".")[0]
+    return keys if any(each.rpartition(".")[0] == section for each in keys) else None
+
+
 def config(program: str, path: str, name: str | None = None) -> Path | None:
     """Return the configuration that a program of the user's own tree hands to Hydra, or one beside it."""
     entry = file_of(program, path)

@@ -239,8 +239,8 @@ class _Reading:
         """Yield a key that is added with a plus though the configuration has it: Hydra refuses that."""
         plus = self._text(setting).lstrip("'\"")
         plain = str(setting.value)[:1] not in "[{" and plus.startswith("+") and not plus.startswith("++")
-        own = self._nearby if plain and self.grammar.manner == "hydra" else None
-        present = self.grammar.present or own or None
+        own = self._nearby if plain and self.grammar.manner == "hydra" else frozenset[str]()
+        present = self.grammar.present or nearby.beside(own, setting.key)
         there = (
             setting.key in present if present is not None else known is not None and known.default is not None
         )
