@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rldoctor import dialects, facts, remedies, sources
-from rldoctor.facts import Facts, ToldFacts, UnknownSystemError
+from rldoctor.facts import Facts, ToldFacts, UnknownSystemError, cut
 from rldoctor.matching import Outcome, Silent, examine_config
 from rldoctor.matching.keys import examine_keys
 from rldoctor.rules import Index, index
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rldoctor.suppress.project import Project
 
 CUT_OFF: Final = "arguments-cut-off"  # what is missing behind a cut was not forgotten
+DIES_OF: Final = (CUT_OFF, "no-micro-batch", "no-micro-batch-for-log-probabilities")
 LAST: Final = 1 << 60
 SHOWN: tuple[Severity, ...] = ("error", "warning", "hint")
 PROJECT: Final = ".rldoctor.yaml"
@@ -179,7 +180,9 @@ def _examined(world: Facts, rules: Index) -> Outcome:
 def _findings(world: Facts, outcome: Outcome, rules: Index) -> list[Finding]:
     told = [match for match in outcome.matches if not _is_the_authors(match.finding, world)]
     if any(match.finding.rule == CUT_OFF and match.finding.severity == "error" for match in told):
-        told = [match for match in told if match.finding.rule == CUT_OFF or _is_of_the_text(match)]
+        behind = cut.lost(world)
+        told = [each for each in told if _is_of_the_text(each) or _holds_beside(each.finding, behind)]
+        return [_unedited(_finding(match, world, rules)) for match in told]
     return [_finding(match, world, rules) for match in told]
 
 
@@ -190,6 +193,16 @@ def _finding(match: Match, world: Facts, rules: Index) -> Finding:
         return finding
     severity: Severity = "warning" if finding.severity == "error" else finding.severity
     return replace(finding, severity=severity, confidence="possible", assumes=(*finding.assumes, why))
+
+
+def _holds_beside(finding: Finding, lost: frozenset[str]) -> bool:
+    """Say whether a finding hangs on nothing that the command lost, or is what the cut command dies of."""
+    return finding.rule in DIES_OF or lost.isdisjoint(piece.key for piece in finding.evidence)
+
+
+def _unedited(finding: Finding) -> Finding:
+    """Return a finding whose cures change nothing: what a command lacks stands behind its cut."""
+    return replace(finding, remedies=tuple(replace(each, edits=()) for each in finding.remedies))
 
 
 def _is_the_authors(finding: Finding, world: Facts) -> bool:

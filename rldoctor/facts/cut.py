@@ -29,6 +29,13 @@ def cut_off(facts: Facts) -> Iterator[Event]:
             yield from _event(facts, before, after)
 
 
+def lost(facts: Facts) -> frozenset[str]:
+    """Return the keys of arguments that stand behind the end of the launch."""
+    pairs = pairwise(facts.world)
+    cut = [after for before, after in pairs if before is facts.start.command and is_argument(after.program)]
+    return frozenset(key for after in cut for key in _keys(after))
+
+
 def first_cut(document: Document) -> RLDoctorError | None:
     """Return what is wrong where a line begins with an argument, for a launch that nobody can tell."""
     for before, after in (pair for world in document.worlds for pair in pairwise(world)):
@@ -51,7 +58,7 @@ def _event(facts: Facts, before: Command, after: Command) -> Iterator[Event]:
     if before.place is None or after.place is None or before.place.file != after.place.file:
         return
     last, why = _end(facts.document, before)
-    lost = [after.program.partition("=")[0], *(setting.key for setting in after.settings)]
+    lost = _keys(after)
     yield Event(
         "arguments_cut_off",
         {
@@ -66,6 +73,10 @@ def _event(facts: Facts, before: Command, after: Command) -> Iterator[Event]:
         },
         lines=(LogLine(after.place.file, after.place.line, ""),),
     )
+
+
+def _keys(after: Command) -> list[str]:
+    return [after.program.partition("=")[0], *(setting.key for setting in after.settings)]
 
 
 def _end(document: Document | None, command: Command) -> tuple[int, str]:
