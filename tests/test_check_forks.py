@@ -302,7 +302,13 @@ def test_a_plus_before_a_key_that_the_tree_lacks_is_right(tmp_path: Path) -> Non
 
     assert not refused("a", "rollout.max_num_seqs")  # a key of the release, not of this tree
     assert refused("b", "rollout.n")
-    assert refused("c", "actor.fsdp_config.param_offload")  # a section that the tree takes from elsewhere
+
+
+def test_a_section_that_the_tree_takes_from_elsewhere_is_asked_of_the_release(tmp_path: Path) -> None:
+    composed = "defaults:\n- actor@actor_rollout_ref.actor: dp_actor\n- _self_\ntrainer: {nnodes: 1}\n"
+    words = "+actor_rollout_ref.actor.use_torch_compile=True"
+    found = fork(tmp_path, words, "0.6.0", config=composed)
+    assert "duplicate-key" in {each.rule for each in found if each.severity == "error"}
 
 
 def test_a_version_between_two_releases_is_no_internal_error(tmp_path: Path) -> None:
