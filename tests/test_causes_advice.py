@@ -246,6 +246,8 @@ def test_a_connection_that_nobody_answers_is_no_missing_file(tmp_path: Path, err
         ("RuntimeError: Pin memory thread exited unexpectedly", "--shm-size"),
         ("OSError: [Errno 8] Exec format error: '/opt/triton/bin/ptxas'", "this machine's processor"),
         ("socket.timeout: timed out", "Start what should listen there"),
+        ("gymnasium.error.NameNotFound: Environment `Lathe` doesn't exist.", "registers this environment"),
+        ("grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:", "UNAVAILABLE"),
         ("lmdb.LockError: mdb_txn_begin: Resource temporarily unavailable", "lock=False"),
         ("ValueError: error spawning proc mesh: statuses: Timeout=0..1", "MESH_PROC_SPAWN_MAX_IDLE"),
         ("AttributeError: 'ClientContext' object has no attribute 'address_info'", "RAY_ADDRESS=auto"),

@@ -139,6 +139,26 @@ REFUSALS: Final = (
         "echo $RAY_ADDRESS; unset RAY_ADDRESS; ray status",
     ),
     Kind(
+        r"NameNotFound|NamespaceNotFound|VersionNotFound|UnregisteredEnv|DeprecatedEnv",
+        r"",
+        (
+            "Import the package that registers this environment in the process that makes it, in each worker "
+            "as well (import gymnasium_robotics, ale_py or isaaclab_tasks; gym.register_envs; Ray's "
+            "register_env), and spell name, namespace and version as that release has them: {message}",
+        ),
+        "python -c 'import gymnasium; gymnasium.pprint_registry()'",
+    ),
+    Kind(
+        r"_InactiveRpcError|AioRpcError|_MultiThreadedRendezvous",
+        r"",
+        (
+            "Read status and details in the lines below it: UNAVAILABLE is a server that is not there, ended "
+            "or is not reached (its own log, its port, no_proxy for gRPC), DEADLINE_EXCEEDED one that is too "
+            "slow, RESOURCE_EXHAUSTED a message too large or too many calls",
+        ),
+        "ss -ltn; nc -zv HOST PORT; env | grep -i proxy",
+    ),
+    Kind(
         r"OperationalError",
         r"database is locked",
         (
