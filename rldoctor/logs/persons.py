@@ -22,12 +22,18 @@ PARAGRAPH: Final = 800  # characters of a line outside of all fences
 EDGE: Final = 4  # lines at the beginning and at the end of a text without fences in which a person speaks
 LONG_SENTENCE: Final = 9  # spaces
 OPENS: Final = (":", ".", "?", ",", "：", "。", "？")  # how the first line of a page ends
+ADDRESS: Final = re.compile(r"https?://\S+")
 SENTENCE: Final = re.compile(r"[A-Za-z'’]+(?: [\w'’\"`(),/%.~-]+){3}|[\u4e00-\u9fff]{4}")
 
 
 def is_prose(text: str, longest: int = LONGEST_WORDS) -> bool:
     """Say whether a line is a person's sentence, not a program's."""
-    return len(text) <= longest and PROSE.search(text) is not None and not PRINTED.search(text)
+    return len(text) <= longest and PROSE.search(text) is not None and not is_printed(text)
+
+
+def is_printed(text: str) -> bool:
+    """Say whether a line looks like a program's, addresses of pages aside."""
+    return PRINTED.search(ADDRESS.sub("", text) if "://" in text else text) is not None
 
 
 def words_beside(lines: Sequence[LogLine]) -> Iterator[LogLine]:
@@ -59,4 +65,4 @@ def _is_long(text: str) -> bool:
 
 
 def _is_sentence(text: str) -> bool:
-    return len(text) <= PARAGRAPH and SENTENCE.search(text) is not None and not PRINTED.search(text)
+    return len(text) <= PARAGRAPH and SENTENCE.search(text) is not None and not is_printed(text)

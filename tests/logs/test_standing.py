@@ -374,3 +374,33 @@ def test_a_program_that_speaks_of_being_stuck_is_no_person(reading: Read) -> Non
     text = "".join(STEP.format(n) for n in range(1, 6))
     story = "[sample] I was stuck in the middle of a long story and did not know how to go on\n"
     assert standing(reading(text + story + "".join(STEP.format(n) for n in range(6, 9)))) == []
+
+
+def test_an_address_in_a_sentence_makes_it_no_line_of_a_log(reading: Read) -> None:
+    page = (
+        "Thank you for the code that you share with all of us.\n\nbash scripts/train.sh\n\n"
+        "However, the whole launch appears to hang at this line: https://example.org/cli/train_ppo.py#L156\n\n"
+        "These are the versions:\n\n1. Ray: 2.46.0\n2. vLLM: 0.8.5\n"
+    )
+    (event,) = standing(reading(page))
+    assert any("appears to hang" in line.text for line in event.lines)
+
+
+def test_a_stack_shows_the_calls_that_led_to_where_it_stands(reading: Read) -> None:
+    stack = (
+        'Process 4085: Engine\n\nThread 4085 (idle): "MainThread"\n    poll (zmq/sugar/poll.py:106)\n'
+        "    recv (vllm/distributed/shm_broadcast.py:802)\n    dequeue (vllm/distributed/shm_broadcast.py:794)\n"
+        "    get_response (vllm/executor/multiproc.py:387)\n    step (vllm/engine/core.py:59)\n"
+    )
+    (event,) = [event for event in reading(stack).events if event.kind == "hang"]
+    assert [line.text.split()[0] for line in event.lines] == ["recv", "dequeue", "get_response"]
+
+
+def test_the_thread_that_runs_the_script_is_the_main_one_whatever_it_is_called(reading: Read) -> None:
+    stack = (
+        "Thread 0x7F4A (active)\n\t watch (ray/telemetry.py:97)\n\t run (threading.py:864)\n"
+        "Thread 0x7F4B (active)\n\t take_next (ray/worker.py:988)\n\t loop (ray/worker.py:1005)\n"
+        "\t <module> (ray/workers/default_worker.py:105)\n"
+    )
+    (event,) = [event for event in reading(stack).events if event.kind == "hang"]
+    assert event.fields["frame"].startswith("take_next")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.failures import Frame
@@ -50,7 +51,11 @@ IDLE: Final = (
     "queue.py",
     "tqdm/_monitor",
     "gc_collect",
+    "zmq/",
+    "redis/",
+    "ray/profiling",
 )
+SHOWN: Final = 3  # frames that are shown of a stack, the innermost first
 LEAST: Final = 3  # frames of a stack that has no head
 
 
@@ -64,6 +69,11 @@ class _Thread(Struct):
     def inward(self) -> list[tuple[LogLine, Frame]]:
         """Return the frames, the innermost first."""
         return self.frames[::-1] if self.printed else self.frames
+
+    @property
+    def is_main(self) -> bool:
+        """Return whether it is called so, or runs the script itself."""
+        return self.main or (bool(self.frames) and self.inward[-1][1].function == "<module>")
 
     @property
     def place(self) -> tuple[LogLine, Frame] | None:
@@ -93,7 +103,14 @@ def detect(lines: Sequence[LogLine], seen: Seen) -> Iterator[Sighting]:
             "frame": str(place) if place.line else f"{place.function} ({place.file})",
             "phase": seen.phase(line, outward),
         }
-        yield sighting("hang", line, fields, (str(place),))
+        one = sighting("hang", line, fields, (str(place),))
+        yield replace(one, event=replace(one.event, lines=_shown(thread, line)))
+
+
+def _shown(thread: _Thread, line: LogLine) -> tuple[LogLine, ...]:
+    """Return the line where a thread stands and those of the calls that led there."""
+    lines = [told for told, _ in thread.inward]
+    return tuple(lines[lines.index(line) :][:SHOWN])
 
 
 def _processes(lines: Sequence[LogLine]) -> Iterator[list[_Thread]]:
@@ -147,6 +164,8 @@ def _frame(text: str, threads: Sequence[_Thread], bare: _Thread) -> tuple[Frame,
 def _telling(threads: Sequence[_Thread]) -> _Thread | None:
     """Return the thread at work, else the main one, else any that does not merely wait."""
     told = [thread for thread in threads if thread.place]
-    busy = [thread for thread in told if thread.state.startswith("active") and not thread.main]
-    main = [thread for thread in told if thread.main]
+    active = [thread.state.startswith("active") for thread in threads]
+    busy = [thread for thread in told if thread.state.startswith("active") and not thread.is_main]
+    busy = busy if not all(active) else []  # an old release of py-spy calls all of them so
+    main = [thread for thread in told if thread.is_main]
     return next(iter([*busy[:1], *main, *told]), None)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from rldoctor.logs.detect import pasted_stacks, stages
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.pasted import end_of
-from rldoctor.logs.persons import FENCE, PRINTED, is_prose, spoken_lines
+from rldoctor.logs.persons import FENCE, is_printed, is_prose, spoken_lines
 from rldoctor.logs.seen import Seen
 from rldoctor.logs.survival import SERVERS
 from rldoctor.types import LogLine
@@ -147,14 +147,14 @@ def _before_closing(said: Sequence[LogLine]) -> Sequence[LogLine]:
 
 def _is_of_person(line: LogLine, words: Sequence[LogLine], spoken: int | None) -> bool:
     """Say whether a person wrote a line; ``spoken`` is the line of their words at the end, if any."""
-    after = spoken is not None and line.number > spoken and not PRINTED.search(line.text)
+    after = spoken is not None and line.number > spoken and not is_printed(line.text)
     return line in words or after or is_prose(line.text)
 
 
 def _is_said_to_stand(text: str) -> bool:
     """Say whether a line is a person's sentence that nothing moves; a Chinese one may quote a value."""
-    printed = STAMPED if IN_CHINESE.search(text) else PRINTED
-    return len(text) <= LONGEST_SENTENCE and SAID_TO.search(text) is not None and not printed.search(text)
+    printed = STAMPED.search(text) is not None if IN_CHINESE.search(text) else is_printed(text)
+    return len(text) <= LONGEST_SENTENCE and SAID_TO.search(text) is not None and not printed
 
 
 def _engine_starts(said: Sequence[LogLine]) -> bool:
