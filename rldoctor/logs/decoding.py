@@ -29,14 +29,17 @@ class Binary(Exception):
     """The data is no text."""
 
 
-def decode(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:
-    """Yield UTF-8 text (or bytes that nearly are) in pieces of about ``size``; raises Binary at the first."""
+def decode(raw: IO[bytes], size: int, notes: list[str], ahead: bool = False) -> Iterator[bytes]:
+    """Yield UTF-8 text (or bytes that nearly are) in pieces of about ``size``; raises Binary at the first.
+
+    ``ahead`` unpacks the next piece while the caller looks at the one before it.
+    """
     head = raw.read(4)
     raw.seek(0)
-    if head.startswith(GZIP):
-        pieces = _gunzip(raw, size, notes)
-    elif head.startswith(ZSTD):
-        pieces = _unzstd(raw, size, notes)
+    if head.startswith((GZIP, ZSTD)):
+        unpack = _gunzip if head.startswith(GZIP) else _unzstd
+        pieces = unpack(raw, size, notes)
+        pieces = _ahead(pieces) if ahead else pieces
     else:
         pieces = iter(lambda: raw.read(size), b"")
     first = next(pieces, b"")
@@ -56,6 +59,17 @@ def is_plain(raw: IO[bytes]) -> bool:
     head = raw.read(SNIFF)
     raw.seek(0)
     return not head.startswith((GZIP, ZSTD, codecs.BOM_UTF8)) and _utf16(head) is None
+
+
+def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield pieces while a thread makes the next one: neither unpackers nor matchers hold Python's lock."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = pool.submit(next, pieces, None)
+            yield piece
 
 
 def _gunzip(raw: IO[bytes], size: int, notes: list[str]) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from rldoctor.types import RLDoctorError
 CHUNK: Final = 1 << 19  # bytes; what is read, searched and counted in turn should lie in the cache of a core
 DRIVE: Final = re.compile(r"([A-Za-z]):")
 LARGE: Final = 16 << 20
-"""Bytes on disk from which the end of a log is held: a packed one is slow to read again."""
+"""Bytes on disk from which a packed log is unpacked ahead, and the end of a log held, slow to read again."""
 TAIL: Final = 4  # pieces of it
 OWN_RECORDS: Final = frozenset({"journal.jsonl"})  # what the doctor itself wrote is no evidence
 LOG_SUFFIXES: Final = {".log", ".out", ".err", ".txt", ".jsonl", ".stdout", ".stderr", ".gz", ".zst"}
@@ -137,7 +137,7 @@ class LogFile(Struct, frozen=True, eq=False):
             return
         with raw:
             raw.seek(0)
-            yield from decode(raw, CHUNK, notes)
+            yield from decode(raw, CHUNK, notes, ahead=self.size >= LARGE)
         self._note(notes)
 
     def _note(self, notes: Sequence[str]) -> None:

@@ -198,3 +198,32 @@ def test_the_end_of_a_large_packed_log_is_not_unpacked_again(
     monkeypatch.setattr(opening, "decode", None)  # to unpack anything would fail
     assert log.forward().take(len(whole) - 100, len(whole)) == whole[-100:]
     assert log.end_from(0) is None
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_unpacking_ahead_gives_the_same_text_and_the_same_notes(
+    whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.log.gz"
+    packed = gzip.compress(TEXT.encode() * 20)
+    path.write_bytes(packed if whole else packed[: len(packed) // 2])
+    (plain,), _ = find([str(path)])
+    text = b"".join(plain.chunks())
+    monkeypatch.setattr(opening, "LARGE", 1)
+    (ahead,), _ = find([str(path)])
+    assert b"".join(ahead.chunks()) == text
+    assert ahead.notes == plain.notes
+    assert bool(plain.notes) is not whole
+
+
+def test_a_reader_that_stops_leaves_no_thread_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "LARGE", 1)
+    path = tmp_path / "run.log.gz"
+    path.write_bytes(gzip.compress(TEXT.encode() * 20))
+    (log,), _ = find([str(path)])
+    before = threading.active_count()
+    chunks = log.chunks()
+    next(chunks)
+    assert threading.active_count() > before
+    chunks.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
