@@ -38,7 +38,8 @@ algo.lam: gae_lambda lambda lambd
 batch.max_prompt_len: max_prompt_len max_input_length prompt_max_len max_prompt_tokens
 batch.max_response_len: max_response_len max_completion_length generate_max_len max_new_tokens max_gen_len
 batch.logprob_micro: micro_batch_size micro_batch_size_per_gpu micro_batch_size_per_device
-batch.micro: micro_batch micro_train_batch_size micro_batch_size micro_batch_size_per_gpu
+batch.micro: micro_batch micro_train_batch_size micro_batch_size
+batch.micro: micro_batch_size_per_gpu micro_batch_size_per_device
 batch.ppo_epochs: num_epochs epochs num_ppo_epochs update_epochs
 batch.dynamic: use_dynamic_batch_size dynamic_batch_size use_dynamic_batch dynamic_batching
 batch.n_samples: num_samples n_samples group_size num_return_sequences rollout_n samples_per_prompt

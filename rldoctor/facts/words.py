@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rldoctor import dialects
-from rldoctor.dialects import grammar
+from rldoctor.dialects import grammar, synonyms
 from rldoctor.dialects.catalogue import SECTION
 from rldoctor.facts.slips import slip
 from rldoctor.facts.torn import assignments, event, nearest
@@ -37,6 +37,22 @@ _FIRST: Final = (
     "backend",
 )
 _PIPE: Final = re.compile(rb"(?m)[^\\|&(){\s][ \t]*\n[ \t]*((?:2>&1|&>|1>&2)[ \t]*\|[ \t]*tee\b[^\n]*)$")
+_RUN_ON: Final = re.compile(r"\n\s*([+~]{0,2}[A-Za-z_]\w*\.[\w.@/-]+)=")
+_HYDRA: Final = (
+    *(
+        "config-path",
+        "config-name",
+        "config-dir",
+        "cfg",
+        "resolve",
+        "package",
+        "run",
+        "multirun",
+        "info",
+        "help",
+    ),
+    *("hydra-help", "version", "shell-completion", "experimental-rerun"),
+)
 _COMMENT: Final = re.compile(rb"(?m)^[ \t]*#.*$")
 
 
@@ -48,8 +64,11 @@ def misread(facts: Facts) -> Iterator[Event]:
     overrides = facts.system is not None and dialects.load(facts.system).form == "override"
     for setting in {each.key: each for each in command.settings}.values():
         yield from _edged(setting, command, facts)
+        if overrides and setting.form == "flag":
+            yield from _no_option(setting, command, facts)
         if overrides and setting.form in ("override", "append"):
             yield from _braced(setting, command, facts)
+            yield from _swallowed(setting, command, facts)
             if _NO_COMMA.fullmatch(str(setting.value)):
                 about = {"why": "its items have no comma between them", "right": "a comma after each item"}
                 yield event("override_torn", setting.key, about, command, setting, facts)
@@ -101,6 +120,30 @@ def _edged(setting: Setting, command: Command, facts: Facts) -> Iterator[Event]:
     inner = text.strip("'\"")
     if setting.state == "known" and inner.strip() and inner != inner.strip() and len(inner.split()) == 1:
         about = {"why": "there is a blank at an end of its value", "right": f"{setting.key}={inner.strip()}"}
+        yield event("override_torn", setting.key, about, command, setting, facts)
+
+
+def _no_option(setting: Setting, command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield an option that Hydra does not have: settings of a configuration are overrides."""
+    hydra = facts.system == "verl" and "main_ppo" in command.program
+    if not hydra or not setting.key.startswith("--") or setting.key[2:] in _HYDRA or "." in setting.key:
+        return
+    known = {row.key for row in dialects.load("verl").rows}
+    meant = synonyms.of("verl", setting.key, known.__contains__)
+    right = f"{meant}={setting.value}" if meant is not None else "it as an override, section.key=value"
+    about = {"why": "Hydra has no such option", "right": right}
+    yield event("override_torn", setting.key, about, command, setting, facts)
+
+
+def _swallowed(setting: Setting, command: Command, facts: Facts) -> Iterator[Event]:
+    """Yield a value whose quote is closed only lines later, so that it takes the overrides between."""
+    text = setting.value if isinstance(setting.value, str) else ""
+    found = _RUN_ON.search(text) if "\n" in text else None
+    if found is not None:
+        about = {
+            "why": f"its quote is not closed on its line, and takes {found[1]} and what follows with it",
+            "right": f"{setting.key}={text.split(chr(10))[0].rstrip(chr(92) + ' ')} with its quote closed",
+        }
         yield event("override_torn", setting.key, about, command, setting, facts)
 
 

@@ -38,6 +38,12 @@ def titles(tmp_path: Path, words: str, *rules: str) -> list[str]:
         ("""data.train_files="['/d/a.parquet', '/d/b.parquet']\"""", None),
         ('actor_rollout_ref.model.path="Qwen/Qwen3-8B "', "a blank at an end"),
         ('trainer.experiment_name="two words"', None),
+        ("--max-steps 100", "no such option"),
+        ("--config-name ppo_trainer", None),
+        (
+            "data.truncation='error \\\n    data.val_batch_size=8 trainer.project_name='p",
+            "not closed on its line",
+        ),
     ],
 )
 def test_a_word_and_what_becomes_of_it(words: str, said: str | None, tmp_path: Path) -> None:
