@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any, Final
 
 from rldoctor import dialects
@@ -12,23 +11,7 @@ from rldoctor.facts.walk import Facts
 from rldoctor.types import Event, LogLine, Place, Setting
 
 LONGEST: Final = 300_000
-_DASH: Final = re.compile(r"(?:^|[\s(=])(-?[\u2010-\u2015\u2212\ufe58\uff0d][\u2010-\u2015\u2212-]?)[A-Za-z]")
-_QUOTE: Final = re.compile(r"([\u201c-\u201f\u2018-\u201b])")
-_SPACE: Final = re.compile(r"([\u00a0\u2000-\u200b\u202f\u3000])")
-_WIDE: Final = re.compile(r"([\uff08\uff09\uff0c\uff1a\uff1b\uff1d])")
-_ALIKE: Final = (
-    (_DASH, "dash that is no hyphen"),
-    (_QUOTE, "curly quote"),
-    (_SPACE, "space that is none for bash"),
-    (_WIDE, "full-width sign"),
-)
-_PLAIN: Final = str.maketrans(
-    "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00a0\u202f\u3000\uff08\uff09\uff0c\uff1a\uff1b\uff1d",
-    "\"\"\"\"''''   (),:;=",
-)
-_READ: Final = re.compile(rb"^[ \t]*(?:(?:export|declare|local|source|\.)[ \t]|\w+\+?=)[^\n]*", re.MULTILINE)
-_ARRAY: Final = re.compile(rb"^[ \t]*\w+\+?=\(.*?^[ \t]*\)", re.MULTILINE | re.DOTALL)
-_QUOTED: Final = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|(?:(?<=\s)|^)#.*")
+ARRAY: Final = re.compile(rb"^[ \t]*\w+\+?=\(.*?^[ \t]*\)", re.MULTILINE | re.DOTALL)
 _HERE: Final = re.compile(rb"<<-?[ \t]*['\"]?(\w+)['\"]?[^\n]*\n(.*?)^\s*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _APART: Final = re.compile(rb"^[ \t]*(\w+)(?:[ \t]+\+?=[ \t]*|\+?=[ \t]+)\(", re.MULTILINE)
 _SWALLOWED: Final = re.compile(rb"^[ \t]*(?!#)[^\s#][^\n#]*\\[ \t]+$", re.MULTILINE)
@@ -60,7 +43,9 @@ def slips(facts: Facts) -> Iterator[Event]:
             continue
         data = _HERE.sub(_blanked, whole) if b"<<" in whole else whole
         if not data.isascii():
-            yield from _look_alikes(path, data, facts)
+            from rldoctor.facts.lookalikes import look_alikes
+
+            yield from look_alikes(path, data, facts)
         yield from _spaced_arrays(path, data)
         yield from _swallowed(path, data, facts.system)
         yield from _spaced_lists(path, data)
@@ -99,41 +84,6 @@ def line_of(data: bytes, at: int) -> int:
     return data.count(b"\n", 0, at) + 1
 
 
-def _look_alikes(path: str, data: bytes, facts: Facts) -> Iterator[Event]:
-    """Yield the first line of each kind of sign that looks like one of the shell's own and is none."""
-    places = [each.place for each in facts.world if each.place is not None and each.place.file == path]
-    spans = [(place.start, place.end) for place in places]
-    spans += [found.span() for pattern in (_ARRAY, _READ) for found in pattern.finditer(data)]
-    seen: set[str] = set()
-    for start, end in sorted(spans):
-        first = line_of(data, start)
-        for number, line in enumerate(data[start:end].decode("utf-8", "replace").split("\n"), first):
-            text = _QUOTED.sub("", line)
-            for pattern, name in _ALIKE:
-                found = None if text.isascii() or name in seen else pattern.search(text)
-                if found is not None:
-                    seen.add(name)
-                    code = " ".join(f"U+{ord(sign):04X}" for sign in found[1] if not sign.isascii())
-                    word = _around(line, line.index(found[1]))
-                    says = f"A {name} ({code}) stands in {word}"
-                    why = (
-                        "It came from a document or a chat that replaces plain signs; the word is another one"
-                    )
-                    yield slip(word, says, why, f"Write {_plain(word, found[1])}", (path, number))
-
-
-def _around(text: str, at: int) -> str:
-    """Return the word of a line in which an offset lies."""
-    start = text.rfind(" ", 0, at) + 1
-    end = text.find(" ", at)
-    return text[start : end if end >= 0 else len(text)].strip(" \t\r")
-
-
-def _plain(word: str, sign: str) -> str:
-    """Return a word in plain signs; a dash before a long option stands for two."""
-    return word.replace(sign, "--") if _DASH.match(word) else word.translate(_PLAIN)
-
-
 def _spaced_arrays(path: str, data: bytes) -> Iterator[Event]:
     """Yield ``NAME =(``, which is a syntax error."""
     for found in _APART.finditer(data):
@@ -147,7 +97,7 @@ def _spaced_arrays(path: str, data: bytes) -> Iterator[Event]:
 
 def _swallowed(path: str, data: bytes, system: str | None) -> Iterator[Event]:
     """Yield a backslash before a space inside an array: the space becomes an argument."""
-    for array in _ARRAY.finditer(data):
+    for array in ARRAY.finditer(data):
         found = _SWALLOWED.search(data, *array.span())
         if found is not None:
             flag = found[0].split()[0].decode("utf-8", "replace")
@@ -229,6 +179,8 @@ def _misspelt_numbers(facts: Facts) -> Iterator[Event]:
         joined = f"{setting.key}=".encode()
         apart = not document.files.get(place.file, b"").startswith(joined, place.start)
         if apart and _EXPONENT.fullmatch(text):
+            from decimal import Decimal  # where somebody writes one
+
             says = "A negative number with an exponent is taken for an option before Python 3.14"
             yield _number(setting, says, format(Decimal(text), "f"), f"{setting.key}={text}")
         elif _SEVERAL.fullmatch(text) and setting.key in SPREAD:
