@@ -9,6 +9,13 @@ from typing import Final
 from rldoctor.logs.matchers import Matcher
 
 MARKS: Final = (b"\x1b[0m: ", b"\x1b[39m: ", b"\x1b[0m, line ")
+LEVELS: Final = (
+    b"INFO",
+    b"NING",
+    b"EBUG",
+    b"RROR",
+    b"ICAL",
+)  # ends of levels: a server says them all the time
 COLOUR: Final = re.compile(rb"\x1b\[[0-9;]{0,20}m")
 
 
@@ -42,6 +49,9 @@ def _lines(data: bytes) -> list[tuple[int, int]]:
     for mark in MARKS:
         at = data.find(mark)
         while at >= 0:
+            if data[at - 4 : at] in LEVELS:
+                at = data.find(mark, at + 1)
+                continue
             end = data.find(b"\n", at)
             end = len(data) if end < 0 else end
             spans[data.rfind(b"\n", 0, at) + 1] = end
