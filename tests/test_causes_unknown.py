@@ -51,3 +51,23 @@ def test_unknown(name: str, tmp_path: Path) -> None:
     assert any(case.cure in remedy.title for remedy in found.remedies[:2]), [
         remedy.title for remedy in found.remedies
     ]
+
+
+OUTER = '  File "/opt/venv/lib/python3.11/site-packages/cli/main.py", line 20, in entry\n    run()\n'
+OWN = '  File "/home/me/zoo.py", line 3, in score\n    feed()\n'
+INNER = '  File "/opt/venv/lib/python3.11/site-packages/gizmo/core.py", line 7, in turn\n    raise it\n'
+STANDARD = '  File "/usr/lib/python3.11/json/decoder.py", line 355, in raw_decode\n    raise it\n'
+
+
+@pytest.mark.parametrize(
+    ("frames", "where"),
+    [
+        (OUTER + OWN, ""),
+        (OUTER + OWN + INNER, "turn (/opt/venv/lib/python3.11/site-packages/gizmo/core.py:7)"),
+        (OUTER + OWN + STANDARD, "raw_decode (/usr/lib/python3.11/json/decoder.py:355)"),
+    ],
+)
+def test_a_library_raised_it_only_below_the_user_s_own_code(tmp_path: Path, frames: str, where: str) -> None:
+    told = top(f"Traceback (most recent call last):\n{frames}zoo.ZooError: no neck\n", tmp_path).explanation
+    assert "Your own code is in it: score (/home/me/zoo.py:3)." in told
+    assert told.partition("The library raised it in ")[2].rstrip(".") == where

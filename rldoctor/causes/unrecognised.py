@@ -19,7 +19,7 @@ from rldoctor.types import Event, Evidence, Finding, Identity, LogLine, Match, R
 if TYPE_CHECKING:
     from rldoctor.facts import Facts
     from rldoctor.logs import LogReading
-    from rldoctor.logs.failures import Failure
+    from rldoctor.logs.failures import Failure, Frame
 
 UNRECOGNISED: Final = "unrecognised"
 SEARCH: Final = "Search the issues of the project for:"
@@ -344,9 +344,18 @@ def _whose(first: Candidate) -> str:
 def _where(failure: Failure | None) -> str:
     if failure is None:
         return ""
-    user, library = failure.user_frame, failure.library_frame
+    user, library = failure.user_frame, _raised_in(failure)
     told = f"Your own code is in it: {user}. " if user else ""
     return told + (f"The library raised it in {library}." if library else "")
+
+
+def _raised_in(failure: Failure) -> Frame | None:
+    """Return the innermost frame of a library below the user's own code; nothing where that raised it."""
+    frames = failure.chain[0].frames
+    own = max((at for at, frame in enumerate(frames) if not frame.is_library), default=-1)
+    below = frames[own + 1 :]
+    packaged = (frame for frame in reversed(below) if not frame.is_standard)
+    return next(packaged, below[-1] if below else None) if frames else failure.library_frame
 
 
 def _verdict(failure: Failure | None) -> Verdict:
