@@ -44,3 +44,24 @@ def says(**words: str) -> list[str]:
 def test_a_name_and_what_it_is_taken_for(words: dict[str, str], said: str | None) -> None:
     found = says(**words)
     assert (len(found) == 1 and said in found[0]) if said is not None else not found
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"enable": "True"}, "measured from max_resp_len"),
+        ({"enable": "True", "most": "2048"}, None),
+        ({"enable": "False"}, None),
+        ({"enable": "True", "most": "2048", "factor": "-1.0"}, "a negative one rewards them"),
+    ],
+)
+def test_a_penalty_for_overlong_answers(words: dict[str, str], said: str | None) -> None:
+    section = "reward_model.reward_kwargs."
+    keys = {
+        "enable": f"{section}overlong_buffer_cfg.enable",
+        "factor": f"{section}overlong_buffer_cfg.penalty_factor",
+        "most": f"{section}max_resp_len",
+    }
+    settings = {keys[name]: Setting(keys[name], value, "append") for name, value in words.items()}
+    found = [each.says for each in refuse(settings, "0.6.1")]
+    assert (len(found) == 1 and said in found[0]) if said is not None else not found

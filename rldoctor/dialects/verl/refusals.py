@@ -36,6 +36,8 @@ _HANDED: Final = {
     "dtype": "dtype",
 }
 SFT: Final = ("model.path", "model.partial_pretrain")
+_OVERLONG: Final = ("overlong_buffer_cfg.enable", "overlong_buffer_cfg.penalty_factor", "max_resp_len")
+_NEGATIVE: Final = re.compile(r"-\d+(?:\.\d*)?")
 _SHARDS: Final = re.compile(r"(.*/global_step_\d+/(?:actor|critic))/?")
 _STEP: Final = re.compile(r"(.*global_step_\d+)(/.*)")
 _OWN_CODE: Final = re.compile(
@@ -57,6 +59,25 @@ def refuse(settings: Mapping[str, Setting], release: str) -> Iterator[Limit]:
         yield from _checkpoint(_text(settings.get(RESUME)))
     yield from _teacher(_text(settings.get(MODEL)), _text(settings.get(TEACHER)))
     yield from _of_another_engine(settings)
+    for section in ("reward_model.reward_kwargs", "reward.reward_kwargs"):
+        yield from _overlong(section, settings)
+
+
+def _overlong(section: str, settings: Mapping[str, Setting]) -> Iterator[Limit]:
+    """workers/reward_manager/dapo.py: a penalty for answers that come near to the longest length."""
+    switch, factor, most = (f"{section}.{name}" for name in _OVERLONG)
+    if _text(settings.get(switch)).lower() != "true":
+        return
+    where = "workers/reward_manager/dapo.py"
+    if most not in settings:
+        length = _text(settings.get("data.max_response_length")) or "N"
+        says = "The penalty of overlong answers is measured from max_resp_len, which is not told"
+        advice = f"Write +{most}={length}, the longest answer"
+        yield Limit(reads=(switch,), shows=(switch,), says=says, where=where, advice=advice)
+    if _NEGATIVE.fullmatch(_text(settings.get(factor))):
+        cures = (Cure(factor, ["const", abs(float(_text(settings[factor])))]),)
+        says = "The factor is taken off for overlong answers: a negative one rewards them"
+        yield Limit(reads=(factor,), shows=(factor,), says=says, where=where, severity="warning", cures=cures)
 
 
 def _model(key: str, path: str, settings: Mapping[str, Setting]) -> Iterator[Limit]:
