@@ -313,3 +313,14 @@ def test_a_section_that_the_tree_takes_from_elsewhere_is_asked_of_the_release(tm
 
 def test_a_version_between_two_releases_is_no_internal_error(tmp_path: Path) -> None:
     assert about_keys(fork(tmp_path, "data.max_turns_of_search=4", "0.5.0.dev")) == []
+
+
+def test_a_slip_above_a_configuration_that_is_not_here_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "train.sh"
+    words = "python3 -m verl.trainer.main_ppo --config-path=/c --config-name=m data.{}=256 trainer.nnodes=1\n"
+    file.write_text(words.format("train_bath_size"))
+    found = {each.rule: each.severity for each in check([str(file)], ToldFacts()).report.findings}
+    assert found["unknown-key"] == "error"
+    file.write_text(words.format("my_own_field"))
+    found = {each.rule: each.severity for each in check([str(file)], ToldFacts()).report.findings}
+    assert found.get("unknown-key", "hint") == "hint"

@@ -219,7 +219,7 @@ def _is_registered(word: str, facts: Facts) -> bool:
 
 
 def _is_slip(word: str, other: str) -> bool:
-    return suggest.distance(word, other) <= suggest.TYPO
+    return suggest.distance(word.lower(), other.lower()) <= suggest.TYPO
 
 
 def _words(value: Any) -> list[str]:

@@ -207,3 +207,13 @@ def test_what_lost_arguments_may_say_is_not_made_up(system: str, launch: str, tm
     path.write_text(f"{launch} $EXTRA\n")
     found = again(system, path, NEWEST[system])
     assert [each.title for each in found if each.rule == "refused-setting" and each.severity == "error"] == []
+
+
+def test_a_word_in_capitals_is_a_slip(tmp_path: Path) -> None:
+    file = tmp_path / "run.sh"
+    file.write_text("python3 -m verl.trainer.main_ppo algorithm.adv_estimator=GRPO trainer.nnodes=1\n")
+    found = next(
+        each for each in check([str(file)], ToldFacts()).report.findings if each.rule == "unknown-choice"
+    )
+    assert found.severity == "error"
+    assert [edit.new for edit in found.remedies[0].edits] == ["algorithm.adv_estimator=grpo"]
