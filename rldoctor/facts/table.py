@@ -222,7 +222,7 @@ class Table(Struct):
 
     def _setting(self, row: Row) -> Setting | None:
         spoken = self.spoken.env if row.env else self.spoken.settings
-        found = (spoken.get(key) for key in row.keys)
+        found = (spoken.get(name) for key in row.keys for name in _spellings(key))
         return next((setting for setting in found if setting is not None and setting.form != "delete"), None)
 
     def _default(self, key: Key, live: Sequence[Row], unsure: Sequence[Row]) -> Fact | None:
@@ -345,3 +345,9 @@ def _words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(str(item) for item in value)
     return "null" if value is None else str(value)
+
+
+def _spellings(key: str) -> tuple[str, ...]:
+    """Return a key, and a flag with underscores too: forks of Megatron-LM write them so."""
+    inner = key[2:] if key.startswith("--") else ""
+    return (key, f"--{inner.replace('-', '_')}") if "-" in inner else (key,)

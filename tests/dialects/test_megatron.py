@@ -146,6 +146,12 @@ def test_fp16_with_a_dynamic_loss_scale_has_no_nan_check() -> None:
     assert facts(SCRIPT.replace("--bf16", "--fp16 --loss-scale 1024")).value("optim.nan_check") is True
 
 
+def test_a_forks_flags_with_underscores_are_read() -> None:
+    script = "torchrun --nproc_per_node 8 pretrain_gpt.py --num_layers 24 --save /c --save_interval 100\n"
+    (told,) = walk(read_text(script, "pretrain.sh", "shell"), ToldFacts(system="megatron"))
+    assert (told.value("model.num_layers"), told.value("ckpt.save_interval")) == (24, 100)
+
+
 def test_megatrons_own_rl() -> None:
     script = SCRIPT.replace("pretrain_gpt.py", "train_rl.py --perform-rl-step --grpo-group-size 16")
     found = facts(script)
