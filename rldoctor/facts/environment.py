@@ -49,16 +49,17 @@ def misset(facts: Facts) -> Iterator[Event]:
 def _handed_under_another_name(facts: Facts) -> Iterator[Event]:
     """Yield variables that a job's environment gives under a name that nothing reads."""
     for setting in facts.start.command.env if facts.start.command is not None else ():
-        name, place = setting.key, setting.place
+        name, place = setting.key, setting.place or setting.defined_at
         meant = _nearest(name) if setting.form == "json" and len(name) >= SHORTEST else None
-        if meant is not None and name not in NAMES and place is not None:
+        if meant is not None and name not in (*NAMES, "PYTHONPATH") and place is not None:
             value = str(setting.value)
             yield _event({"name": name, "value": value, "meant": meant}, place.file, place.line, facts)
 
 
 def _nearest(name: str) -> str | None:
-    same = next((each for each in NAMES if each.replace("_", "") == name.upper().replace("_", "")), None)
-    if same is not None:
+    known = (*NAMES, "PYTHONPATH")  # which every launch has from its surroundings
+    same = next((each for each in known if each.replace("_", "") == name.upper().replace("_", "")), None)
+    if same is not None and same != name:
         return same
     near = sorted((distance(name, each), each) for each in NAMES if distance(name, each) <= SLIP)
     return near[0][1] if near and not name.startswith("PYTHON") else None

@@ -170,4 +170,5 @@ def _unexported(facts: Facts) -> Iterator[Event]:
                     "In single quotes the shell fills nothing in; Ray does, from the environment of ray start"
                 )
                 advice = f'export {name} above ray start, or the JSON in double quotes with \\" inside'
-                yield slip(setting.key, says, why, advice, of_place(setting.place), "warning")
+                place = of_place(setting.place or setting.defined_at)
+                yield slip(setting.key, says, why, advice, place, "warning")
