@@ -9,6 +9,7 @@ from rldoctor.types import Finding
 VERL = (
     "python3 -m verl.trainer.main_ppo trainer.nnodes=1 trainer.n_gpus_per_node=8 \\\n"
     "    algorithm.adv_estimator=grpo actor_rollout_ref.model.path=Qwen/Qwen3-8B \\\n"
+    "    actor_rollout_ref.rollout.name=vllm \\\n"
 )
 SLIME = "python3 train.py --hf-checkpoint /models/Qwen3-4B --rollout-batch-size 32 --num-rollout 100 \\\n"
 
