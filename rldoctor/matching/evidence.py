@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from rldoctor import wording
 from rldoctor.facts import Facts
-from rldoctor.logs import enclosed
 from rldoctor.types import UNKNOWN, Evidence, Fact, LogLine
 
 LONGEST = 1000
@@ -17,6 +16,8 @@ DEEPEST = 3
 
 def of_line(line: LogLine) -> Evidence:
     """Return a log line as evidence, cut to what a report shows."""
+    from rldoctor.logs import enclosed  # a check has no lines of logs, and loads nothing that reads them
+
     return Evidence(
         text=enclosed.told(line.text)[:LONGEST],
         file=line.file,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rldoctor.expr import Node, compare
-from rldoctor.logs.series import Series
+
+if TYPE_CHECKING:
+    from rldoctor.logs.series import Series
 
 ORDERS: Final = ("<", "<=", ">", ">=", "==")  # which no missing value fulfils
 
