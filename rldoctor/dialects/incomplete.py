@@ -8,7 +8,7 @@ from typing import Final
 from rldoctor.dialects import catalogue, grammar
 from rldoctor.dialects.catalogue import SECTION
 from rldoctor.dialects.grammar import Grammar
-from rldoctor.dialects.strange import Launch
+from rldoctor.dialects.launch import Launch
 from rldoctor.types import Event, LogLine, Setting
 
 FORMS: Final = ("yaml", "override", "append")

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from rldoctor.dialects import catalogue, fitting, grammar, misplaced, nearby, release, suggest, synonyms
 from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.grammar import Grammar
-from rldoctor.types import UNKNOWN, Command, Document, Event, LogLine, Setting
+from rldoctor.dialects.launch import Launch
+from rldoctor.types import UNKNOWN, Command, Event, LogLine, Setting
 
 _REFERENCE: Final = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)+)\}")
 _TWICE: Final = re.compile(r"(?P<key>.+) stands at (?P<line>\d+):\d+ already")
@@ -21,17 +21,6 @@ FEW: Final = 2
 _OLDER: Final = ("renamed_key", "removed_key")
 _OPEN: Final = re.compile(r"(.+\.(?:engine_kwargs\.\w+|(?!engine_)\w+_kwargs|override_\w*config))\.\w")
 _SWITCHES: Final = ("flag", "list", "any")
-
-
-class Launch(Struct, frozen=True):
-    """A command of a system, the settings of a config file below it, and the release it is for."""
-
-    system: str
-    version: str
-    command: Command
-    below: tuple[Setting, ...] = ()
-    document: Document | None = None
-    sure: bool = False
 
 
 def strange(launch: Launch) -> tuple[Event, ...]:
@@ -237,15 +226,15 @@ class _Reading:
 
     def _appended(self, setting: Setting, known: Known | None) -> Iterator[Event]:
         """Yield a key that is added with a plus though the configuration has it: Hydra refuses that."""
-        plus = self._text(setting).lstrip("'\"")
+        plus = self.launch.text(setting).lstrip("'\"")
         plain = str(setting.value)[:1] not in "[{" and plus.startswith("+") and not plus.startswith("++")
-        own = self._nearby if plain and self.grammar.manner == "hydra" else frozenset[str]()
-        present = self.grammar.present or nearby.beside(own, setting.key)
+        present = self.grammar.present
         there = (
             setting.key in present if present is not None else known is not None and known.default is not None
         )
         section = known is not None and known.kind in (catalogue.SECTION, "list")
-        if there and not section and plain and self.grammar.fate != "unclear":
+        refused = there and not section and plain and self.grammar.fate != "unclear"
+        if refused and (present is not None or not self._tree_lacks(setting.key)):
             yield self._event(
                 "duplicate_key",
                 setting,
@@ -255,6 +244,11 @@ class _Reading:
                 appended=True,
                 certain=self.launch.sure or self._always(setting.key),
             )
+
+    def _tree_lacks(self, key: str) -> bool:
+        """Say whether the tree's own configuration lacks a key that its release has; read at need."""
+        own = nearby.beside(self._nearby, key) if self.grammar.manner == "hydra" else None
+        return own is not None and key not in own
 
     def _always(self, key: str) -> bool:
         return self.catalogue.mask(key, self.catalogue.roots) == sum(self.catalogue.bits.values())
@@ -344,7 +338,7 @@ class _Reading:
             return  # a template alone waits for a command's words
         written = grammar.with_above(effective)
         for setting in effective.values():
-            names = _REFERENCE.findall(self._text(setting)) if setting.state == "unknown" else ()
+            names = _REFERENCE.findall(self.launch.text(setting)) if setting.state == "unknown" else ()
             for name in names:
                 if name not in written and not self._has_default(name):
                     others = [each for each in written if each != setting.key]
@@ -357,13 +351,13 @@ class _Reading:
 
     def _meant(self, setting: Setting, name: str, nearest: str) -> str:
         """Return a value with a reference to another key."""
-        text = self._text(setting)
+        text = self.launch.text(setting)
         said = text.partition(":" if setting.form == "yaml" else "=")[2].strip().strip("'\"")
         return said.replace(f"${{{name}}}", f"${{{nearest}}}")
 
     def _is_another_ones(self, setting: Setting) -> bool:
         """Say whether a value is that of another key, of which it is told."""
-        names = _REFERENCE.findall(self._text(setting))
+        names = _REFERENCE.findall(self.launch.text(setting))
         others = [each for each in (*self.grammar.base, *self.grammar.settings) if each.key in names]
         return any(
             (known := self._known(each.key)) is not None
@@ -388,12 +382,6 @@ class _Reading:
         version = self.release if self.grammar.parts else self.launch.version
         about = {"system": self.launch.system, "release": version, "root": self.grammar.name}
         return {"key": key, "written": key, "value": said, **about, "certain": True}
-
-    def _text(self, setting: Setting) -> str:
-        place, document = setting.place, self.launch.document
-        if place is None or document is None or place.file not in document.files:
-            return ""
-        return document.files[place.file][place.start : place.end].decode("utf-8", "replace")
 
 
 def _word(setting: Setting) -> str:

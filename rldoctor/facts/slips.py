@@ -42,18 +42,28 @@ def slips(facts: Facts) -> Iterator[Event]:
         if len(whole) > LONGEST:
             continue
         data = _HERE.sub(_blanked, whole) if b"<<" in whole else whole
-        if not data.isascii():
+        if not data.isascii() and _has_odd_code(data):
             from rldoctor.facts.lookalikes import look_alikes
 
             yield from look_alikes(path, data, facts)
-        yield from _spaced_arrays(path, data)
-        yield from _swallowed(path, data, facts.system)
-        yield from _spaced_lists(path, data)
+        # A text is looked for before the expression that it is in: each of them walks the whole script.
+        if b"= (" in data or b" =(" in data or b"\t=(" in data:
+            yield from _spaced_arrays(path, data)
+        if b"\\ " in data or b"\\\t" in data:
+            yield from _swallowed(path, data, facts.system)
+        if b", " in data or b",\t" in data:
+            yield from _spaced_lists(path, data)
         yield from _mixed_ends(path, data)
-        if path == document.path:
+        if path == document.path and b"#SBATCH" in data:
             yield from _late_options(path, data)
+        if path == document.path and b"kill" in data:
             yield from _ends_at_kill(path, data, facts)
     yield from _misspelt_numbers(facts)
+
+
+def _has_odd_code(data: bytes) -> bool:
+    """Say whether a line that is no comment has signs beyond ASCII."""
+    return any(not line.isascii() and not line.lstrip().startswith(b"#") for line in data.split(b"\n"))
 
 
 def _blanked(found: re.Match[bytes]) -> bytes:

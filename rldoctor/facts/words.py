@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rldoctor import dialects
-from rldoctor.dialects import grammar, synonyms
+from rldoctor.dialects import grammar
 from rldoctor.dialects.catalogue import SECTION
 from rldoctor.facts.slips import slip
 from rldoctor.facts.torn import assignments, event, nearest
@@ -128,6 +128,8 @@ def _no_option(setting: Setting, command: Command, facts: Facts) -> Iterator[Eve
     hydra = facts.system == "verl" and "main_ppo" in command.program
     if not hydra or not setting.key.startswith("--") or setting.key[2:] in _HYDRA or "." in setting.key:
         return
+    from rldoctor.dialects import synonyms
+
     known = {row.key for row in dialects.load("verl").rows}
     meant = synonyms.of("verl", setting.key, known.__contains__)
     right = f"{meant}={setting.value}" if meant is not None else "it as an override, section.key=value"
@@ -175,7 +177,7 @@ def _quoted_before(data: bytes, start: int) -> bool:
 def _lost_pipe(document: Document) -> Iterator[Event]:
     """Yield a redirection with a pipe on a line of its own, which nothing flows into."""
     for path, data in document.files.items():
-        for found in _PIPE.finditer(data):
+        for found in _PIPE.finditer(data) if b"tee" in data else ():
             line = data.count(b"\n", 0, found.start(1)) + 1
             said = found[1].decode(errors="replace").strip()
             says = f"`{said}` stands alone in line {line}: the command above it has ended"
@@ -192,9 +194,10 @@ def _lost_pipe(document: Document) -> Iterator[Event]:
 
 def _sums(document: Document, command: Command, facts: Facts) -> Iterator[Event]:
     """Yield sums of bash with fractions, and with names that nothing sets and that count as 0."""
-    assigned = assignments(document)
-    for path, whole in document.files.items():
-        data = _COMMENT.sub(lambda found: b" " * len(found[0]), whole) if b"$((" in whole else b""
+    summing = {path: whole for path, whole in document.files.items() if b"$((" in whole}
+    assigned = assignments(document) if summing else set()
+    for path, whole in summing.items():
+        data = _COMMENT.sub(lambda found: b" " * len(found[0]), whole)
         for found in _SUM.finditer(data):
             about = _trouble(found[1], assigned)
             if about is not None:
@@ -215,8 +218,8 @@ def _trouble(text: bytes, assigned: set[str]) -> dict[str, str] | None:
         right = "whole numbers (x / 4 for x * 0.25), or awk"
         return {"why": "bash counts in whole numbers and refuses a fraction", "right": right}
     for name in dict.fromkeys(each.decode() for each in _NAME.findall(text)):
-        near = nearest(name, assigned) or _sibling(name, assigned)
-        if name not in assigned and near is not None:
+        near = None if name in assigned else nearest(name, assigned) or _sibling(name, assigned)
+        if near is not None:
             return {"why": f"nothing sets {name}, which counts as 0; {near} is set", "right": near}
     return None
 

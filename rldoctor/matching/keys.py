@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from rldoctor import vocabulary, wording
 from rldoctor.dialects.incomplete import incomplete
-from rldoctor.dialects.strange import Launch, strange
+from rldoctor.dialects.launch import Launch
+from rldoctor.dialects.strange import strange
 from rldoctor.facts import Facts
 from rldoctor.facts.arrays import unused
 from rldoctor.facts.cut import cut_off
@@ -22,6 +23,8 @@ from rldoctor.matching.holding import ISOLATED, hold
 from rldoctor.matching.scope import Scope
 from rldoctor.rules import Entry, Index
 from rldoctor.types import Event, Evidence, Match
+
+NAMING_CODE: Final = ("custom_reward_function.path", "_config_path", "-path")
 
 
 def examine_keys(facts: Facts, index: Index) -> Outcome:
@@ -76,7 +79,7 @@ def _seldom(facts: Facts) -> Iterator[Event]:
         yield from misset(facts)
         yield from lost_configs(facts)
     own = start.command.settings if start.command is not None else ()
-    if any(each.key.endswith((".path", "-path", "_path")) for each in (*start.below, *own)):
+    if any(each.key.endswith(NAMING_CODE) for each in (*start.below, *own)):
         from rldoctor.facts.named_code import misnamed_code
 
         yield from misnamed_code(facts)
