@@ -436,7 +436,7 @@ def test_an_excerpt_of_nothing_but_a_remark_is_about_it(tmp_path: Path) -> None:
     report = told(tmp_path, run_x_log="".join(FULL.format(n) for n in range(4)))
     assert report.summary.startswith("Nothing failed for certain; what stands out: ")
     (root,) = roots(report)
-    assert (root.rule, root.severity, root.confidence) == ("ray-disk-full", "hint", "possible")
+    assert (root.rule, root.severity) == ("ray-disk-full", "hint")
 
 
 def test_a_remark_of_a_run_that_gets_on_is_no_root(tmp_path: Path) -> None:

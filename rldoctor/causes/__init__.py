@@ -139,7 +139,7 @@ def _with_standing_out(judged: tuple[Finding, ...], recovered: set[str]) -> tupl
     if any(finding.part != "hint" for finding in judged):
         return judged
     first = next((one for one in judged if one.evidence and one.id not in recovered), None)
-    about = () if first is None else (replace(first, part="root", confidence="possible", verdict="unsure"),)
+    about = () if first is None else (replace(first, part="root", verdict="unsure"),)
     return (*about, *(finding for finding in judged if finding is not first))
 
 

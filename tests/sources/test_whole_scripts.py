@@ -78,7 +78,7 @@ else
 fi
 uv run --frozen python -m verl.trainer.main_ppo --config-path=config --config-name="$CFG" \
   algorithm.adv_estimator=grpo data.train_batch_size=$((NNODES * 256)) \
-  actor_rollout_ref.model.path=Qwen/Qwen3-8B "${STRATEGY[@]}" \
+  actor_rollout_ref.model.path=Qwen/Qwen3-8B actor_rollout_ref.rollout.name=vllm "${STRATEGY[@]}" \
   trainer.n_gpus_per_node=8 trainer.nnodes=$NNODES $@
 """
 
