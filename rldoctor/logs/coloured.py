@@ -9,20 +9,18 @@ from typing import Final
 from rldoctor.logs.matchers import Matcher
 
 MARKS: Final = (b"\x1b[0m: ", b"\x1b[39m: ", b"\x1b[0m, line ")
-LEVELS: Final = (
-    b"INFO",
-    b"NING",
-    b"EBUG",
-    b"RROR",
-    b"ICAL",
-)  # ends of levels: a server says them all the time
+MARK: Final = r"/[a-z0-9_)\x22\x27]\x1b\[(?:0|39)m(?:: |, line )/"
+"""One of them behind a name or a path, not behind a level such as INFO, which servers say all the time."""
 COLOUR: Final = re.compile(rb"\x1b\[[0-9;]{0,20}m")
 
 
-def scan(matcher: Matcher, data: bytes) -> list[tuple[int, int]]:
-    """Return what a matcher finds, in order of offsets, on coloured lines with and without their colours."""
+def scan(matcher: Matcher, data: bytes, mark: int | None) -> list[tuple[int, int]]:
+    """Return what a matcher finds, in order of offsets, on coloured lines with and without their colours.
+
+    ``mark`` is the number of MARK among the matcher's patterns: it tells which lines have colours inside.
+    """
     found = matcher.scan(data)
-    spans = _lines(data)
+    spans = _lines(data, [offset for offset, pattern in found if pattern == mark])
     if not spans:
         return found
     texts = [without(data[start:end]) + b"\n" for start, end in spans]
@@ -43,17 +41,10 @@ def without(line: bytes) -> bytes:
     return COLOUR.sub(b"", line) if any(mark in line for mark in MARKS) else line
 
 
-def _lines(data: bytes) -> list[tuple[int, int]]:
-    """Return start and end of the lines that have colours inside, in order."""
+def _lines(data: bytes, offsets: list[int]) -> list[tuple[int, int]]:
+    """Return start and end of the lines in which some offsets are, each once."""
     spans: dict[int, int] = {}
-    for mark in MARKS:
-        at = data.find(mark)
-        while at >= 0:
-            if data[at - 4 : at] in LEVELS:
-                at = data.find(mark, at + 1)
-                continue
-            end = data.find(b"\n", at)
-            end = len(data) if end < 0 else end
-            spans[data.rfind(b"\n", 0, at) + 1] = end
-            at = data.find(mark, end)
+    for offset in offsets:
+        end = data.find(b"\n", offset)
+        spans[data.rfind(b"\n", 0, offset) + 1] = len(data) if end < 0 else end
     return sorted(spans.items())

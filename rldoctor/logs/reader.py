@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from rldoctor.logs import (
     attempts,
+    coloured,
     configs,
     detect,
     events_file,
@@ -88,6 +89,7 @@ def own_patterns(known: Iterable[Shape]) -> Iterator[str]:
     yield from (
         START,
         RAISED,
+        coloured.MARK,
         *attempts.PATTERNS,
         *detect.PATTERNS,
         *native.PATTERNS,

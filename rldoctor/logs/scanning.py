@@ -80,12 +80,13 @@ def _scan_log(index: int, log: LogFile, patterns: Sequence[Pattern], matcher: Ma
     number, offset, year = 1, 0, None
     marks: list[tuple[int, int]] = []
     last = b"\n"
+    mark = next((at for at, pattern in enumerate(patterns) if pattern.key == coloured.MARK), None)
     for data in log.chunks():
         if year is None and offset < YEAR_WITHIN:
             year = find_year(data[: 1 << 16].decode("utf-8", "replace"))
         marks.append((number, offset))
         at = 0
-        for start, end, keys in _matched_lines(data, coloured.scan(matcher, data)):
+        for start, end, keys in _matched_lines(data, coloured.scan(matcher, data, mark)):
             number += _breaks(data[at:start])
             at = start
             place = RawHit(index, number, offset + start, data[start:end])
