@@ -78,7 +78,7 @@ class _Torchrun:
         self._patience = timedelta(seconds=config.cluster.process_group_timeout_seconds)
         self._worker = worker_class()(config, 0, size, int(os.environ.get("LOCAL_RANK", "0")))
         self._worker.join(None)
-        self._store, self._group = _meet(config)
+        self._store, self._group, self._soon = _meet(config)
         self._others = [self._store.get(f"process_{rank}").decode() for rank in range(1, size)]
 
     def send(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Reply]:
@@ -97,7 +97,7 @@ class _Torchrun:
     def _tell(self, command: tuple[str, Any]) -> None:
         # Nobody is busy between two commands: who does not come now has stopped.
         dist.monitored_barrier(self._group, self._patience)
-        dist.broadcast_object_list([command], group=self._group)
+        dist.broadcast_object_list([command], group=self._soon)
 
     def _heard(self, mine: Reply) -> list[Reply]:
         """Return why another rank ended: its own word, or that it left none."""
@@ -127,12 +127,12 @@ def serve(config: Config, on_dump: Callable[[Callable[[Path], None]], None]) -> 
     worker = worker_class()(config, rank, size, int(os.environ.get("LOCAL_RANK", "0")))
     worker.join(None)
     on_dump(worker.dump)
-    store, group = _meet(config)
+    store, group, soon = _meet(config)
     store.set(f"process_{rank}", f"{socket.gethostname()}:{os.getpid()}")
     while True:
         heard: list[Any] = [None]
         dist.monitored_barrier(group, timedelta(seconds=DRIVER_SECONDS))
-        dist.broadcast_object_list(heard, group=group)
+        dist.broadcast_object_list(heard, group=soon)
         method, arguments = heard[0]
         if method == "close":
             worker.close()
@@ -145,8 +145,12 @@ def serve(config: Config, on_dump: Callable[[Callable[[Path], None]], None]) -> 
         dist.gather_object(reply)
 
 
-def _meet(config: Config) -> tuple[Store, Any]:
-    """Return the ranks' store, and a group for commands, which may stay silent while the driver works."""
+def _meet(config: Config) -> tuple[Store, Any, Any]:
+    """Return the ranks' store, a group that may stay silent while the driver works, and one for commands.
+
+    Whoever came to the barrier takes the command at once: a rank that stops in between is not waited for.
+    """
     store = dist.distributed_c10d._get_default_store()
+    patience = timedelta(seconds=config.cluster.process_group_timeout_seconds)
     group = dist.new_group(backend="gloo", timeout=timedelta(seconds=DRIVER_SECONDS))
-    return store, group
+    return store, group, dist.new_group(backend="gloo", timeout=patience)
