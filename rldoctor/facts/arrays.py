@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from rldoctor.dialects.suggest import distance
+from rldoctor.facts.refusal import Refusal
 from rldoctor.facts.slips import line_of, slip
 from rldoctor.facts.walk import Facts
-from rldoctor.types import Document, Event, LogLine
+from rldoctor.types import Document, Event
 
 SLIP: Final = 2
 MOST: Final = 3
@@ -59,20 +60,15 @@ def _overwritten(path: str, data: bytes) -> Iterator[Event]:
 def _event(facts: Facts, document: Document, name: str, flags: list[str], near: str | None) -> Event:
     file, line = _place(document, name)
     said = f"the script hands over ${{{near}[@]}}, which nothing fills" if near else "no command gets it"
-    fields = {
-        "key": name,
-        "written": name,
-        "value": None,
-        "system": facts.system,
-        "says": f"The arguments in {name} are lost, for {said}",
-        "where": "bash: an array that is not set expands to nothing",
-        "severity": "error" if near else "warning",
-        "shown": ", ".join(flags[:MOST]) + (" …" if len(flags) > MOST else ""),
-        "advice": f"Write ${{{name}[@]}} in place of ${{{near}[@]}}" if near else f"Write ${{{name}[@]}}",
-        "safety": "unsafe",
-        "certain": True,
-    }
-    return Event("refused_setting", fields, lines=(LogLine(file, line, ""),))
+    return Refusal(
+        name,
+        f"The arguments in {name} are lost, for {said}",
+        facts.system,
+        "bash: an array that is not set expands to nothing",
+        shown=", ".join(flags[:MOST]) + (" …" if len(flags) > MOST else ""),
+        advice=f"Write ${{{name}[@]}} in place of ${{{near}[@]}}" if near else f"Write ${{{name}[@]}}",
+        severity="error" if near else "warning",
+    ).in_line(file, line)
 
 
 def _place(document: Document, name: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from rldoctor.facts.refusal import Refusal
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Event, LogLine, Setting
 
@@ -51,25 +52,9 @@ def bare(facts: Facts) -> Iterator[Event]:
 
 
 def _plain_text(setting: Setting, says: str, right: str, facts: Facts) -> Event:
-    fields = {
-        "key": setting.key,
-        "written": setting.key,
-        "value": str(setting.value),
-        "system": facts.system,
-        "says": says,
-        "where": "omegaconf: an interpolation has braces",
-        "severity": "error",
-        "shown": "",
-        "advice": None,
-        "safety": "safe",
-        "first_key": setting.key,
-        "first_value": right,
-        "first_says": f"{setting.key}: {right}",
-        "first_drops": False,
-        "certain": True,
-    }
-    place = setting.place
-    return Event("refused_setting", fields, lines=(LogLine(place.file, place.line, ""),) if place else ())
+    where, cure = "omegaconf: an interpolation has braces", (setting.key, right, f"{setting.key}: {right}")
+    told = Refusal(setting.key, says, facts.system, where, str(setting.value), cure=cure, safety="safe")
+    return told.at(setting.place)
 
 
 def _references(setting: Setting, facts: Facts) -> Iterator[str]:

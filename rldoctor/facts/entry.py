@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rldoctor.dialects import entries
+from rldoctor.facts.refusal import Refusal
 from rldoctor.facts.walk import Facts
-from rldoctor.types import Event, LogLine
+from rldoctor.types import Event
 
 
 def foreign_entry(facts: Facts) -> Iterator[Event]:
@@ -18,21 +19,12 @@ def foreign_entry(facts: Facts) -> Iterator[Event]:
     for program in programs:
         right = entries.missing(facts.system, program, (release.version, *release.others))
         if right is not None:
-            place = command.place
-            fields = {
-                "key": program,
-                "written": program,
-                "value": None,
-                "system": facts.system,
-                "release": release.version,
-                "says": f"{facts.system} {release.version}, which knows the settings, has no {program}",
-                "where": "the program belongs to another release than the options",
-                "severity": "error",
-                "shown": "",
-                "advice": right or "Install the release that the program is of, or write its options",
-                "safety": "unsafe",
-                "certain": release.sure,
-            }
-            yield Event(
-                "refused_setting", fields, lines=(LogLine(place.file, place.line, ""),) if place else ()
+            told = Refusal(
+                program,
+                f"{facts.system} {release.version}, which knows the settings, has no {program}",
+                facts.system,
+                "the program belongs to another release than the options",
+                advice=right or "Install the release that the program is of, or write its options",
+                certain=release.sure,
             )
+            yield told.at(command.place)

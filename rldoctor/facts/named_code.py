@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from rldoctor.dialects import declared, suggest
 from rldoctor.facts.basefile import config_path
+from rldoctor.facts.refusal import Refusal
 from rldoctor.facts.walk import Facts
 from rldoctor.sources import read
-from rldoctor.types import Document, Event, LogLine, RLDoctorError, Setting
+from rldoctor.types import Document, Event, RLDoctorError, Setting
 
 MOST_BYTES: Final = 500_000
 LOOP: Final = "actor_rollout_ref.rollout.agent.default_agent_loop"
@@ -143,24 +144,16 @@ def _uncallable(named: Named, function: ast.FunctionDef | ast.AsyncFunctionDef) 
 
 
 def _event(named: Named, says: str, value: str | None, advice: str | None = None) -> Event:
-    place = named.file.place or named.file.defined_at
-    fields = {
-        "key": named.file.key,
-        "written": named.file.key,
-        "value": str(named.file.value),
-        "system": "The trainer",
-        "says": says,
-        "where": "it loads the file and takes the name out of it",
-        "severity": "error",
-        "shown": f"{named.file.key}={_text(named.file)}",
-        "advice": advice or f"Name with {named.key} what the file defines",
-        "safety": "unsafe",
-        "certain": True,
-    }
-    if value is not None:
-        cure = {"first_key": named.key, "first_value": value, "first_says": f"{named.key} {value}"}
-        fields = {**fields, **cure, "first_drops": False}
-    return Event("refused_setting", fields, lines=(LogLine(place.file, place.line, ""),) if place else ())
+    return Refusal(
+        named.file.key,
+        says,
+        "The trainer",
+        "it loads the file and takes the name out of it",
+        str(named.file.value),
+        f"{named.file.key}={_text(named.file)}",
+        advice or f"Name with {named.key} what the file defines",
+        None if value is None else (named.key, value, f"{named.key} {value}"),
+    ).at(named.file.place or named.file.defined_at)
 
 
 def _text(setting: Setting) -> str | None:

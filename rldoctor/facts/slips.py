@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from rldoctor import dialects
+from rldoctor.facts.refusal import Refusal
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Event, LogLine, Place, Setting
 
@@ -199,22 +202,8 @@ def _misspelt_numbers(facts: Facts) -> Iterator[Event]:
 
 
 def _number(setting: Setting, says: str, right: Any, advice: str | None) -> Event:
-    fields = {
-        "key": setting.key,
-        "written": setting.key,
-        "value": str(setting.value),
-        "system": "argparse",
-        "says": says,
-        "where": "argparse: expected one argument, invalid int value",
-        "severity": "error",
-        "shown": f"{setting.key} {setting.value}",
-        "advice": advice,
-        "safety": "safe",
-        "first_key": setting.key,
-        "first_value": right,
-        "first_says": f"{setting.key} {' '.join(right) if isinstance(right, list) else right}",
-        "first_drops": False,
-        "certain": True,
-    }
-    lines = (LogLine(setting.place.file, setting.place.line, ""),) if setting.place is not None else ()
-    return Event("refused_setting", fields, lines=lines)
+    where = "argparse: expected one argument, invalid int value"
+    shown = f"{setting.key} {setting.value}"
+    cure = (setting.key, right, f"{setting.key} {' '.join(right) if isinstance(right, list) else right}")
+    told = Refusal(setting.key, says, "argparse", where, str(setting.value), shown, advice, cure)
+    return replace(told, safety="safe").at(setting.place)

@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from rldoctor.dialects import starting, suggest
+from rldoctor.facts.refusal import Refusal
 from rldoctor.facts.walk import Facts
-from rldoctor.types import Command, Event, LogLine, Setting
+from rldoctor.types import Command, Event, Setting
 
 DASHBOARD: Final = "8265"
 VISIBLE: Final = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
@@ -141,18 +144,6 @@ def _of(command: Command, key: str) -> Setting | None:
 
 
 def _event(setting: Setting, says: str, shown: str, advice: str, severity: str = "error") -> Event:
-    place = setting.place or setting.defined_at
-    fields = {
-        "key": setting.key,
-        "written": setting.key,
-        "value": str(setting.value),
-        "system": "The launcher",
-        "says": says,
-        "where": "torchrun, Ray and Slurm count GPUs and ports as they are told",
-        "severity": severity,
-        "shown": shown,
-        "advice": advice,
-        "safety": "unsafe",
-        "certain": True,
-    }
-    return Event("refused_setting", fields, lines=(LogLine(place.file, place.line, ""),) if place else ())
+    where = "torchrun, Ray and Slurm count GPUs and ports as they are told"
+    told = Refusal(setting.key, says, "The launcher", where, str(setting.value), shown, advice)
+    return replace(told, severity=severity).at(setting.place or setting.defined_at)

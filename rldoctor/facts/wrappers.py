@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from rldoctor.dialects import catalogue, grammar, suggest
+from rldoctor.facts.refusal import Refusal
 from rldoctor.facts.walk import Facts
-from rldoctor.types import Command, Event, LogLine
+from rldoctor.types import Command, Event
 
 _RANKED: Final = re.compile(r"verl[./]trainer[./](?:fsdp_)?sft_trainer(?:\.py)?")
 _DRIVERS: Final = {
@@ -110,18 +111,4 @@ def _is_plain(command: Command, facts: Facts) -> bool:
 
 
 def _event(command: Command, says: str, where: str, advice: str) -> Event:
-    place = command.place
-    fields = {
-        "key": command.program,
-        "written": command.program,
-        "value": None,
-        "system": "The launcher",
-        "says": says,
-        "where": where,
-        "severity": "error",
-        "shown": "",
-        "advice": advice,
-        "safety": "unsafe",
-        "certain": True,
-    }
-    return Event("refused_setting", fields, lines=(LogLine(place.file, place.line, ""),) if place else ())
+    return Refusal(command.program, says, "The launcher", where, advice=advice).at(command.place)
