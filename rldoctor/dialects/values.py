@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rldoctor import expr
 from rldoctor.dialects.rows import Row
-from rldoctor.types import UNKNOWN, RLDoctorError
+from rldoctor.types import UNKNOWN, RLDoctorError, Setting
 
 TRUE: Final = frozenset(("true", "1", "yes", "on", "y", "t"))
 FALSE: Final = frozenset(("false", "0", "no", "off", "n", "f"))
@@ -77,6 +77,13 @@ def default(row: Row, version: str | None) -> Any:
         pairs = dict(row.enum)
         return pairs.get(theirs is True) if row.enum else (theirs is True) is not row.negate
     return None if theirs is None and not row.enum else decode(row, theirs)
+
+
+def plain(setting: Setting | None) -> str:
+    """Return a setting's value without its quotes, "" where there is none or nobody can tell it."""
+    if setting is None or setting.state == "unknown" or setting.form == "delete":
+        return ""
+    return str(setting.value).strip("'\" ")
 
 
 def unquoted(value: Any) -> Any:

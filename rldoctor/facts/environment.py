@@ -8,6 +8,7 @@ from typing import Final
 
 from rldoctor.dialects.suggest import distance
 from rldoctor.facts.known_variables import NAMES
+from rldoctor.facts.slips import line_of
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Event, LogLine
 
@@ -40,7 +41,7 @@ def misset(facts: Facts) -> Iterator[Event]:
         lost = kept and _GOES_ON.search(found["value"].strip()) is None
         if (meant is not None or lost) and not _is_used(found["name"], data):
             value = found["value"].decode("utf-8", "replace").strip()
-            line = data.count(b"\n", 0, found.start("name")) + 1
+            line = line_of(data, found.start("name"))
             path = document.path if document is not None else ""
             yield _event({"name": name, "value": value, "meant": meant}, path, line, facts)
     yield from _handed_under_another_name(facts)

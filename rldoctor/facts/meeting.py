@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from rldoctor.dialects.values import plain
 from rldoctor.facts.slips import line_of, of_place, slip
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Command, Document, Event, Setting
@@ -44,19 +45,15 @@ def _said(command: Command, *names: str) -> Setting | None:
     return next((each for each in reversed(command.settings) if each.key in keys), None)
 
 
-def _text(setting: Setting | None) -> str:
-    return "" if setting is None or setting.state == "unknown" else str(setting.value).strip("'\"")
-
-
 def _addresses(command: Command) -> Iterator[Event]:
     """Yield an address that is more than a host, and a port that is none."""
     address, port = _said(command, "master_addr"), _said(command, "master_port")
-    found = _ADDRESSED.fullmatch(_text(address))
-    if address is not None and found is not None and found["host"] != _text(address):
+    found = _ADDRESSED.fullmatch(plain(address))
+    if address is not None and found is not None and found["host"] != plain(address):
         says = f"{address.key} {address.value} is no host: it takes a name or an address alone"
         why = "torchrun joins it with the port and asks the resolver for the whole text"
         yield slip(address.key, says, why, f"{address.key} {found['host']}", of_place(address.place))
-    if port is not None and _text(port).isdigit() and not 0 < int(_text(port)) <= HIGHEST_PORT:
+    if port is not None and plain(port).isdigit() and not 0 < int(plain(port)) <= HIGHEST_PORT:
         says = f"{port.key} {port.value} is no port"
         why = f"Ports go from 1 to {HIGHEST_PORT}"
         yield slip(port.key, says, why, f"{port.key} 29500", of_place(port.place))
@@ -66,10 +63,10 @@ def _ranks(command: Command) -> Iterator[Event]:
     """Yield several nodes that all take themselves for the first."""
     nodes, rank = _said(command, "nnodes"), _said(command, "node_rank")
     meeting, alone = _said(command, "rdzv_endpoint"), _said(command, "standalone")
-    most = _text(nodes).rpartition(":")[2]
+    most = plain(nodes).rpartition(":")[2]
     if nodes is None or not most.isdigit() or int(most) < 2:
         return
-    if meeting is not None and _LOCAL.fullmatch(_text(meeting)):
+    if meeting is not None and _LOCAL.fullmatch(plain(meeting)):
         says = f"{most} nodes are to meet at {meeting.value}, which each takes for itself"
         why = "At localhost each node finds itself alone, and waits until its timeout"
         advice = f"{meeting.key} HOST:PORT with the address of the first node"
@@ -90,7 +87,7 @@ def _ranks(command: Command) -> Iterator[Event]:
 def _tasks(command: Command, facts: Facts) -> Iterator[Event]:
     """Yield a launcher that Slurm starts several times on a node, though it starts all processes itself."""
     document, each = facts.document, _said(command, "nproc_per_node")
-    if document is None or "srun" not in command.wrapped_by or _text(each) in ("", "1"):
+    if document is None or "srun" not in command.wrapped_by or plain(each) in ("", "1"):
         return
     steps = [step for step in facts.world if step.program == "srun"]
     data = document.files.get(document.path, b"")
@@ -98,7 +95,7 @@ def _tasks(command: Command, facts: Facts) -> Iterator[Event]:
     asked = _TASKS.search(data)
     if own is not None and own.key == "--ntasks":
         return
-    count = _text(own) if own is not None else asked[1].decode() if asked is not None else "1"
+    count = plain(own) if own is not None else asked[1].decode() if asked is not None else "1"
     if count.isdigit() and int(count) > 1 and each is not None:
         says = f"srun starts {count} torchrun on each node, and each starts {each.value} processes"
         why = "torchrun starts the processes of a node itself: several of them take the same port and GPUs"

@@ -9,7 +9,7 @@ from typing import Final
 from rldoctor import dialects
 from rldoctor.dialects import grammar
 from rldoctor.dialects.catalogue import SECTION
-from rldoctor.facts.slips import slip
+from rldoctor.facts.slips import line_of, slip
 from rldoctor.facts.torn import assignments, event, nearest
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Command, Document, Event, LogLine, Setting
@@ -22,7 +22,6 @@ _SUM: Final = re.compile(rb"\$\(\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)\)")
 _FRACTION: Final = re.compile(rb"(?<![\w.])\d*\.\d+\b")
 _NAME: Final = re.compile(rb"(?<![\w.])\$?\{?([A-Za-z_]\w*)\b(?![:\[(])")
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
-_NUMBERS: Final = ("int", "float")
 _FIRST: Final = (
     "enable",
     "enabled",
@@ -102,13 +101,11 @@ def _sectioned(command: Command, facts: Facts) -> Iterator[Event]:
 
 def _meant(word: str, below: Mapping[str, str]) -> str | None:
     """Return the key of a section that a word is meant for, by its kind and what it is called."""
-    kinds = (
-        ("bool",)
-        if word.lower() in ("true", "false")
-        else _NUMBERS
-        if _NUMBER.fullmatch(word)
-        else ("str", "any")
-    )
+    kinds: tuple[str, ...] = ("str",)
+    if word.lower() in ("true", "false"):
+        kinds = ("bool",)
+    elif _NUMBER.fullmatch(word):
+        kinds = ("int", "float")
     fit = [key for key, kind in below.items() if kind in (*kinds, "any")]
     last = {key.rpartition(".")[2]: key for key in fit}
     return next((last[name] for name in _FIRST if name in last), None) or (fit[0] if len(fit) == 1 else None)
@@ -178,7 +175,7 @@ def _lost_pipe(document: Document) -> Iterator[Event]:
     """Yield a redirection with a pipe on a line of its own, which nothing flows into."""
     for path, data in document.files.items():
         for found in _PIPE.finditer(data) if b"tee" in data else ():
-            line = data.count(b"\n", 0, found.start(1)) + 1
+            line = line_of(data, found.start(1))
             said = found[1].decode(errors="replace").strip()
             says = f"`{said}` stands alone in line {line}: the command above it has ended"
             advice = "A backslash at the end of the line above, or all on the same line"
@@ -201,7 +198,7 @@ def _sums(document: Document, command: Command, facts: Facts) -> Iterator[Event]
         for found in _SUM.finditer(data):
             about = _trouble(found[1], assigned)
             if about is not None:
-                at = data.count(b"\n", 0, found.start()) + 1
+                at = line_of(data, found.start())
                 told = event(
                     "override_torn",
                     f"$(({found[1].decode(errors='replace').strip()}))",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rldoctor.dialects.limits import Cure, Limit
+from rldoctor.dialects.values import plain
 from rldoctor.types import Setting
 
 MODEL: Final = "actor_rollout_ref.model.path"
@@ -54,10 +55,10 @@ _FAMILY: Final = re.compile(
 def refuse(settings: Mapping[str, Setting], release: str) -> Iterator[Limit]:
     """Yield names that verl, or what it hands them to, takes for something else than was meant."""
     for key in (MODEL, *SFT):
-        yield from _model(key, _text(settings.get(key)), settings)
-    if _text(settings.get("trainer.resume_mode")) == "resume_path":
-        yield from _checkpoint(_text(settings.get(RESUME)))
-    yield from _teacher(_text(settings.get(MODEL)), _text(settings.get(TEACHER)))
+        yield from _model(key, plain(settings.get(key)), settings)
+    if plain(settings.get("trainer.resume_mode")) == "resume_path":
+        yield from _checkpoint(plain(settings.get(RESUME)))
+    yield from _teacher(plain(settings.get(MODEL)), plain(settings.get(TEACHER)))
     yield from _of_another_engine(settings)
     for section in ("reward_model.reward_kwargs", "reward.reward_kwargs"):
         yield from _overlong(section, settings)
@@ -66,16 +67,16 @@ def refuse(settings: Mapping[str, Setting], release: str) -> Iterator[Limit]:
 def _overlong(section: str, settings: Mapping[str, Setting]) -> Iterator[Limit]:
     """workers/reward_manager/dapo.py: a penalty for answers that come near to the longest length."""
     switch, factor, most = (f"{section}.{name}" for name in _OVERLONG)
-    if _text(settings.get(switch)).lower() != "true":
+    if plain(settings.get(switch)).lower() != "true":
         return
     where = "workers/reward_manager/dapo.py"
     if most not in settings:
-        length = _text(settings.get("data.max_response_length")) or "N"
+        length = plain(settings.get("data.max_response_length")) or "N"
         says = "The penalty of overlong answers is measured from max_resp_len, which is not told"
         advice = f"Write +{most}={length}, the longest answer"
         yield Limit(reads=(switch,), shows=(switch,), says=says, where=where, advice=advice)
-    if _NEGATIVE.fullmatch(_text(settings.get(factor))):
-        cures = (Cure(factor, ["const", abs(float(_text(settings[factor])))]),)
+    if _NEGATIVE.fullmatch(plain(settings.get(factor))):
+        cures = (Cure(factor, ["const", abs(float(plain(settings[factor])))]),)
         says = "The factor is taken off for overlong answers: a negative one rewards them"
         yield Limit(reads=(factor,), shows=(factor,), says=says, where=where, severity="warning", cures=cures)
 
@@ -140,7 +141,7 @@ def _teacher(student: str, teacher: str) -> Iterator[Limit]:
 
 
 def _of_another_engine(settings: Mapping[str, Setting]) -> Iterator[Limit]:
-    engine = _text(settings.get(ENGINE))
+    engine = plain(settings.get(ENGINE))
     strays = (
         [key for key in settings if key.startswith(KWARGS)] if engine in ("vllm", "sglang", "trtllm") else []
     )
@@ -167,10 +168,3 @@ def _of_another_engine(settings: Mapping[str, Setting]) -> Iterator[Limit]:
                 cures=(Cure(key),),
                 advice=f"Write it under {KWARGS}{engine}, in the words of {engine}",
             )
-
-
-def _text(setting: Setting | None) -> str:
-    """Return a value that is known, "" where nobody can tell it."""
-    if setting is None or setting.state == "unknown" or setting.form == "delete":
-        return ""
-    return str(setting.value).strip("'\" ")
