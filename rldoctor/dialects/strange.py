@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from rldoctor.dialects import catalogue, fitting, grammar, misplaced, nearby, release, suggest, synonyms
+from rldoctor.dialects import catalogue, fitting, grammar, misplaced, nearby, release, suggest
 from rldoctor.dialects.catalogue import Known
 from rldoctor.dialects.grammar import Grammar
 from rldoctor.dialects.launch import Launch
@@ -205,6 +205,8 @@ class _Reading:
     def _nearest(self, key: str, setting: Setting) -> suggest.Suggestion | None:
         if key != setting.key:
             return suggest.section(key, self._keys, self.given)
+        from rldoctor.dialects import synonyms  # where a key is unknown
+
         return synonyms.nearest(self.launch.system, key, self._keys, self.given)
 
     @cached_property

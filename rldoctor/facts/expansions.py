@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from rldoctor.facts.slips import LONGEST, line_of, of_place, slip
@@ -31,8 +32,7 @@ def expanded(facts: Facts) -> Iterator[Event]:
         return
     for path, data in document.files.items():
         if len(data) <= LONGEST and b"$" in data:
-            yield from _unclosed(path, data)
-            yield from _variables(path, data)
+            yield from _of_text(path, data)
     command = facts.start.command
     if command is not None and command.place is not None:
         yield from _arrays(command.place, document.files.get(command.place.file, b""))
@@ -40,6 +40,12 @@ def expanded(facts: Facts) -> Iterator[Event]:
         if setting.place is not None and setting.state != "unknown":
             yield from _unfilled(setting, document.files)
             yield from _run_on(setting)
+
+
+@lru_cache(maxsize=64)
+def _of_text(path: str, data: bytes) -> tuple[Event, ...]:
+    """Return what a text says wrongly whatever it launches, read once for all of its launches."""
+    return (*_unclosed(path, data), *_variables(path, data))
 
 
 def _run_on(setting: Setting) -> Iterator[Event]:

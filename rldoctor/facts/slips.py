@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -44,24 +45,38 @@ def slips(facts: Facts) -> Iterator[Event]:
     for path, whole in document.files.items():
         if len(whole) > LONGEST:
             continue
-        data = _HERE.sub(_blanked, whole) if b"<<" in whole else whole
+        data = _without_here_documents(whole)
         if not data.isascii() and _has_odd_code(data):
             from rldoctor.facts.lookalikes import look_alikes
 
             yield from look_alikes(path, data, facts)
-        # A text is looked for before the expression that it is in: each of them walks the whole script.
-        if b"= (" in data or b" =(" in data or b"\t=(" in data:
-            yield from _spaced_arrays(path, data)
-        if b"\\ " in data or b"\\\t" in data:
-            yield from _swallowed(path, data, facts.system)
-        if b", " in data or b",\t" in data:
-            yield from _spaced_lists(path, data)
-        yield from _mixed_ends(path, data)
+        yield from _of_text(path, data, facts.system)
         if path == document.path and b"#SBATCH" in data:
             yield from _late_options(path, data)
         if path == document.path and b"kill" in data:
             yield from _ends_at_kill(path, data, facts)
     yield from _misspelt_numbers(facts)
+
+
+@lru_cache(maxsize=64)
+def _of_text(path: str, data: bytes, system: str | None) -> tuple[Event, ...]:
+    """Return what a text says wrongly whatever it launches, read once for all of its launches.
+
+    A plain text is looked for before the expression that it is in: each of those walks the whole script.
+    """
+    found: list[Event] = []
+    if b"= (" in data or b" =(" in data or b"\t=(" in data:
+        found += _spaced_arrays(path, data)
+    if b"\\ " in data or b"\\\t" in data:
+        found += _swallowed(path, data, system)
+    if b", " in data or b",\t" in data:
+        found += _spaced_lists(path, data)
+    return (*found, *_mixed_ends(path, data))
+
+
+@lru_cache(maxsize=64)
+def _without_here_documents(data: bytes) -> bytes:
+    return _HERE.sub(_blanked, data) if b"<<" in data else data
 
 
 def _has_odd_code(data: bytes) -> bool:

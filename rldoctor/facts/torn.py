@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -182,7 +183,13 @@ def _misspelt(command: Command, document: Document, facts: Facts) -> Iterator[Ev
 
 def assignments(document: Document) -> set[str]:
     """Return the names that a script, or one that it reads, assigns somewhere."""
-    return {name.decode() for data in document.files.values() for name in _ASSIGNED.findall(data)}
+    return set().union(*map(_assigned, document.files.values()))
+
+
+@lru_cache(maxsize=64)
+def _assigned(data: bytes) -> frozenset[str]:
+    """Return the names that a text assigns, read once for all launches of a script."""
+    return frozenset(name.decode() for name in _ASSIGNED.findall(data))
 
 
 def nearest(name: str, assigned: set[str]) -> str | None:
