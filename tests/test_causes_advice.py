@@ -284,6 +284,14 @@ def test_an_index_into_gpus_is_not_an_empty_batch(tmp_path: Path) -> None:
     assert _cures(tmp_path, log)[0].startswith("Ask for no more GPUs")
 
 
+def test_a_converter_of_weights_is_run_without_splitting_them(tmp_path: Path) -> None:
+    log = _raised(
+        "RuntimeError: The size of tensor a (3072) must match the size of tensor b (768) at dimension 0",
+        "/work/Megatron-LM/tools/checkpoint/saver_lathe.py",
+    )
+    assert "--target-tensor-parallel-size 1" in _cures(tmp_path, log)[0]
+
+
 def test_a_converter_skips_what_holds_no_tensor(tmp_path: Path) -> None:
     log = (
         "Traceback (most recent call last):\n"

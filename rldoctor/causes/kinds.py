@@ -34,7 +34,7 @@ _EMPTY = (
     r"|pop from (?:an )?empty|iterable argument is empty|empty (?:list|batch|tensor|sequence)"
     r"|batch size must be positive|index 0 is out of bounds .{0,40}size 0|Cannot choose from an empty"
 )
-_SHAPES = (
+SHAPES = (
     r"size of tensor a|Sizes of tensors must match|shapes? cannot be multiplied|stack expects each tensor"
     r"|shape '\[.*\]' is invalid for input|split_with_sizes|could not be broadcast|shape mismatch"
     r"|size mismatch|must be the same (?:size|shape|length)|Expected .{0,40}(?:size|shape|dim)|(?:length"
@@ -320,7 +320,7 @@ KINDS: Final = (
     ),
     Kind(
         r"RuntimeError|ValueError|AssertionError|IndexError",
-        _SHAPES,
+        SHAPES,
         (
             "Compare the two lengths in {place}: padding, truncation, packing, special tokens, and sequence"
             " or context parallel slices must be the same on both sides (switch off packing and sequence "

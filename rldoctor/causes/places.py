@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rldoctor.causes.kinds import VERSIONS, Kind
+from rldoctor.causes.kinds import SHAPES, VERSIONS, Kind
 
 _ROTARY: Final = r"rope_(?:theta|scaling|parameters|type|kwargs)|get_rope|rotary_emb"
 _ROTARY_CURES: Final = (
@@ -13,6 +13,9 @@ _ROTARY_CURES: Final = (
     "in rope_parameters, 4.45 and 4.52 renamed keys in it; and upgrade {libraries} for a newer one",
     "Or write rope_scaling and rope_theta of config.json as the installed release reads them (the original "
     "model's config.json; rope_scaling null where the model needs none): {place}",
+)
+_CONVERTER: Final = (
+    r"(?i)conver|hf2|2hf|2mg|mg2|2mcore|mcore2|2megatron|megatron2|saver_|loader_|tools/checkpoint/"
 )
 PLACES: Final = (
     Kind(r"(?:Attribute|Key|Type|Value)Error", _ROTARY, _ROTARY_CURES, VERSIONS),
@@ -60,6 +63,17 @@ PLACES: Final = (
             "layers, transformer_impl), and the newest {libraries}",
         ),
         VERSIONS,
-        file=r"(?i)conver|hf2|2hf|2mg|mg2|2mcore|mcore2|2megatron|megatron2|saver_|loader_",
+        file=_CONVERTER,
+    ),
+    Kind(
+        r"RuntimeError|ValueError|AssertionError",
+        SHAPES,
+        (
+            "Convert with tensor and pipeline parallel size 1 (--target-tensor-parallel-size 1; the trainer "
+            "splits it on loading), or with the newest converter (Megatron Bridge, git pull)",
+            "Give the converter the sizes of the checkpoint (layers, heads, query groups, experts, a padded "
+            "vocabulary: --make-vocab-size-divisible-by, tied embeddings): {place}",
+        ),
+        file=_CONVERTER,
     ),
 )
