@@ -284,6 +284,14 @@ def test_an_index_into_gpus_is_not_an_empty_batch(tmp_path: Path) -> None:
     assert _cures(tmp_path, log)[0].startswith("Ask for no more GPUs")
 
 
+def test_a_configuration_of_another_model_asks_for_the_class_that_belongs_to_it(tmp_path: Path) -> None:
+    log = _raised(
+        "AttributeError: 'LatheVisionConfig' object has no attribute 'spokes'",
+        "/opt/venv/lib/python3.11/site-packages/transformers/models/mill/modeling_mill.py",
+    )
+    assert "by the class that its own config.json names" in _cures(tmp_path, log)[1]
+
+
 def test_a_converter_of_weights_is_run_without_splitting_them(tmp_path: Path) -> None:
     log = _raised(
         "RuntimeError: The size of tensor a (3072) must match the size of tensor b (768) at dimension 0",

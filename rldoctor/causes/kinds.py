@@ -86,8 +86,9 @@ KINDS: Final = (
         r"'\w*(?:[Cc]onfig|[Cc]fg|Args|Arguments|Namespace|Options|Params)' object has no attribute",
         (
             _RELEASES_THAT_FIT,
-            "Where that configuration is yours, give it the field that {place} reads ({message}): in its "
-            "file, its class or its parser, with the value of the release that the code comes from",
+            "Load the model by the class that its own config.json names (architectures; Auto classes) where "
+            "{place} is another model's, or read text_config in a multimodal one; where the "
+            "configuration is yours, give it that field in its file, class or parser ({message})",
         ),
         VERSIONS,
     ),
