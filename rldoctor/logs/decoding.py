@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from itertools import chain
 from typing import IO, Any, Final
 
 GZIP: Final = b"\x1f\x8b"
@@ -20,6 +21,17 @@ MAGIC: Final = {
     b"\xfd7zXZ": "xz: unpack it first",
     b"PAR1": "a parquet file",
 }
+ENTITIES: Final = {
+    b"&lt;": b"<",
+    b"&gt;": b">",
+    b"&quot;": b'"',
+    b"&#34;": b'"',
+    b"&#39;": b"'",
+    b"&#x27;": b"'",
+    b"&nbsp;": b" ",
+    b"&amp;": b"&",
+}  # how pages write what means something to them; the ampersand itself comes last
+FEWEST_ENTITIES: Final = 3
 SNIFF: Final = 8192
 PACKED: Final = 1 << 16  # bytes at a time: what the unpacker has not used yet is copied for each piece
 CONTROL: Final = bytes(b for b in range(1, 32) if b not in b"\t\n\r\x1b\x08\x0c\x07")
@@ -49,6 +61,9 @@ def decode(raw: IO[bytes], size: int, notes: list[str], ahead: bool = False) -> 
         return
     if _looks_binary(first):
         raise Binary
+    if _is_of_a_page(first):
+        yield from _unescaped(first.removeprefix(codecs.BOM_UTF8), pieces)
+        return
     yield first.removeprefix(codecs.BOM_UTF8)
     yield from pieces
 
@@ -58,7 +73,11 @@ def is_plain(raw: IO[bytes]) -> bool:
     raw.seek(0)
     head = raw.read(SNIFF)
     raw.seek(0)
-    return not head.startswith((GZIP, ZSTD, codecs.BOM_UTF8)) and _utf16(head) is None
+    return (
+        not head.startswith((GZIP, ZSTD, codecs.BOM_UTF8))
+        and _utf16(head) is None
+        and not _is_of_a_page(head)
+    )
 
 
 def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -158,6 +177,30 @@ def _from_utf16(first: bytes, pieces: Iterator[bytes], encoding: str) -> Iterato
     tail = decoder.decode(b"", final=True).encode("utf-8", "replace")
     if tail:
         yield tail
+
+
+def _is_of_a_page(head: bytes) -> bool:
+    """Say whether a text was taken from a page's source: its quotes and brackets are entities throughout."""
+    sample = head[:SNIFF]
+    if sample.count(b"&") < FEWEST_ENTITIES or sum(map(sample.count, ENTITIES)) < FEWEST_ENTITIES:
+        return False
+    brackets = b"&lt;" in sample or b"&gt;" in sample
+    return not (b"<" in sample or b">" in sample if brackets else b'"' in sample and b"'" in sample)
+
+
+def _unescaped(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a page's text as it was before it was put there; an entity may be cut by the end of a piece."""
+    carry = b""
+    for piece in chain((first,), pieces):
+        data = carry + piece
+        cut = data.rfind(b"&", max(0, len(data) - 6))
+        whole = cut < 0 or b";" in data[cut:]
+        data, carry = (data, b"") if whole else (data[:cut], data[cut:])
+        for entity, text in ENTITIES.items():
+            data = data.replace(entity, text)
+        yield data
+    if carry:
+        yield carry
 
 
 def _looks_binary(head: bytes) -> bool:

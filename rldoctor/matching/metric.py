@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from rldoctor import expr
@@ -61,6 +62,12 @@ class SeriesScope(Scope):
         self.at = here
         return before[here + 1] - before[first]
 
+    def _turns(self, args: Sequence[Node]) -> Any:
+        """Return how often a condition has begun to hold up to here: noise does it again and again."""
+        self._count([args[0], ["const", 1]])
+        held = [after > before for before, after in pairwise(self.held[id(args[0])][: self.at + 2])]
+        return sum(now and not (at and held[at - 1]) for at, now in enumerate(held))
+
     def _last(self, args: Sequence[Node]) -> Any:
         return self.series.column(_name(args[0])).known(self._first(args[1]), self.at)
 
@@ -105,6 +112,7 @@ class SeriesScope(Scope):
 OF_ALL_STEPS: Final = frozenset({"early", "late", "drift"})  # what only the last step can tell
 SERIES: Final[Mapping[str, Callable[[SeriesScope, Sequence[Node]], Any]]] = {
     "count": SeriesScope._count,
+    "turns": SeriesScope._turns,
     "last": SeriesScope._last,
     "early": SeriesScope._early,
     "late": SeriesScope._late,

@@ -227,3 +227,34 @@ def test_a_reader_that_stops_leaves_no_thread_behind(tmp_path: Path, monkeypatch
     assert threading.active_count() > before
     chunks.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+PAGE = (
+    "Traceback (most recent call last):\n  File &quot;/app/train.py&quot;, line 3, in &lt;module&gt;\n"
+    "    a &amp;&amp; b\nKeyError: &#39;prompt&#39;\n"
+)
+
+
+def test_the_source_of_a_page_is_read_as_what_it_shows(tmp_path: Path) -> None:
+    path = tmp_path / "page.txt"
+    path.write_text(PAGE)
+    assert text_of(path).decode().splitlines()[1:] == [
+        '  File "/app/train.py", line 3, in <module>',
+        "    a && b",
+        "KeyError: 'prompt'",
+    ]
+    (failure,) = read([str(path)], []).failures
+    assert failure.line.text == "KeyError: 'prompt'"
+
+
+def test_an_entity_may_be_cut_by_the_end_of_a_piece(tmp_path: Path) -> None:
+    path = tmp_path / "page.txt"
+    path.write_text(("x" * 61 + "&lt;a&gt;\n") * 20_000)
+    assert text_of(path).decode() == ("x" * 61 + "<a>\n") * 20_000
+
+
+def test_a_log_that_speaks_of_entities_stays_as_it_is(tmp_path: Path) -> None:
+    text = "answer: <b>1 &lt; 2 &lt; 3 &lt; 4</b>\nurl: ?a=1&b=2&c=3&d=4\n"
+    path = tmp_path / "train.log"
+    path.write_text(text)
+    assert text_of(path).decode() == text

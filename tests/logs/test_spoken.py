@@ -28,6 +28,7 @@ def told(result: LogReading) -> list[Event]:
         ("all rewards stay at `0`, and I see no error", [("reward", "zero")]),
         ("grad_norm突然爆炸", [("grad", "up")]),
         ("a sudden explosion of the gradient norm", [("grad", "up")]),
+        ("训练能够跑起来，但发现grad_norm特别大", [("grad", "up")]),
         ("the KL loss keeps growing while the score improves", [("kl", "up")]),
         ("entropy collapse after fifty steps", [("entropy", "down")]),
         ("completions get cut as the response length becomes much longer", [("length", "up")]),

@@ -404,3 +404,40 @@ def test_the_thread_that_runs_the_script_is_the_main_one_whatever_it_is_called(r
     )
     (event,) = [event for event in reading(stack).events if event.kind == "hang"]
     assert event.fields["frame"].startswith("take_next")
+
+
+def test_the_line_that_a_person_quotes_is_where_it_stands(reading: Read) -> None:
+    page = (
+        "My run gets stuck at `Loading extension module fused_adam`, nothing fails.\n\n"
+        "Detected CUDA files\nLoading extension module fused_adam...\nall ranks have loaded their data\n\n"
+        "These are the versions:\n\n1. torch: 2.6.0\n"
+    )
+    (event,) = standing(reading(page))
+    assert event.fields["what"] == "extensions"
+    assert event.lines[0].text.startswith("Loading extension module")
+
+
+def test_what_is_under_way_may_stand_a_few_lines_above_the_last(reading: Read) -> None:
+    page = (
+        "一直卡在这里，没有反应\n```\nBuilding extension module fused_adam...\n"
+        "Allowing ninja to set a default number of workers...\n```\n"
+    )
+    (event,) = standing(reading(page))
+    assert event.fields["what"] == "extensions"
+    assert [line.text[:8] for line in event.lines[:2]] == ["Allowing", "Building"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "what"),
+    [
+        ("It hangs while saving the model.", "saving"),
+        ("The weight sync hangs after the second step.", "sync"),
+        ("It is stuck in the dataloader.", "data"),
+        ("训练卡在采样这里不动了", "rollout"),
+        ("It hangs, and I do not know where.", "silence"),
+    ],
+)
+def test_a_person_says_what_stands(reading: Read, sentence: str, what: str) -> None:
+    page = f"{sentence}\n```\n{{'loss': 0.4, 'grad_norm': 1.2}}\nrank 0 has 310 parameters\n```\n"
+    (event,) = standing(reading(page))
+    assert event.fields["what"] == what

@@ -70,6 +70,13 @@ def test_count_looks_at_the_last_steps() -> None:
     assert found("count(grad_norm > 10, 4) >= 3", grad_norm=[1.0, 20.0, 1.0, 20.0, 20.0]) is not None
 
 
+def test_turns_counts_how_often_a_condition_begins_to_hold() -> None:
+    noisy, rising = [1.0, 9.0, 9.0, 1.0, 9.0, 2.0, 8.0], [1.0, 2.0, 9.0, 9.0, 9.0]
+    assert found("turns(grad_norm > 5) == 3 and grad_norm > 5", grad_norm=noisy) is not None
+    assert found("turns(grad_norm > 5) > 3", grad_norm=noisy) is None
+    assert found("turns(grad_norm > 5) == 1 and grad_norm > 5", grad_norm=rising) is not None
+
+
 def test_last_gives_the_last_values() -> None:
     rising = "len(last(grad_norm, 3)) == 3 and min(last(grad_norm, 3)) > 5"
     assert found(rising, grad_norm=[9.0, 9.0]) is None

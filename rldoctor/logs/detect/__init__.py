@@ -12,6 +12,7 @@ from rldoctor.logs.detect import (
     memory,
     numbers,
     process,
+    reward_parts,
     slowness,
     spoken,
     stalled,
@@ -34,6 +35,7 @@ DETECTORS: Final[Mapping[str, tuple[tuple[str, ...], Detect]]] = {
     "numbers": (numbers.PATTERNS, numbers.detect),
     "standing": ((), standing.detect),
     "spoken": ((), spoken.detect),
+    "reward_parts": ((), reward_parts.detect),
     "slowness": ((), slowness.detect),
 }
 PATTERNS: Final = tuple(key for patterns, _ in DETECTORS.values() for key in patterns)

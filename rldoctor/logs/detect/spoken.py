@@ -45,7 +45,7 @@ WAY: Final = re.compile(
     r"|\bgo(?:es|ing)? up|\bhuge\b|\b(?:bigger|larger|higher|longer)\b"
     r"|\b(?:too|very|so|extremely|abnormally|exceptional(?:ly)?|unusually|unexpectedly|ridiculously)"
     r" (?:high|large|big|long)\b"
-    r"|上升|爆炸|增大|飙升|突增|骤增|激增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
+    r"|[特非异][别常]的?[大高长]|巨大|上升|爆炸|增大|飙升|突增|骤增|激增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
 )
 CLAUSE: Final = re.compile(r"[.。!?！？;；]\s|[。！？；，](?!但|然后)|, (?!but|then|however)")
 RUIN: Final = re.compile(

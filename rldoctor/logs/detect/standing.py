@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -58,9 +58,33 @@ SAID_TO: Final = re.compile(
 )  # in a person's own words, which stand among the lines that were pasted
 IN_CHINESE: Final = re.compile(r"[\u4e00-\u9fff]{4}")
 STAMPED: Final = re.compile(r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|pid=\d|\w\.py\b")
-OF_ROLLOUT: Final = re.compile(
-    r"(?i)\b(?:stuck|hangs?|hung|stops?)\b.{0,30}\b(?:rollouts?|generat\w+|sampling)\b|卡在.{0,8}(?:推理|生成|采样)"
+HALTS: Final = r"\b(?:stuck|hangs?|hung|hanging|freezes|stops?)\b.{0,30}?"
+NEVER: Final = "(?!)"
+OF_PHASE: Final = tuple(
+    (
+        what,
+        re.compile(f"(?i){HALTS}{names}|{names}.{{0,16}}?{HALTS}|卡[在住].{{0,8}}?(?:{chinese})|{printed}"),
+    )
+    for what, names, chinese, printed in (
+        ("rollout", r"\b(?:rollouts?|generat\w+|sampling)\b", "推理|生成|采样", NEVER),
+        (
+            "sync",
+            r"\b(?:weights? (?:sync|update|transfer)|(?:updat|sync)\w* (?:the )?weights?)",
+            "同步|权重",
+            "update_weights|init_weights_update_group",
+        ),
+        (
+            "saving",
+            r"\b(?:sav(?:e|es|ing)|checkpointing|save_checkpoint)\b",
+            "保存|存储",
+            r"\bsaving\b.{0,40}(?:checkpoint|ckpt|model)|local_global_step_folder|about to be saved",
+        ),
+        ("data", r"\b(?:data ?loader|pre-?process\w*|tokeniz\w+|loading (?:the )?data)", "数据", NEVER),
+    )
 )  # where a person says that it stands
+PHASE_OF: Final[Mapping[str, str]] = {"saving": "checkpoint"}  # else it is called as what is under way
+QUOTED: Final = re.compile(r"[\"'`“”‘’「]{1,3}([^\"'`“”‘’「」]{6,200})[\"'`“”‘’」]{1,3}")
+NEAR: Final = 4  # lines before the last one in which what is under way may have been said
 EDGE: Final = 3  # lines at the beginning and at the end of a text in which a person speaks
 LONGEST_SENTENCE: Final = 400  # characters in which a person says so
 FINISHED: Final = re.compile(r"train_runtime|[Tt]raining (?:completed?|finished|done)|100%\|")
@@ -100,23 +124,66 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
         what, phase = "rollout", "rollout"
     if not words and _moves(last.text, what, seconds):
         return
-    if words and what is None:
-        last = _open_bar(said) or last
-        what, phase = stages.begun(last.text)
-    if what is None and stages.OF_ENGINE.search(last.text) and _engine_starts(said):
-        what, phase = "engine", "start"
-    if what is None and UP.search(last.text) and last.who.pid is not None and last.who.actor not in SERVERS:
+    begun: LogLine | None = last
+    if words:
+        last, begun = _spoken_of(words, said, what)
+        what, phase = (
+            stages.begun(begun.text) if begun is not None and begun is not said[-1] else (what, phase)
+        )
+    if what is None and _is_of_engine(last, said):
         what, phase = "engine", "start"
     if what is None or (started and what in stages.AT_START):
         after = spoken is not None and spoken > last.number
         told = words and (after or not FINISHED.search(last.text) or _has_open_bar(said))
         if not told and (seconds is None or seconds < LONG):
             return
-        rollout = any(OF_ROLLOUT.search(line.text) for line in words)
-        what, phase = ("rollout", "rollout") if rollout else ("silence", None)
+        what, phase = _named_phase([*words, last])
     fields = {"what": what, "phase": phase, "seconds": seconds}
     one = sighting("standstill", last, fields, (what, last.file))
-    yield replace(one, event=replace(one.event, lines=tuple(dict.fromkeys((last, *words[-1:])))))
+    shown = [line for line in (last, begun, *words[-1:]) if line is not None]
+    yield replace(one, event=replace(one.event, lines=tuple(dict.fromkeys(shown))))
+
+
+def _spoken_of(
+    words: Sequence[LogLine], said: Sequence[LogLine], what: str | None
+) -> tuple[LogLine, LogLine | None]:
+    """Return the line at which it stands, as a person says, and the one that tells what had begun."""
+    named = _named(words, said)
+    if named is not None:
+        return named, named
+    if what is not None:
+        return said[-1], said[-1]
+    bar = _open_bar(said)
+    return (bar, bar) if bar is not None else (said[-1], _begun_before(said))
+
+
+def _is_of_engine(last: LogLine, said: Sequence[LogLine]) -> bool:
+    """Say whether a line is of an engine that starts, or has started as a worker and not been asked."""
+    up = UP.search(last.text) and last.who.pid is not None and last.who.actor not in SERVERS
+    return bool(up) or (stages.OF_ENGINE.search(last.text) is not None and _engine_starts(said))
+
+
+def _named_phase(lines: Sequence[LogLine]) -> tuple[str, str | None]:
+    """Return what a person calls what stands, or the last line does, and its phase."""
+    what = next((one for one, shape in OF_PHASE if any(shape.search(line.text) for line in lines)), "silence")
+    return what, None if what == "silence" else PHASE_OF.get(what, what)
+
+
+def _named(words: Sequence[LogLine], said: Sequence[LogLine]) -> LogLine | None:
+    """Return the newest line that a person's words quote as the one at which it stands."""
+    halts = ((line.text, found.end()) for line in words if (found := SAID_TO.search(line.text)) is not None)
+    quotes = [_plain(found[1].strip(" .…>")) for text, end in halts for found in QUOTED.finditer(text, end)]
+    lines = (line for line in reversed(said) if any(quote in _plain(line.text) for quote in quotes))
+    return next(lines, None)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _begun_before(said: Sequence[LogLine]) -> LogLine | None:
+    """Return the newest of the last lines that says that something has begun."""
+    return next((line for line in reversed(said[-NEAR:]) if stages.begun(line.text)[0] is not None), None)
 
 
 def _moves(text: str, what: str | None, seconds: float | None) -> bool:
