@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
@@ -40,6 +41,7 @@ TELLING: Final = frozenset(
 )
 REPEATED: Final = TELLING | {"samples_per_second"}  # what is of a training where it comes again and again
 NOT_OF_TRAINING: Final = ("eval_", "val_", "test_", "validation", "pred_", "'pred'", '"pred"')
+EMPTY: Final = re.compile(r'"\w{1,60}": ?null,?')
 Place = tuple[str, int]
 
 
@@ -149,6 +151,9 @@ def _row(table: _Table, row: Sequence[str], line: LogLine) -> _Block | None:
 def _with_pairs(block: _Block, line: LogLine, text: str) -> tuple[_Block, _Block | None]:
     """Return the block that a line belongs to, with what its text adds, and the one that it ends."""
     foreign = is_no_step(text) or any(word in text for word in NOT_OF_TRAINING)
+    if foreign and "null" in text:  # a name without a value says nothing of an evaluation
+        bare = EMPTY.sub("", text)
+        foreign = is_no_step(bare) or any(word in bare for word in NOT_OF_TRAINING)
     told = [] if foreign else list(tables.pairs(text))
     step, named = tables.counter(told, text)
     fresh: dict[str, tuple[float, LogLine]] = {}

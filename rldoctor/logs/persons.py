@@ -22,7 +22,7 @@ PARAGRAPH: Final = 800  # characters of a line outside of all fences
 EDGE: Final = 4  # lines at the beginning and at the end of a text without fences in which a person speaks
 LONG_SENTENCE: Final = 9  # spaces
 OPENS: Final = (":", ".", "?", ",", "：", "。", "？")  # how the first line of a page ends
-ADDRESS: Final = re.compile(r"https?://\S+")
+ASIDE: Final = re.compile(r"https?://\S+|`[^`]{1,80}`")  # addresses of pages, and code within a sentence
 SENTENCE: Final = re.compile(r"[A-Za-z'’]+(?: [\w'’\"`(),/%.~-]+){3}|[\u4e00-\u9fff]{4}")
 
 
@@ -32,8 +32,8 @@ def is_prose(text: str, longest: int = LONGEST_WORDS) -> bool:
 
 
 def is_printed(text: str) -> bool:
-    """Say whether a line looks like a program's, addresses of pages aside."""
-    return PRINTED.search(ADDRESS.sub("", text) if "://" in text else text) is not None
+    """Say whether a line looks like a program's, addresses of pages and quoted code aside."""
+    return PRINTED.search(ASIDE.sub("", text) if "://" in text or "`" in text else text) is not None
 
 
 def words_beside(lines: Sequence[LogLine]) -> Iterator[LogLine]:

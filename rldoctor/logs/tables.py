@@ -20,7 +20,7 @@ WORDS: Final = re.compile(
     r"|logps|(?:samples|examples|images)/sec|timing|timeperf|_time\b"
 )
 STEP: Final = frozenset(
-    {"step", "steps", "global_step", "train_step", "iteration", "iter", "update", "_step"}
+    {"step", "steps", "global_step", "train_step", "iteration", "iter", "update", "_step", "current_steps"}
 )
 WEAKER: Final = frozenset({"epoch", "episode", "training_step", "rollout_id"})
 NUMBER: Final = (

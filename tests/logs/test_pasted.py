@@ -237,3 +237,12 @@ def test_what_is_no_number_is_of_losses_whatever_they_are_called(reading: Read) 
 
 def test_scales_and_weights_of_a_loss_are_none(reading: Read) -> None:
     assert reading("aux_loss_coef: nan\naux_loss_weight: nan\n").samples == ()
+
+
+def test_an_evaluation_without_a_value_is_none(reading: Read) -> None:
+    log = "".join(
+        f'{{"current_steps": {n}, "total_steps": 90, "loss": {loss}, "eval_loss": null, "epoch": 1.3}}\n'
+        for n, loss in ((10, 2.5), (20, 2.25))
+    )
+    assert values(reading(log), "loss") == [2.5, 2.25]
+    assert not values(reading(log.replace("null", "1.5")), "loss")

@@ -441,3 +441,12 @@ def test_a_person_says_what_stands(reading: Read, sentence: str, what: str) -> N
     page = f"{sentence}\n```\n{{'loss': 0.4, 'grad_norm': 1.2}}\nrank 0 has 310 parameters\n```\n"
     (event,) = standing(reading(page))
     assert event.fields["what"] == what
+
+
+def test_code_within_a_sentence_makes_it_no_line_of_a_log(reading: Read) -> None:
+    page = (
+        "With `weight_update_mode=disk` my training hangs for ever in the rollout.\n```\n"
+        "(AReaL) Cleared 384 batch shards\n```\n"
+    )
+    (event,) = standing(reading(page))
+    assert event.fields["what"] == "rollout"

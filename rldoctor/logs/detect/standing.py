@@ -52,6 +52,7 @@ SAID_TO: Final = re.compile(
     r"|\bstops? (?:here|there|responding)|\bno (?:further|more|other) (?:output|response|logs?|progress)\b"
     r"|\bnothing (?:more |else )?happens|\bno (?:further |more )?updates?\b(?! (?:to|of|for)\b)"
     r"|\bstucked\b|\bstock(?:ed)? (?:at|in|on) (?:this|here|that)\b"
+    r"|\b(?:gets?|got|is|was) (?:struck|stock|stack)\b(?! (?:by|in a|on top))"
     r"|\b(?:does|did)(?:n't| not) (?:proceed|continue|move|progress|respond)"
     r"|\b(?:remains?|stays?|sits?) idle\b|\b(?:infinite|endless) loop\b|陷入.{0,12}循环|死循环"
     r"|卡[住死在了]|不动|停在|停住|停留在|停滞|没有?反应|无响应|没有?输出|不再?(?:打印|输出)"
