@@ -220,9 +220,25 @@ def test_a_refused_connection_that_grew_into_what_a_rule_knows_is_no_root_of_its
     assert "unrecognised" in judge([match("symptom", at(9), symptom=True)], [grown])
 
 
+def test_an_exception_without_words_that_grew_into_what_a_rule_knows_is_no_root_of_its_own() -> None:
+    bare = Link("TimeoutError", "", at(3), ())
+    known = Link("TimeoutError", "RPC call to sample_tokens timed out.", at(9), ())
+    grown = Failure((bare, known), at(3).who, at(1))
+    told = [match("engine-call-times-out", at(9), family="stall")]
+    assert list(judge(told, [grown])) == ["engine-call-times-out"]
+    check = Failure((replace(bare, name="AssertionError"), known), at(3).who, at(1))
+    assert "unrecognised" in judge(told, [check])
+
+
 def test_who_names_another_explains_it_though_that_one_lists_its_family() -> None:
     general = match("a-general", at(5), family="code", explains=("code",))
     special = match("b-special", at(5), family="code", explains=("code", "a-general"))
+    assert order([general, special]) == [("b-special", "root"), ("a-general", "consequence")]
+
+
+def test_the_last_line_of_a_message_explains_its_first_when_it_names_it() -> None:
+    general = match("a-general", at(3), family="code", explains=("code",))
+    special = match("b-special", at(6), family="code", explains=("a-general",))
     assert order([general, special]) == [("b-special", "root"), ("a-general", "consequence")]
 
 

@@ -188,7 +188,7 @@ def _exceptions(
             continue
         if any(_within(line, failure) or _continues(line, failure) for line in claimed):
             continue
-        if _rank(failure) == FOLLOWS and _grew_into(failure, causes):
+        if (_rank(failure) == FOLLOWS or _wordless(failure)) and _grew_into(failure, causes):
             continue
         lines = tuple(dict.fromkeys((failure.line, failure.start)))
         whole = words.completed(failure)
@@ -196,6 +196,11 @@ def _exceptions(
         title = f"{whole.exception}: {message}" if message else whole.exception
         rank = _rank(failure) if whole is failure else FOLLOWS
         yield Candidate(rank, title, lines, (failure.who,), failure.phase, failure.time, whole)
+
+
+def _wordless(failure: Failure) -> bool:
+    """Say whether an exception has no words of its own, so that what wraps it says what was waited for."""
+    return not failure.message.strip() and not failure.exception.endswith("AssertionError")
 
 
 def _grew_into(failure: Failure, causes: Collection[tuple[str, int]]) -> bool:

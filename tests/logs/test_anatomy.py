@@ -39,6 +39,10 @@ SHAPES = [
     ),
     ("2026-03-02 11:35:40,928 - grpo - INFO - [rank 1] ready", "[rank 1] ready", Identity(rank=1)),
     ("[2026-03-02 11:35:40,928 E 39 39] (raylet) store.cc:83: full", "full", Identity(actor="raylet")),
+    (" 12%|#   | 6/50 [1:00<9:00, 8.1s/it]x.BadError: no", "x.BadError: no", Identity()),
+    (" 12%|#   | 6/50 [1:00<9:00, 8.1s/it]Bus error (core dumped)", "Bus error (core dumped)", Identity()),
+    (" 12%|#   | 6/50 [1:00<9:00, 8.1s/it]", " 12%|#   | 6/50 [1:00<9:00, 8.1s/it]", Identity()),
+    ("(X pid=1)  2%|# | 1/50 [1:00<9:00, 8s/it](Y pid=2) Killed", "Killed", Identity(None, None, 1, "X")),
     ("(X pid=1) \rPrompts:  1%|\rPrompts: 50%|", "Prompts: 50%|", Identity(None, None, 1, "X")),
     (
         "[2026-03-18T16:24:02+08:00] grpo-8b-2f >> (SGLangEngine pid=31) [2026-03-18 08:24:01 TP7] hit",
