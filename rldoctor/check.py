@@ -174,6 +174,10 @@ def _examined(world: Facts, rules: Index) -> Outcome:
         from rldoctor.matching import releases
 
         keys = releases.settled(world, keys, rules)
+    if any(match.bindings.get("event.nearest") is not None for match in keys.matches):
+        from rldoctor.matching import slipped
+
+        told, keys = slipped.without_consequences(world, told, keys, rules)
     return Outcome((*told.matches, *keys.matches), told.silent, (*told.broken, *keys.broken))
 
 

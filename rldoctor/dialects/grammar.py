@@ -178,20 +178,18 @@ def _verl(release: str, command: Command, below: Sequence[Setting]) -> Grammar |
     entry = _entry(known, release, command.program)
     root = _verl_root(known, release, entry, command, below) if entry is not None else None
     own = tuple(setting for setting in command.settings if setting.form in ("override", "append"))
-    if _last(own, "hydra.searchpath") is not None:  # another package's configurations
+    searched = _last(own, "hydra.searchpath") is not None  # another package's groups below the main one
+    if searched and (below or entry != MAIN):
         return None
     further = with_above(setting.key for setting in below) | _groups(below)
-    if root is None and not below and _is_of_somebody(release, command, entry):
+    if not below and (searched if root is not None else _is_of_somebody(release, command, entry)):
         part = Part(known, release, (MAIN,))
         return Grammar("verl", MAIN.rpartition("/")[2], (part,), "hydra", "unclear", own, exempt=_HYDRA)
     if root is None:
         whole = below and not any(setting.key == "defaults" for setting in below)
         name = module(command.program)
-        return (
-            Grammar("verl", name, (), "hydra", "refused", own, exempt=_HYDRA, further=further)
-            if whole
-            else None
-        )
+        one = Grammar("verl", name, (), "hydra", "refused", own, exempt=_HYDRA, further=further)
+        return one if whole else None
     roots, name = _variant(known, release, root, own)
     part = Part(known, release, roots)
     return Grammar("verl", name, (part,), "hydra", "refused", own, exempt=_HYDRA, further=further)
@@ -296,7 +294,8 @@ def _is_own_entry(known: Catalogue, release: str, command: Command) -> bool:
 
 def _megatron(release: str, command: Command, below: Sequence[Setting]) -> Grammar | None:
     known = catalogue.load("megatron")
-    entry = _entry(known, release, command.program) if command.program else None
+    others = (release, *reversed(known.releases)) if command.program else ()
+    entry = next((found for each in others if (found := _entry(known, each, command.program))), None)
     roots = tuple(entry.split()) if entry is not None else known.roots
     return Grammar(
         "megatron",

@@ -165,7 +165,8 @@ class _Reading:
         slip = near is not None and (near.typo or (nobodys and self._strangers <= FEW))
         if self.grammar.fate == "unclear" and not slip and kind != "renamed_key":
             return None
-        mistyped = slip and self.grammar.manner == "hydra" and self._strangers <= FEW
+        few = self._strangers <= FEW or (near is not None and suggest.distance(key, near.key) == 1)
+        mistyped = slip and self.grammar.manner == "hydra" and few
         return "refused" if nobodys or (mistyped and kind == "unknown_key") else self.grammar.fate
 
     @cached_property

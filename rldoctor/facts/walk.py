@@ -161,6 +161,19 @@ class Facts(Struct, frozen=True):
         start = replace(self.start, release=InUse(release, (f"{self.system} {release}",)))
         return _facts(self.system, self.systems, self.document, self.world, start)
 
+    def mended(self, names: Mapping[str, str], words: Mapping[str, str]) -> Facts:
+        """Return the facts as they would be with keys and sections under right names, and right words."""
+
+        def right(setting: Setting) -> Setting:
+            old = next((name for name in names if f"{setting.key}.".startswith(f"{name}.")), "")
+            value = words.get(setting.key, setting.value)
+            return replace(setting, key=names.get(old, "") + setting.key[len(old) :], value=value)
+
+        command = self.start.command or Command("")
+        command = replace(command, settings=tuple(right(each) for each in command.settings))
+        start = replace(self.start, command=command, below=tuple(right(each) for each in self.start.below))
+        return _facts(self.system, self.systems, self.document, self.world, start)
+
     def all(self) -> tuple[Fact, ...]:
         """Return every fact that has a value or hangs on something, in the vocabulary's order."""
         if self.table is None:
