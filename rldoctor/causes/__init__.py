@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["SEARCH", "SEVERITIES", "UNRECOGNISED", "explain", "with_libraries", "with_settings"]
 
 CLOCK_SKEW: Final = 5.0  # seconds that the clocks of two nodes may differ
+MESSAGE: Final = 5  # lines that one message of an exception has, "Last error:" and what it was among them
 LINE_SKEW: Final = 50  # lines by which buffered output of two processes may be out of order
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "hint", "harmless")
 NOT_A_NUMBER: Final = re.compile(r"(?i)\bnan\b|\binf\b")
@@ -216,11 +217,20 @@ def _explained(serious: Sequence[Match]) -> dict[str, str]:
 
 
 def _reversed(cause: Match, effect: Match) -> bool:
-    """Say whether two list each other and the effect came first, or names what lists it by family."""
+    """Say whether two list each other and the effect came first; a name tells more than a family."""
     if not _lists(effect, cause):
         return False
-    named = cause.finding.rule in effect.explains and effect.finding.rule not in cause.explains
-    return _before(effect, cause) or (named and not _before(cause, effect))
+    names, named = effect.finding.rule in cause.explains, cause.finding.rule in effect.explains
+    if names == named:
+        return _before(effect, cause)
+    return not _long_before(cause, effect) if named else _long_before(effect, cause)
+
+
+def _long_before(one: Match, other: Match) -> bool:
+    """Say whether one came before the other and not in the same message, whose last line tells most."""
+    first, second = _first(one), _first(other)
+    apart = second.number - first.number if first and second and first.file == second.file else MESSAGE
+    return _before(one, other) and apart >= MESSAGE
 
 
 def _root(cause_of: dict[str, str], who: str) -> str:
