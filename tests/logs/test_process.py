@@ -280,3 +280,14 @@ def test_a_task_that_ray_starts_again_is_no_death(tmp_path: Path) -> None:
     assert not events(read([str(tmp_path)], ()), "worker_died")
     (tmp_path / "event_RAYLET.log").write_text(died * 2)
     assert events(read([str(tmp_path)], ()), "worker_died")
+
+
+def test_a_crash_shows_where_the_program_was(reading: Callable[..., LogReading]) -> None:
+    log = (
+        "Fatal Python error: Aborted\n\nThread 0x00007fdc (most recent call first):\n"
+        '  File "/lib/threading.py", line 324 in wait\n\nThread 0x00007fdf (most recent call first):\n'
+        '  File "/app/torch/distributed/distributed_c10d.py", line 3917 in all_gather\n'
+        '  File "/app/train.py", line 437 in <module>\n'
+    )
+    (event,) = [event for event in reading(log).events if event.kind == "process_death"]
+    assert [line.number for line in event.lines] == [1, 7, 8]

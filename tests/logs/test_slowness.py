@@ -67,3 +67,12 @@ def test_words_alone_name_the_phase(reading: Read, sentence: str, phase: str) ->
 
 def test_a_little_slow_in_words_alone_is_nothing(reading: Read) -> None:
     assert slow(reading("I think the training may be slow here, or is it not?\n```\nexport A=1\n```\n")) == []
+
+
+def test_a_bar_shows_what_a_person_calls_slow(reading: Read) -> None:
+    step = "{'loss': 0.0, 'grad_norm': 0.2, 'reward': 0.1, 'reward_std': 0.1, 'completion_length': 820.0}\n"
+    bar = "  0%|          | 1/1000 [04:41<78:02:42, 281.24s/it]\n"
+    (event,) = slow(reading(f"{step}{bar}\nI get a training time of 78 hours, is this normal?\n"))
+    assert (event.fields["phase"], event.lines[0].number) == ("rollout", 2)
+    assert not slow(reading(f"{step}{bar}"))
+    assert not slow(reading(f"{step}{bar.replace('281', '2')}\nIt takes 3 hours in all, is this normal?\n"))

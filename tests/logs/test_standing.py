@@ -450,3 +450,9 @@ def test_code_within_a_sentence_makes_it_no_line_of_a_log(reading: Read) -> None
     )
     (event,) = standing(reading(page))
     assert event.fields["what"] == "rollout"
+
+
+def test_a_person_may_point_at_what_follows_though_its_bar_is_full(reading: Read) -> None:
+    bar = "100%|##########| 80000/80000 [00:08<00:00, 9610.12it/s]\n"
+    (event,) = standing(reading(f"The run hangs, there is no further output after this:\n```\n{bar}```\n"))
+    assert event.lines[0].text.startswith("100%")

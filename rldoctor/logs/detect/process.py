@@ -7,16 +7,22 @@ import signal
 from collections.abc import Iterator
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from rldoctor.logs.detect.absent import last_lines, logged_ranks
 from rldoctor.logs.detect.sightings import Sighting, sighting
+from rldoctor.logs.detect.stalled import main_thread
 from rldoctor.logs.failures import Failure
 from rldoctor.logs.seen import Seen
 from rldoctor.types import Identity, LogLine
 
 TABLE: Final = "Root Cause (first observed failure):"
 ELASTIC: Final = "/failed \\(exitcode: -?\\d+\\) local_rank: \\d+/"
+FATAL: Final = "Fatal Python error: "
+STACK_LINES: Final = 200
+STACK_SHOWN: Final = 3  # innermost frames of the thread that ran the program
 CRASHED: Final = (
-    "Fatal Python error: ",
+    FATAL,
     "/Segmentation fault(?: \\(core dumped\\))?/",
     "terminate called after throwing an instance of",
     "/(?:srun|slurmstepd): error: .{0,120}(?:Killed|Segmentation|Aborted|Exited with exit code)/",
@@ -223,14 +229,17 @@ def _crashed(seen: Seen, line: LogLine) -> Sighting:
         name = _of_number(found[2] or found[4]) or (found[1] or found[3] or "").upper() or None
     name = name or next((signal for word, signal in WORDS.items() if word in line.text), None)
     code = LEFT.search(line.text) if name is None else None
+    stack = main_thread(seen.after(line, STACK_LINES), line) if FATAL in line.text else []
     fields = {
         "signal": name,
         "exit_code": int(code[1]) if code and int(code[1]) < LEAST_SIGNAL else None,
         "reason": line.text.strip()[:300],
-        "phase": seen.phase(line),
+        "phase": seen.phase(line, [frame for _, frame in reversed(stack)]),
         "step": seen.step(line),
     }
-    return sighting("process_death", line, fields, (name, line.who.pid))
+    one = sighting("process_death", line, fields, (name, line.who.pid))
+    shown = (line, *(told for told, _ in stack[:STACK_SHOWN]))
+    return replace(one, event=replace(one.event, lines=shown))
 
 
 def _of_number(text: str | None) -> str | None:

@@ -16,6 +16,7 @@ from rldoctor.types import LogLine, Sample
 MOST_LOGS: Final = 4
 SLOW: Final = re.compile(
     r"(?ia)\bslow(?:er|ly|ness)?\b|\btakes? (?:too|very|so|extremely) (?:long|much time)"
+    r"|\b(?:training|step|total) time of \d|\btakes (?:about |around |over )?\d+ ?(?:hours|days|h\b)"
     r"|\b(?:very|too) long time\b|\bbottleneck|\bdominat(?:es|ed|ing)\b|\blow(?:er)? (?:speed|throughput)\b"
     r"|\b(?:speed|throughput)\b.{0,40}\blow(?:er)?\b|慢|耗时|时间.{0,6}长|效率.{0,3}低|吞吐.{0,6}低"
 )
@@ -45,6 +46,9 @@ ENGINE: Final = re.compile(
 )
 CRAWL: Final = 3.0  # tokens a second in all, below which an engine with requests only crawls
 LASTING: Final = 3  # states in a row
+BAR: Final = re.compile(r"\b\d{1,9}/\d{1,9} \[[^\]]{1,40}?, *(?P<seconds>\d{2,6}(?:\.\d+)?)s/it")
+LONG: Final = 30.0  # seconds a step, from which on a bar shows what a person calls slow
+OF_RL: Final = frozenset({"reward_mean", "response_length"})
 
 
 def detect(seen: Seen) -> Iterator[Sighting]:
@@ -58,7 +62,8 @@ def detect(seen: Seen) -> Iterator[Sighting]:
         said = [line for line in words_beside(lines) if SLOW.search(line.text)] if short else []
         if said:
             samples = [sample for sample in seen.samples if sample.line.file == name]
-            yield from _timed(said[0], samples) or _told(said, [line for line, _ in engine])
+            timed = _timed(said[0], samples) or _told(said, [line for line, _ in engine])
+            yield from timed or _of_bar(said[0], samples, lines)
         elif _crawls(engine):
             yield complaint(engine[-1][0], _slow("rollout") | {"seen": True}, (engine[-LASTING][0],))
 
@@ -88,6 +93,13 @@ def _told(said: Sequence[LogLine], engine: Sequence[LogLine]) -> list[Sighting]:
         if phase is not None and VERY.search(line.text):
             return [complaint(line, _slow(phase), ())]
     return []
+
+
+def _of_bar(said: LogLine, samples: Sequence[Sample], lines: Sequence[LogLine]) -> list[Sighting]:
+    """Return the last bar whose steps take long; of reinforcement learning it is most often the sampling."""
+    bars = [line for line in lines if (bar := BAR.search(line.text)) and float(bar["seconds"]) >= LONG]
+    phase = "rollout" if any(sample.metric in OF_RL for sample in samples) else "train"
+    return [complaint(bars[-1], _slow(phase), (said,))] if bars else []
 
 
 def _phase(text: str) -> str | None:

@@ -25,7 +25,7 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     """Yield the last stack of each process that did not merely wait for others when its time was over."""
     last = {(line.file, line.who): line for line in seen.lines(OVER)}
     for line in last.values():
-        stack = _main_thread(seen.after(line, MOST_LINES), line)
+        stack = main_thread(seen.after(line, MOST_LINES), line)
         frames = tuple(frame for _, frame in stack)
         if not frames or any(word in frame.file for frame in frames for word in WAITS):
             continue
@@ -42,11 +42,11 @@ def detect(seen: Seen) -> Iterator[Sighting]:
         yield sighting("hang", stack[0][0], fields, (str(frames[0]),), line.who)
 
 
-def _main_thread(lines: Sequence[LogLine], head: LogLine) -> list[tuple[LogLine, Frame]]:
+def main_thread(lines: Sequence[LogLine], head: LogLine) -> list[tuple[LogLine, Frame]]:
     """Return the frames of the thread that runs the program, innermost first; else those of the last one."""
     threads: list[list[tuple[LogLine, Frame]]] = []
     for line in lines:
-        if line.who != head.who:
+        if line.who != head.who or not line.text.strip():
             continue
         frame = FRAME.match(line.text)
         if THREAD.match(line.text):

@@ -134,7 +134,8 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     if what is None and _is_of_engine(last, said):
         what, phase = "engine", "start"
     if what is None or (started and what in stages.AT_START):
-        after = spoken is not None and spoken > last.number
+        points = any(line.text.rstrip().endswith((":", "：")) for line in words)  # at what follows
+        after = points or (spoken is not None and spoken > last.number)
         told = words and (after or not FINISHED.search(last.text) or _has_open_bar(said))
         if not told and (seconds is None or seconds < LONG):
             return
