@@ -92,8 +92,15 @@ class _Reading:
         elif known is None or not self._is_present(setting):
             about = {"nearest": f"+{setting.key}", "typo": True, "consequence": "refused", "absent": True}
             yield self._event("unknown_key", setting, **about)
-        elif setting.state != "unknown" and self.grammar.fate != "unclear":
+        elif setting.state != "unknown" and self._is_judged:
             yield from self._misvalued(setting, known)
+
+    @cached_property
+    def _is_judged(self) -> bool:
+        """Whether the values of known keys are read as upstream reads them."""
+        nobodys = self.grammar.manner == "argparse" and not self.launch.command.program
+        plain = self.grammar.manner == "hydra" and not self._is_fork
+        return self.grammar.fate != "unclear" or ((nobodys or plain) and self._strangers <= FEW)
 
     def _known(self, key: str) -> Known | None:
         """Return what a key is in one of the releases that it may be for."""

@@ -199,3 +199,26 @@ def test_one_stranger_among_known_flags_is_a_mistake_and_many_are_somebodys_own(
     own = "".join(f"  --router-part-{letter}: 1\n" for letter in "abcd")
     path.write_text(f"{known}  --clip-gradient: 1.0\n{own}")
     assert not [each for each in found(path).values() if each.severity == "error"]
+
+
+def test_a_program_that_later_releases_lack_has_the_flags_of_its_own(tmp_path: Path) -> None:
+    text = MEGATRON.format("pretrain_bert.py").replace(" --mine 1", "").replace("--num-layers", "--num-layes")
+    assert found(script(tmp_path, text))["unknown-key:--num-layes"].severity == "error"
+
+
+def test_values_of_a_configuration_without_a_program_are_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "model_config.yaml"
+    path.write_text("MODEL_ARGS:\n  --num-layers: 12\n  --hidden-size: 512\n  --train-iters: 10k\n")
+    assert found(path)["wrong-type-of-key:--train-iters"].severity == "error"
+
+
+SEARCHED = """\
+python3 -m verl.trainer.main_ppo 'hydra.searchpath=[pkg://mine.config]' algorithm.adv_estimator=grpo \\
+    data.train_files=/d/t.parquet trainer.nnodes=1 {} model_engine=mine
+"""
+
+
+def test_groups_of_another_package_leave_the_main_keys_as_they_are(tmp_path: Path) -> None:
+    assert found(script(tmp_path, SEARCHED.format("trainer.total_epochs=2"))) == {}
+    slip = found(script(tmp_path, SEARCHED.format("trainer.total_epoch=2")))
+    assert slip["unknown-key:trainer.total_epoch"].severity == "error"
