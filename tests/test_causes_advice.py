@@ -292,6 +292,11 @@ def test_a_configuration_of_another_model_asks_for_the_class_that_belongs_to_it(
     assert "by the class that its own config.json names" in _cures(tmp_path, log)[1]
 
 
+def test_a_table_of_positions_is_built_for_longer_sequences(tmp_path: Path) -> None:
+    log = _raised("AssertionError").replace("spin(rows)", "assert freqs_cis.shape == (seqlen, width)")
+    assert "for the longest sequence there is" in _cures(tmp_path, log)[0]
+
+
 def test_a_converter_of_weights_is_run_without_splitting_them(tmp_path: Path) -> None:
     log = _raised(
         "RuntimeError: The size of tensor a (3072) must match the size of tensor b (768) at dimension 0",

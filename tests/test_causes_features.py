@@ -28,6 +28,8 @@ def _failure(*frames: Frame, message: str = "it is bent") -> Failure:
         (f"{SITE}/deepspeed/runtime/engine.py", "ZeRO-2"),
         (f"{SITE}/torch/_inductor/codecache.py", "TORCHDYNAMO_DISABLE=1"),
         (f"{SITE}/dion/muon.py", "AdamW"),
+        ("/app/megatron/model/fused_softmax.py", "--no-masked-softmax-fusion"),
+        ("/app/megatron/core/fusions/fused_bias_swiglu.py", "--no-bias-swiglu-fusion"),
     ],
 )
 def test_file_tells_the_feature(file: str, words: str) -> None:
@@ -54,3 +56,14 @@ def test_message_tells_it_where_frames_do_not() -> None:
 
 def test_nothing_is_told() -> None:
     assert avoid(_failure(Frame("/app/mine/part.py", 3, "turn"))) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("fused_weight_gradient_mlp_cuda.wgrad_gemm_accum_fp32(", "--no-gradient-accumulation-fusion"),
+        ("assert not config.apply_rope_fusion", "--no-rope-fusion"),
+    ],
+)
+def test_line_tells_the_fusion(code: str, words: str) -> None:
+    assert words in (avoid(_failure(Frame("/app/turn.py", 3, "turn", code=code))) or "")

@@ -70,6 +70,18 @@ def test_slime_takes_megatrons_and_sglangs_names_as_flags(tmp_path: Path) -> Non
     assert "Lower --sglang-max-running-requests to at most 32" in _cures(tmp_path, serve)[0].title
 
 
+def test_a_field_of_the_engines_code_is_named_with_the_flag_that_switches_it_off(tmp_path: Path) -> None:
+    code = "assert not config.apply_rope_fusion"
+    log = _raised("AssertionError", "/app/megatron/core/heron.py", code)
+    assert "Do without apply_rope_fusion (--no-rope-fusion" in _cures(tmp_path, log)[0].title
+    error = "ValueError: multi_latent_attention does not support apply_rope_fusion for herons."
+    log = _raised(error, "/app/megatron/core/heron.py")
+    assert "do without apply_rope_fusion (--no-rope-fusion" in _cures(tmp_path, log)[0].title
+    section = "actor_rollout_ref.actor.megatron.override_transformer_config"
+    verl = _verl("AssertionError", code, file="/app/megatron/core/heron.py")
+    assert f"+{section}.apply_rope_fusion" in _cures(tmp_path, verl)[0].title
+
+
 @pytest.mark.parametrize(
     ("error", "cure"),
     [

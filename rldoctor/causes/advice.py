@@ -61,6 +61,9 @@ ASSERTED: Final = (
     (r"len\(.+\)\s*(?:!=|>=?)\s*[01]\b|numel\(\)\s*(?:!=|>)\s*0",
      "Find out why nothing is left there: everything failed, was filtered out or truncated, or the batch is "
      "smaller than the number of ranks (the environment's and the reward's own errors stand before it)"),
+    (r"(?:rope|rotary|freqs|cos|sin|pos_emb)\w*\.(?:shape|size)\b",
+     "Build the model for the longest sequence there is, prompt and answer together (seq_len, max_seq_len, "
+     "max_position_embeddings), or shorten prompts and answers to it"),
     (r"[\w\])] % .+==\s*0\b",
      "Choose numbers that divide: batch sizes by the ranks and micro-batches, GPUs by the parallel sizes"),
     (r"dtype",

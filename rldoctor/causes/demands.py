@@ -8,7 +8,17 @@ from typing import Final, Literal
 from msgspec import Struct
 
 Relation = Literal[
-    "divisible", "at most", "at least", "equal", "given", "needs", "refused", "unexpected", "value", "one"
+    "divisible",
+    "at most",
+    "at least",
+    "equal",
+    "given",
+    "needs",
+    "off",
+    "one",
+    "refused",
+    "unexpected",
+    "value",
 ]
 
 _MUST: Final = r"\b(?:must|should|needs?|ha[sv]e?|ought|required|expect(?:ed|s)?|make sure .{1,60}\bis)\b"
@@ -63,6 +73,7 @@ _CODES: Final[tuple[tuple[Relation, str], ...]] = (
     ("value", rf"(?:==|\bis) *(?P<value>True|False|None|-?\d+(?:\.\d+)?\b|{_QUOTED})"),
     ("equal", r"=="),
     ("given", r"\bis not None\b|^assert [\w.]+[,\\ ]*$"),
+    ("off", r"^assert not [\w.]+[,\\ ]*$"),
     ("refused", r"\bin\b|\bnot\b|!="),
 )  # fmt: skip
 _BARE: Final = re.compile(r"[\w.()\[\] *+-]{1,120}%[\w.()\[\] *+-]{1,120}== *0,?")  # on a line of its own

@@ -40,6 +40,23 @@ FEATURES: Final = (
         "(q_proj, k_proj, v_proj, o_proj) and the peft release that fits",
     ),
     Feature(
+        r"wgrad_gemm_accum|fused_weight_gradient|gradient_accumulation_fusion",
+        "Do without APEX's fused accumulation of gradients (--no-gradient-accumulation-fusion, "
+        "gradient_accumulation_fusion False)",
+    ),
+    Feature(
+        r"rope_fusion|fused_(?:apply_)?(?:rope|rotary)",
+        "Do without the fused rotary embedding (--no-rope-fusion, apply_rope_fusion False)",
+    ),
+    Feature(
+        r"fused_softmax|masked_softmax_(?:cuda|fusion)|scaled_(?:upper_triang_)?masked_softmax",
+        "Do without the fused softmax (--no-masked-softmax-fusion), with flash attention in its place",
+    ),
+    Feature(
+        r"fused_bias_\w*(?:swiglu|gelu|geglu)|bias_(?:swiglu|gelu)_(?:fusion|impl)",
+        "Do without the fused activation (--no-bias-swiglu-fusion, --no-bias-gelu-fusion)",
+    ),
+    Feature(
         r"/dion/|/(?:emerging_optimizers|moonlight)/|\bmuon_|_muon\b|/muon\.py",
         "Take AdamW in place of Muon (optim type adamw, --optimizer adam), whose update wants whole matrices",
     ),

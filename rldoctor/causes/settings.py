@@ -30,7 +30,7 @@ LONGEST_VALUE: Final = 80
 _ENGINES: Final = (
     ("vllm", re.compile(r"/vllm/")),
     ("sglang", re.compile(r"sglang/srt/|/sglang/")),
-    ("megatron", re.compile(r"megatron/(?:core|training|legacy)/")),
+    ("megatron", re.compile(r"megatron/(?:core|training|legacy|bridge)/")),
 )
 _LISTED: Final = ("trl", "vllm", "sglang")  # whose arguments others take over by their names
 _ARGUMENTS: Final = re.compile(r"(?:\w+_)?args?")
@@ -51,6 +51,7 @@ _SENTENCES: Final = {
     ("value", True): "Set {one} to {value}, or change {other}",
     ("value", False): "Set {one} to {value}",
     ("equal", True): "Give {one} and {other} the same value",
+    ("off", False): "Do without {one}",
     ("given", True): "Set {one}{choices}, as {other} asks for it",
     ("given", False): "Set {one}{choices}",
     ("needs", True): "Set {other}, or leave out {one}, which asks for it",
@@ -160,6 +161,9 @@ class _Reader(Struct, frozen=True):
             found = standing.of_name(self.facts, name.path, self.engine, self.trainer)
             if found and not (len(name.path) > 1 and "_" not in name.path[-1] and not _agrees(name, found)):
                 return found
+        off = None if plain or self.engine is None else keys.off_switch(self.engine, name.path[-1])
+        if off is not None:
+            return (Standing(f"{name.path[-1]} ({off} switches it off)"),)
         return self._as_said(name)
 
     def _as_said(self, name: Name) -> tuple[Standing, ...]:

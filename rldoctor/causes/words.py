@@ -48,7 +48,7 @@ WRAPPED: Final = re.compile(
 """What pip says of a build whose own words it shows."""
 MILD: Final = re.compile(
     r"\b(?:INFO|(?<!NCCL )WARN(?:ING)?|DEBUG|warning)\b|\[W\d|\b(?:[Nn]o|0) errors?\b"
-    r"|[Rr]etr(?:y|ied)(?! count)|step[:=]|loss"
+    r"|[Rr]etr(?:y|ied)(?! count)|step[:=]|loss|pip's dependency resolver does not currently"
 )
 LAUNCHERS: Final = re.compile(
     r"torch[./]distributed|elastic|exitcode|exit code|return code|local_rank|ChildFailed|sigkill_handler"

@@ -85,13 +85,24 @@ def concepts_of(engine: str, name: str) -> tuple[str, ...]:
 def handed_on(system: str, engine: str, name: str) -> str | None:
     """Return how a system's user sets an engine's own argument, None where it cannot be told."""
     flag = f"--{name.replace('_', '-')}"
-    if system == engine or not catalogue.has(engine) or flag not in catalogue.load(engine):
+    if system == engine or not catalogue.has(engine):
+        return None
+    if flag not in catalogue.load(engine) and off_switch(engine, name) is None:
         return None
     section = _section(system, engine)
     key = f"{section}.{name}"
     if section is None or key in catalogue.load(system):
         return key if section else None
     return f"+{key}" if dialects.load(system).hydra else key
+
+
+def off_switch(engine: str, name: str) -> str | None:
+    """Return the flag that switches a field of an engine's code off, None if it has none of its own."""
+    if not catalogue.has(engine):
+        return None
+    ends = (name, name.partition("_")[2])  # --no-rope-fusion for apply_rope_fusion
+    flags = (f"--{off}-{end.replace('_', '-')}" for end in ends if end for off in ("no", "disable"))
+    return next((flag for flag in flags if flag in catalogue.load(engine)), None)
 
 
 @cache
