@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -85,7 +85,7 @@ def _climb(rung: Rung, scope: Scope, index: Index | None, keys: Sequence[str]) -
     if clash:
         said = "; ".join(_words(plan, scope.facts))
         return Remedy(f"{title}: {said} (not as an edit: {clash} would then be wrong)", safety, plan.changes)
-    edits = () if applies is UNKNOWN else tuple(_edits(plan, scope.facts, keys))
+    edits = () if applies is UNKNOWN else _offered(plan, scope.facts, keys)
     words = None if edits else "\n".join(_words(plan, scope.facts))
     title += _taken_out(title, edits)
     return Remedy(title, safety, plan.changes, edits, command or words or None)
@@ -174,6 +174,14 @@ def _clash(plan: Plan, facts: Facts, index: Index | None) -> str:
     return ", ".join(sorted({rule for rule, _ in new}))
 
 
+def _offered(plan: Plan, facts: Facts, keys: Sequence[str]) -> tuple[Edit, ...]:
+    """Return the edits of a plan; none where what stands in the file has no place for them."""
+    try:
+        return tuple(_edits(plan, facts, keys))
+    except RLDoctorError:  # a reference where a section would be: the words alone tell what to do
+        return ()
+
+
 def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
     document = facts.document
     if document is None or document.kind == "log" or facts.system is None:
@@ -245,12 +253,8 @@ def _form(facts: Facts) -> Form:
 
 def _is_closed(row: Row, facts: Facts) -> bool:
     """Say whether the config file below refuses a plain override of a key that it does not have."""
-    below = facts.start.below
-    return bool(below) and dialects.load(str(facts.system)).closed_config and _lacks(below, row)
-
-
-def _lacks(below: Iterable[Setting], row: Row) -> bool:
-    return not any(setting.key in row.keys for setting in below)
+    below, lacks = facts.start.below, not any(each.key in row.keys for each in facts.start.below)
+    return bool(below) and dialects.load(str(facts.system)).closed_config and lacks
 
 
 def _removal(name: str, facts: Facts) -> tuple[Edit, ...]:

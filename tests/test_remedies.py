@@ -236,3 +236,18 @@ def test_a_misspelt_section_of_a_yaml_gets_its_name_where_it_stands(tmp_path: Pa
     assert strange.title.endswith("did you mean actor.mb_spec?")
     edits.apply(strange.remedies[0].edits, {str(path): path.read_bytes()})
     assert "  mb_spec:  # in tokens\n    n_mbs: 1\n" in path.read_text()
+
+
+def test_a_key_below_a_reference_is_told_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "ppo.yaml"
+    path.write_text(
+        "experiment_name: a\ntrial_name: b\ngconfig:\n  n_samples: 8\n"
+        "actor:\n  backend: 'fsdp:d4'\n  path: /m\n  optimizer:\n    type: adamx\n"
+        "critic:\n  backend: ${actor.backend}\n  optimizer: ${actor.optimizer}\n"
+        "rollout:\n  backend: 'sglang:d4'\n"
+    )
+    found = check([str(path)], ToldFacts()).report.findings
+    cures = {each.id: each.remedies[0] for each in found if each.rule == "unknown-choice"}
+    assert [edit.new for edit in cures["unknown-choice:actor.optimizer.type"].edits] == ["type: adam"]
+    below = cures["unknown-choice:critic.optimizer.type"]
+    assert not below.edits and below.command == "critic.optimizer.type=adam"
