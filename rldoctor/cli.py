@@ -260,7 +260,7 @@ def rules() -> None:
 
 def _print(report: Report, form: str, verbose: bool = False) -> None:
     if form == "json":
-        from rldoctor.report import as_json
+        from rldoctor.report.structured import as_json
 
         sys.stdout.write(as_json(report) + "\n")
     elif form == "sarif":

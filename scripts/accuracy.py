@@ -27,7 +27,7 @@ import yaml
 
 from rldoctor.diagnose import diagnose
 from rldoctor.facts import ToldFacts
-from rldoctor.report import as_json
+from rldoctor.report.structured import as_json
 from rldoctor.types import RLDoctorError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

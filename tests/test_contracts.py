@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from rldoctor.report import as_json
+from rldoctor.report.structured import as_json
 from rldoctor.rules import index, places
 from rldoctor.suppress.project import load as load_project
 from rldoctor.types import (

@@ -9,7 +9,8 @@ import pytest
 
 from rldoctor.diagnose import diagnose
 from rldoctor.facts import ToldFacts
-from rldoctor.report import as_json, as_text
+from rldoctor.report.structured import as_json
+from rldoctor.report.text import as_text
 from rldoctor.types import Finding, Report
 
 REAL = Path(__file__).parent / "dumps" / "real"

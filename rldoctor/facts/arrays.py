@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from rldoctor.dialects.suggest import distance
@@ -14,11 +15,11 @@ from rldoctor.types import Document, Event
 
 SLIP: Final = 2
 MOST: Final = 3
-_FILLED: Final = re.compile(rb"^[ \t]*(\w+)=\((.*?)^[ \t]*\)", re.MULTILINE | re.DOTALL)
-_FILLING: Final = re.compile(rb"^(\w+)(\+?)=\((.*?)\)[ \t]*$", re.MULTILINE | re.DOTALL)
-_NAMED: Final = re.compile(rb"^[ \t]*(?:declare[^\n=]*?\s)?(\w+)\+?=\(", re.MULTILINE)
-_HANDED: Final = re.compile(rb"\$\{(\w+)\[[@*]\]")
-_FLAG: Final = re.compile(rb"^[ \t]*\"?(--?[A-Za-z][\w-]*|\+{0,2}\w[\w.]*(?==))", re.MULTILINE)
+_FILLED: Final = rb"(?ms)^[ \t]*(\w+)=\((.*?)^[ \t]*\)"
+_FILLING: Final = rb"(?ms)^(\w+)(\+?)=\((.*?)\)[ \t]*$"
+_NAMED: Final = rb"(?m)^[ \t]*(?:declare[^\n=]*?\s)?(\w+)\+?=\("
+_HANDED: Final = rb"\$\{(\w+)\[[@*]\]"
+_FLAG: Final = rb"(?m)^[ \t]*\"?(--?[A-Za-z][\w-]*|\+{0,2}\w[\w.]*(?==))"
 
 
 def unused(facts: Facts) -> Iterator[Event]:
@@ -29,9 +30,9 @@ def unused(facts: Facts) -> Iterator[Event]:
     text = b"\n".join(document.files.values())
     if b"=(" not in text:
         return
-    filled = {name.decode(): _FLAG.findall(body) for name, body in _FILLED.findall(text)}
-    handed = {name.decode() for name in _HANDED.findall(text)}
-    strange = handed - {name.decode() for name in _NAMED.findall(text)}
+    filled = {name.decode(): re.findall(_FLAG, body) for name, body in re.findall(_FILLED, text)}
+    handed = {name.decode() for name in re.findall(_HANDED, text)}
+    strange = handed - {name.decode() for name in re.findall(_NAMED, text)}
     for name, flags in filled.items():
         if flags and not re.search(rb"\$\{?#?%b\b" % name.encode(), text):
             near = next((each for each in sorted(strange) if distance(name, each) <= SLIP), None)
@@ -40,21 +41,23 @@ def unused(facts: Facts) -> Iterator[Event]:
         yield from _overwritten(path, data)
 
 
-def _overwritten(path: str, data: bytes) -> Iterator[Event]:
-    """Yield an array that is filled, or added to, and then filled anew before anybody took it."""
-    fillings = list(_FILLING.finditer(data))
+@lru_cache(maxsize=64)
+def _overwritten(path: str, data: bytes) -> tuple[Event, ...]:
+    """Return an array that is filled, or added to, and then filled anew before anybody took it."""
+    fillings = list(re.finditer(_FILLING, data))
     for one, other in ((a, b) for i, a in enumerate(fillings) for b in fillings[i + 1 :] if a[1] == b[1]):
         between = data[one.end() : other.end()]
         used = re.search(
             rb"\$\{?#?%b\b|^(?:if|elif|else|case|for|while|esac|fi|done|\})\b" % one[1], between, re.M
         )
-        flags = [flag.decode() for flag in _FLAG.findall(one[3])]
+        flags = [flag.decode() for flag in re.findall(_FLAG, one[3])]
         if other[2] == b"" and used is None and flags:
             name, at = one[1].decode(), line_of(data, other.start(1))
             says = f"{', '.join(flags[:MOST])} of {name} are lost: line {at} fills it anew"
             why = "= gives an array its elements, whatever it had; += adds some"
-            yield slip(name, says, why, f"{name}+=( in line {at}, or both in one", (path, at), "warning")
-            return
+            advice = f"{name}+=( in line {at}, or both in one"
+            return (slip(name, says, why, advice, (path, at), "warning"),)
+    return ()
 
 
 def _event(facts: Facts, document: Document, name: str, flags: list[str], near: str | None) -> Event:

@@ -10,11 +10,11 @@ from rldoctor.facts.refusal import Refusal
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Event, LogLine, Setting
 
-_REFERENCE: Final = re.compile(r"(?<!\\)\$\{(?:oc\.select:\s*)?(\.*[A-Za-z_][\w.\[\]]*)\s*[,}]")
+_REFERENCE: Final = r"(?<!\\)\$\{(?:oc\.select:\s*)?(\.*[A-Za-z_][\w.\[\]]*)\s*[,}]"
 
-_BARE: Final = re.compile(r"\$\(?([A-Za-z_]\w*(?:\.\w+)+)\)?|\$?\{\{\s*([A-Za-z_]\w*(?:\.\w+)+)\s*\}\}")
+_BARE: Final = r"\$\(?([A-Za-z_]\w*(?:\.\w+)+)\)?|\$?\{\{\s*([A-Za-z_]\w*(?:\.\w+)+)\s*\}\}"
 
-_SHELL: Final = re.compile(r":\s*['\"]?\$([A-Z][A-Z0-9_]*)((?:/[\w./-]*)?)['\"]?\s*$")
+_SHELL: Final = r":\s*['\"]?\$([A-Z][A-Z0-9_]*)((?:/[\w./-]*)?)['\"]?\s*$"
 
 
 def circles(facts: Facts) -> Iterator[Event]:
@@ -40,8 +40,8 @@ def bare(facts: Facts) -> Iterator[Event]:
     command = facts.start.command
     every = {each.key: each for each in (*facts.start.below, *(command.settings if command else ()))}
     for setting in every.values():
-        found = _BARE.fullmatch(str(setting.value)) if setting.form == "yaml" else None
-        if setting.form == "yaml" and (shell := _SHELL.search(_text(setting, facts))) is not None:
+        found = re.fullmatch(_BARE, str(setting.value)) if setting.form == "yaml" else None
+        if setting.form == "yaml" and (shell := re.search(_SHELL, _text(setting, facts))) is not None:
             right = f"${{oc.env:{shell[1]}}}{shell[2]}"
             says = f"{setting.key} is the text {setting.value}: no shell fills in ${shell[1]} here"
             yield _plain_text(setting, says, right, facts)
@@ -60,10 +60,12 @@ def _plain_text(setting: Setting, says: str, right: str, facts: Facts) -> Event:
 def _references(setting: Setting, facts: Facts) -> Iterator[str]:
     """Yield the keys that a value refers to, as they are from the root."""
     text = _text(setting, facts)
+    if "${" not in text:
+        return
     above = setting.key.split(".")
     # an unset variable of the shell looks the same; it is what the value hangs on
     variables = setting.depends if setting.form == "override" else ()
-    for name in (each for each in _REFERENCE.findall(text) if each not in variables):
+    for name in (each for each in re.findall(_REFERENCE, text) if each not in variables):
         ups = len(name) - len(name.lstrip("."))
         base = above[:-ups] if ups else []
         yield ".".join((*base, name.lstrip(".").replace("[", ".").replace("]", "")))

@@ -14,31 +14,30 @@ from rldoctor.types import Event, LogLine
 
 SHORTEST: Final = 8
 SLIP: Final = 2
-_SET: Final = re.compile(
-    rb"^[ \t]*(?P<export>export[ \t]+)?(?P<name>[A-Z][A-Z0-9_]{7,})=(?P<value>[^\n#]*)", re.M
-)
-_AUTOMATIC: Final = re.compile(rb"^[ \t]*set[ \t]+(?:-\w*a|-o[ \t]+allexport)", re.M)
+_SET: Final = rb"(?m)^[ \t]*(?P<export>export[ \t]+)?(?P<name>[A-Z][A-Z0-9_]{7,})=(?P<value>[^\n#]*)"
+_AUTOMATIC: Final = rb"(?m)^[ \t]*set[ \t]+(?:-\w*a|-o[ \t]+allexport)"
 _SURROUNDED: Final = (
     "PATH",
     "HOME",
     "MASTER_ADDR",
     "MASTER_PORT",
 )  # what the environment brings along is handed on by itself
-_GOES_ON: Final = re.compile(rb"[\\;&|]|\s\S")
+_GOES_ON: Final = rb"[\\;&|]|\s\S"
 
 
 def misset(facts: Facts) -> Iterator[Event]:
     """Yield variables under a name that nothing reads, and known ones that stay in the script's own shell."""
     document = facts.document
     data = document.files.get(document.path, b"") if document is not None else b""
-    handed = _AUTOMATIC.search(data) is not None
-    for found in _SET.finditer(data):
+    for found in re.finditer(_SET, data):
         name, exported = found["name"].decode(), found["export"] is not None
         if exported == (name in NAMES):
             continue
         meant = _nearest(name) if exported else None
-        kept = not exported and not handed and not name.endswith(_SURROUNDED)
-        lost = kept and _GOES_ON.search(found["value"].strip()) is None
+        kept = not exported and not name.endswith(_SURROUNDED)
+        lost = (
+            kept and re.search(_GOES_ON, found["value"].strip()) is None and not re.search(_AUTOMATIC, data)
+        )
         if (meant is not None or lost) and not _is_used(found["name"], data):
             value = found["value"].decode("utf-8", "replace").strip()
             line = line_of(data, found.start("name"))

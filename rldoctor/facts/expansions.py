@@ -11,18 +11,18 @@ from rldoctor.facts.slips import LONGEST, line_of, of_place, slip
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Event, Place, Setting
 
-_FILLED: Final = re.compile(rb"^[ \t]*(\w+)=\(\s*([^)]*)", re.MULTILINE)
-_OPEN: Final = re.compile(rb"^(\w+)\+?=\(([^)\n]*\n(?:(?!^\w+\+?=\()[^)\n]*\n)*?)^(\w+)\+?=\(", re.MULTILINE)
-_LEFT: Final = re.compile(rb"^[ \t]*\$\{?(\w+)\}?=\S", re.MULTILINE)
-_RUN: Final = re.compile(rb"\$\((\w+)\)")
-_STARRED: Final = re.compile(rb"(?<=[ \t\n])\"\$\{(\w+)\[\*\]\}\"")
-_BEFORE: Final = re.compile(rb"^[ \t]*((?:\w+=[^\s\"']*[ \t]+)+)(?=[A-Za-z./])", re.MULTILINE)
-_SET: Final = re.compile(
-    rb"^[ \t]*(?:export[ \t]+|local[ \t]+|declare[ \t]+)?(\w+)=(?:\S*[ \t]*(?:[;#&|]|$)|[\"'($])",
-    re.MULTILINE,
+_FILLED: Final = rb"(?m)^[ \t]*(\w+)=\(\s*([^)]*)"
+_OPEN: Final = rb"(?m)^(\w+)\+?=\(([^)\n]*\n(?:(?!^\w+\+?=\()[^)\n]*\n)*?)^(\w+)\+?=\("
+_LEFT: Final = rb"(?m)^[ \t]*\$\{?(\w+)\}?=\S"
+_BARE: Final = rb"(?<=[ \t\n])\"?\$(?:\{(\w+)\}|(\w+))\"?(?=[ \t\n\\])"
+_RUN: Final = rb"\$\((\w+)\)"
+_STARRED: Final = rb"(?<=[ \t\n])\"\$\{(\w+)\[\*\]\}\""
+_BEFORE: Final = rb"(?m)^[ \t]*((?:\w+=[^\s\"']*[ \t]+)+)(?=[A-Za-z./])"
+_SET: Final = (
+    rb"(?m)^[ \t]*(?:export[ \t]+|local[ \t]+|declare[ \t]+)?(\w+)=(?:\S*[ \t]*(?:[;#&|]|$)|[\"'($])"
 )
-_LITERAL: Final = re.compile(r"\$\{?([A-Z][A-Z0-9_]*)\}?")
-_RAN_ON: Final = re.compile(r"[^\s-]\S*?(--[a-z][\w-]+)")
+_LITERAL: Final = r"\$\{?([A-Z][A-Z0-9_]*)\}?"
+_RAN_ON: Final = r"[^\s-]\S*?(--[a-z][\w-]+)"
 
 
 def expanded(facts: Facts) -> Iterator[Event]:
@@ -52,7 +52,7 @@ def _run_on(setting: Setting) -> Iterator[Event]:
     """Yield a value into which the next flag runs, for there is no space between."""
     words = setting.value if isinstance(setting.value, list) else [setting.value]
     for word in map(str, words if setting.form == "flag" else ()):
-        found = _RAN_ON.fullmatch(word)
+        found = re.fullmatch(_RAN_ON, word)
         if found is not None and "/" not in word:
             says = f"There is no space before {found[1]}: it is a part of the value of {setting.key}"
             right = f"{setting.key} {word.removesuffix(found[1])} {found[1]}"
@@ -61,7 +61,7 @@ def _run_on(setting: Setting) -> Iterator[Event]:
 
 def _unclosed(path: str, data: bytes) -> Iterator[Event]:
     """Yield arrays that are not closed where another one begins."""
-    for found in _OPEN.finditer(data):
+    for found in re.finditer(_OPEN, data) if data.count(b"=(") > 1 else ():
         name, line = found[1].decode(), line_of(data, found.start())
         says = f"The array {name} has no closing bracket before {found[3].decode()} begins"
         advice = f"A line with ) before line {line_of(data, found.start(3))}"
@@ -70,15 +70,18 @@ def _unclosed(path: str, data: bytes) -> Iterator[Event]:
 
 def _arrays(place: Place, data: bytes) -> Iterator[Event]:
     """Yield arrays that a launch gets as one word, or the first of their words alone."""
-    for found in _STARRED.finditer(data, place.start, place.end):
+    starred = b'[*]}"' in data
+    for found in re.compile(_STARRED).finditer(data, place.start, place.end) if starred else ():
         name = found[1].decode()
         says = f"All of {name} is one single argument: * in quotes joins the elements"
         why = "Only @ keeps the elements apart, in quotes too"
         yield slip(name, says, why, f"${{{name}[@]}}", (place.file, line_of(data, found.start(1))))
-    for found in _FILLED.finditer(data):
+    taken: dict[bytes, re.Match[bytes]] = {}
+    for found in re.compile(_BARE).finditer(data, place.start, place.end + 1) if b"=(" in data else ():
+        taken.setdefault(found[1] or found[2], found)
+    for found in re.finditer(_FILLED, data) if taken else ():
         name, words = found[1].decode(), found[2].split()
-        pattern = re.compile(rb"(?<=[ \t\n])\"?(?:\$%b|\$\{%b\})\"?(?=[ \t\n\\])" % (found[1], found[1]))
-        bare = pattern.search(data, place.start, place.end + 1)
+        bare = taken.get(found[1])
         if bare is not None and len(words) > 1:
             says = f"{bare[0].decode()} is the first element of the array alone ({words[0].decode()})"
             why = "An array gives all its elements only with [@]"
@@ -87,29 +90,33 @@ def _arrays(place: Place, data: bytes) -> Iterator[Event]:
 
 def _variables(path: str, data: bytes) -> Iterator[Event]:
     """Yield variables that are set or asked for in a way that does neither."""
-    assigned = {found[1] for found in _SET.finditer(data)}
-    for found in _LEFT.finditer(data):
+    for found in re.finditer(_LEFT, data):
         name = found[1].decode()
         says = f"${name}= sets nothing: bash runs a command of that name"
         at = line_of(data, found.start(1))
         yield slip(name, says, "A variable is set without $", f"{name}=…", (path, at))
-    for found in _RUN.finditer(data):
+    for found in re.finditer(_RUN, data):
         name = found[1].decode()
         own = re.search(rb"^[ \t]*(?:function[ \t]+)?%b[ \t]*\(\)" % found[1], data, re.MULTILINE)
-        if found[1] in assigned and own is None:
+        if own is None and found[1] in _assigned(data):
             says = f"$({name}) runs a command of that name, and the variable is not read"
             at = line_of(data, found.start())
             yield slip(name, says, "Round brackets run a command", f"${{{name}}}", (path, at))
-    for found in _BEFORE.finditer(data):
+    for found in re.finditer(_BEFORE, data):
         for name in re.findall(rb"(\w+)=", found[1]):
             used = re.search(rb"\$\{?%b\b(?!:?[-=])" % name, data)
-            if used is not None and name not in assigned and not _is_set_otherwise(name, data):
+            if used is not None and name not in _assigned(data) and not _is_set_otherwise(name, data):
                 text = name.decode()
                 at = line_of(data, used.start())
                 says = f"${text} is empty in line {at}: it is set for another command alone"
                 why = "The shell fills in a command's words before it sets what stands in front of it"
                 advice = f"{text}=… in a line of its own, above"
                 yield slip(text, says, why, advice, (path, line_of(data, found.start())), "warning")
+
+
+def _assigned(data: bytes) -> set[bytes]:
+    """Return the variables that a text sets for itself, not for another command alone."""
+    return {found[1] for found in re.finditer(_SET, data)}
 
 
 def _is_set_otherwise(name: bytes, data: bytes) -> bool:
@@ -120,11 +127,13 @@ def _is_set_otherwise(name: bytes, data: bytes) -> bool:
 
 def _unfilled(setting: Setting, files: Mapping[str, bytes]) -> Iterator[Event]:
     """Yield a value in single quotes with a variable of the script in it."""
-    found = _LITERAL.search(str(setting.value))
+    found = re.search(_LITERAL, str(setting.value))
     place = setting.place
     if found is None or place is None:
         return
     data = files.get(place.file, b"")
+    if data.find(b"'", place.start, place.end) < 0:
+        return
     literal = re.search(rb"'[^'\n]*\$\{?%b\b" % found[1].encode(), data[place.start : place.end])
     own = re.search(rb"^[ \t]*(?:export[ \t]+)?%b=" % found[1].encode(), data, re.MULTILINE)
     if literal is not None and own is not None and str(setting.value)[:1] not in "{[":

@@ -17,7 +17,7 @@ from rldoctor.facts.basefile import config_path
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Event, LogLine, Setting
 
-_FORWARDED: Final = re.compile(rb"\$[@*]|\$\{[@*]")
+_FORWARDED: Final = rb"\$[@*]|\$\{[@*]"
 YAML: Final = (".yaml", ".yml")
 
 
@@ -48,7 +48,7 @@ def _unnamed(dialect: dialects.Dialect, facts: Facts) -> Iterator[Event]:
         return
     place = command.place
     text = document.files.get(place.file, b"")[place.start : place.end] if place is not None else b""
-    if _FORWARDED.search(text) or not dialects.is_program(dialect.system, command):
+    if re.search(_FORWARDED, text) or not dialects.is_program(dialect.system, command):
         return
     said = dialect.config_required
     why = f"{said['why']} ({said['where']})"

@@ -12,13 +12,13 @@ from rldoctor.facts.walk import Facts
 from rldoctor.types import Command, Document, Event, Setting
 
 HIGHEST_PORT: Final = 65535
-_TORCHRUN: Final = re.compile(r"(?:.*/)?torchrun|torch\.distributed\.(?:run|launch)")
-_ADDRESSED: Final = re.compile(r"(?:\w+://)?(?P<host>[\w.-]+)(?::\d+)?/?")
-_LOCAL: Final = re.compile(r"(?:localhost|127\.0\.0\.1)(?::\d+)?")
-_TASKS: Final = re.compile(rb"^#SBATCH[ \t]+--ntasks-per-node[= ](\d+)", re.MULTILINE)
-_EARLY: Final = re.compile(rb"\s-\w*c\s+\"(?:[^\"\\]|\\.)*?(?<!\\)\$\{?(SLURM_(?:NODEID|PROCID|LOCALID))\b")
-_REFERENCE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
-_PARTED: Final = re.compile(rb"[ \t\n]--(?=[ \t\n\\])")
+TORCHRUN: Final = ("torchrun", "torch.distributed.run", "torch.distributed.launch")
+_ADDRESSED: Final = r"(?:\w+://)?(?P<host>[\w.-]+)(?::\d+)?/?"
+_LOCAL: Final = r"(?:localhost|127\.0\.0\.1)(?::\d+)?"
+_TASKS: Final = rb"(?m)^#SBATCH[ \t]+--ntasks-per-node[= ](\d+)"
+_EARLY: Final = rb"\s-\w*c\s+\"(?:[^\"\\]|\\.)*?(?<!\\)\$\{?(SLURM_(?:NODEID|PROCID|LOCALID))\b"
+_REFERENCE: Final = r"\$\{?([A-Za-z_]\w*)\}?"
+_PARTED: Final = rb"[ \t\n]--(?=[ \t\n\\])"
 
 
 def misled(facts: Facts) -> Iterator[Event]:
@@ -27,7 +27,7 @@ def misled(facts: Facts) -> Iterator[Event]:
     if document is None or document.kind not in ("shell", "command"):
         return
     for command in facts.world:
-        if _TORCHRUN.fullmatch(command.program):
+        if command.program.rpartition("/")[2] in TORCHRUN:
             yield from _addresses(command)
             yield from _ranks(command)
             yield from _tasks(command, facts)
@@ -48,7 +48,7 @@ def _said(command: Command, *names: str) -> Setting | None:
 def _addresses(command: Command) -> Iterator[Event]:
     """Yield an address that is more than a host, and a port that is none."""
     address, port = _said(command, "master_addr"), _said(command, "master_port")
-    found = _ADDRESSED.fullmatch(plain(address))
+    found = re.fullmatch(_ADDRESSED, plain(address))
     if address is not None and found is not None and found["host"] != plain(address):
         says = f"{address.key} {address.value} is no host: it takes a name or an address alone"
         why = "torchrun joins it with the port and asks the resolver for the whole text"
@@ -66,7 +66,7 @@ def _ranks(command: Command) -> Iterator[Event]:
     most = plain(nodes).rpartition(":")[2]
     if nodes is None or not most.isdigit() or int(most) < 2:
         return
-    if meeting is not None and _LOCAL.fullmatch(plain(meeting)):
+    if meeting is not None and re.fullmatch(_LOCAL, plain(meeting)):
         says = f"{most} nodes are to meet at {meeting.value}, which each takes for itself"
         why = "At localhost each node finds itself alone, and waits until its timeout"
         advice = f"{meeting.key} HOST:PORT with the address of the first node"
@@ -92,7 +92,7 @@ def _tasks(command: Command, facts: Facts) -> Iterator[Event]:
     steps = [step for step in facts.world if step.program == "srun"]
     data = document.files.get(document.path, b"")
     own = next((said for step in steps if (said := _said(step, "ntasks_per_node", "ntasks"))), None)
-    asked = _TASKS.search(data)
+    asked = re.search(_TASKS, data)
     if own is not None and own.key == "--ntasks":
         return
     count = plain(own) if own is not None else asked[1].decode() if asked is not None else "1"
@@ -108,7 +108,7 @@ def _early(command: Command, document: Document) -> Iterator[Event]:
     """Yield a task's own number that the batch script's shell fills in, the same for all."""
     place = command.place
     data = document.files.get(place.file, b"") if place is not None else b""
-    found = _EARLY.search(data, place.start, place.end) if place is not None else None
+    found = re.compile(_EARLY).search(data, place.start, place.end) if place is not None else None
     if place is None or found is None:
         return
     name = found[1].decode()
@@ -124,7 +124,7 @@ def _parted(command: Command, document: Document) -> Iterator[Event]:
     data = document.files.get(place.file, b"") if place is not None else b""
     text = data[place.start : place.end] if place is not None else b""
     entry = re.search(rb"[ \t](?:python[\d.]*|bash)[ \t]", text)
-    if place is None or entry is None or _PARTED.search(text) or b" --" not in text[entry.end() :]:
+    if place is None or entry is None or re.search(_PARTED, text) or b" --" not in text[entry.end() :]:
         return
     says = "There is no -- before what ray job submit is to start"
     why = 'Ray takes the options behind it for its own and refuses them ("No such option")'
@@ -159,7 +159,7 @@ def _unexported(facts: Facts) -> Iterator[Event]:
     there = {setting.key for each in heads for setting in each.env}
     data = b"\n".join(document.files.values())
     for setting in command.env:
-        for name in _REFERENCE.findall(str(setting.value)) if setting.form == "json" else ():
+        for name in re.findall(_REFERENCE, str(setting.value)) if setting.form == "json" else ():
             own = re.search(rb"^[ \t]*%b=" % name.encode(), data, re.MULTILINE)
             if setting.state == "known" and own is not None and name not in there and name != setting.key:
                 says = f"{setting.key} of the job is empty: in single quotes, and ${name} is not exported"

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from rldoctor import models as files
 from rldoctor.facts.table import Table
-from rldoctor.models import Markers, Shape
+from rldoctor.models import Shape
+from rldoctor.models import shape as shape_of
 from rldoctor.types import UNKNOWN, Document, Fact, Origin, RLDoctorError, Role, Setting, State
 from rldoctor.vocabulary import load as vocabulary
 
 if TYPE_CHECKING:
     from rldoctor.facts.walk import Facts
+    from rldoctor.models.checkpoints import Markers
+    from rldoctor.models.tokens import StopTokens
 
 SHAPED: Final[Mapping[str, str]] = {
     "model.num_layers": "num_layers",
@@ -92,12 +94,18 @@ def checkpoints(table: Table, document: Document | None) -> None:
         if path is None:
             continue
         here = found(path, document) if isinstance(path, str) else None
-        seen = files.markers(here, step if isinstance(step, int) else None) if here is not None else None
+        seen = _markers(here, step) if here is not None else None
         source = _Source(table, "policy", f"files of {here}", folder)
         source.put(marker, seen.iteration if seen is not None and _is_listed(seen) else UNKNOWN)
         source.put(form, _format(seen))
         if folder == "ckpt.load_dir":
             source.put("ckpt.load_iterations", UNKNOWN if seen is None else list(seen.iterations))
+
+
+def _markers(folder: Path, step: Any) -> Markers:
+    from rldoctor.models.checkpoints import markers  # only for a checkpoint that is here
+
+    return markers(folder, step if isinstance(step, int) else None)
 
 
 def named_shape(facts: Facts, role: Role) -> Shape | None:
@@ -133,12 +141,18 @@ def _model(table: Table, role: Role, document: Document | None) -> None:
         if path.value is None and table.get(concept, role) not in (None, UNKNOWN):
             continue  # no model is named: the shape is the one that the system builds by default
         source.put(concept, value)
-    ends = files.stop_token_ids(folder) if folder is not None else None
+    ends = _stop_tokens(folder) if folder is not None else None
     tokens = _Source(table, role, f"files of {folder}", "model.path", trouble)
     tokens.put("model.stop_token_ids", UNKNOWN if ends is None else list(ends.ids))
     tokens.put("model.chat_end_ids", UNKNOWN if ends is None else list(ends.chat_end_ids))
     has_template = ends.has_template if ends is not None else None
     tokens.put("model.has_chat_template", UNKNOWN if has_template is None else has_template)
+
+
+def _stop_tokens(folder: Path) -> StopTokens:
+    from rldoctor.models.tokens import stop_token_ids  # only a model that is here has files
+
+    return stop_token_ids(folder)
 
 
 def _values(shape: Shape | None) -> Iterable[tuple[str, Any]]:
@@ -164,7 +178,7 @@ def _shape(text: str) -> tuple[Shape | None, str]:
     if not text:
         return None, ""
     try:
-        return files.shape(text), ""
+        return shape_of(text), ""
     except RLDoctorError as error:  # one model's broken file leaves the others' facts
         return None, str(error)
 

@@ -22,8 +22,8 @@ LOOP: Final = "actor_rollout_ref.rollout.agent.default_agent_loop"
 LOOPS: Final = "actor_rollout_ref.rollout.agent.agent_loop_config_path"
 TOOLS: Final = "actor_rollout_ref.rollout.multi_turn.tool_config_path"
 _BUILT_IN: Final = ("single_turn_agent", "tool_agent")
-_DOTTED: Final = re.compile(r"--(?:custom-[\w-]+|[\w-]+-(?:function|filter|process|source))-path")
-_NAME: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_DOTTED: Final = r"--(?:custom-[\w-]+|[\w-]+-(?:function|filter|process|source))-path"
+_NAME: Final = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+"
 _SCORER: Final = ("data_source", "solution_str", "ground_truth", "extra_info")
 _MANAGERS: Final = ("reward_model.reward_manager", "reward.reward_manager.name", "reward_manager.name")
 _SINGLY: Final = ("naive", "dapo", None)
@@ -91,9 +91,9 @@ def _of_verl(settings: Mapping[str, Setting]) -> Iterator[Named]:
 def _of_slime(settings: Mapping[str, Setting], facts: Facts) -> Iterator[Named]:
     for key, setting in settings.items():
         text = _text(setting) or ""
-        if facts.system != "slime" or setting.state == "unknown" or _DOTTED.fullmatch(key) is None:
+        if facts.system != "slime" or setting.state == "unknown" or re.fullmatch(_DOTTED, key) is None:
             continue
-        if _NAME.fullmatch(text):  # --custom-config-path names a file
+        if re.fullmatch(_NAME, text):  # --custom-config-path names a file
             module, _, name = text.rpartition(".")
             yield Named(setting, f"{module.replace('.', '/')}.py", name, key)
 

@@ -17,8 +17,8 @@ from rldoctor.types import UNKNOWN, Command, Document, Fact, Origin, State
 
 ASSUMPTION: Final = "the cluster has what the configuration asks for"
 _ALLOCATED: Final = {
-    "cluster.nodes": re.compile(rb"(?m)^#SBATCH[ \t]+(?:--nodes[= ]|-N[ \t]*)(\d{1,4})\b(?!-)"),
-    "cluster.gpus_per_node": re.compile(
+    "cluster.nodes": rb"(?m)^#SBATCH[ \t]+(?:--nodes[= ]|-N[ \t]*)(\d{1,4})\b(?!-)",
+    "cluster.gpus_per_node": (
         rb"(?m)^#SBATCH[ \t]+--(?:gres[= ]gpu|gpus-per-node)[=: ]?(?:[A-Za-z][\w.-]*[:=])?(\d{1,2})\b"
     ),
 }
@@ -72,10 +72,11 @@ def joined(document: Document, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
 def allocated(document: Document, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
     """Return what launchers say, and what a batch script asks Slurm for where no launcher says it."""
     known = {fact.concept for fact in facts if fact.value is not UNKNOWN}
-    if document.kind != "shell" or {"cluster.nodes", "cluster.gpus_per_node"} <= known:
-        return facts
     data = document.files.get(document.path, b"")
-    asked = {name: pattern.search(data) for name, pattern in _ALLOCATED.items()}
+    asks = document.kind == "shell" and b"#SBATCH" in data
+    if not asks or {"cluster.nodes", "cluster.gpus_per_node"} <= known:
+        return facts
+    asked = {name: re.search(pattern, data) for name, pattern in _ALLOCATED.items()}
     if asked["cluster.gpus_per_node"] is None:
         return facts
     found = [

@@ -16,25 +16,23 @@ from rldoctor.types import Event, LogLine, Place, Setting
 
 LONGEST: Final = 300_000
 ARRAY: Final = re.compile(rb"^[ \t]*\w+\+?=\(.*?^[ \t]*\)", re.MULTILINE | re.DOTALL)
-_HERE: Final = re.compile(rb"<<-?[ \t]*['\"]?(\w+)['\"]?[^\n]*\n(.*?)^\s*\1[ \t]*$", re.MULTILINE | re.DOTALL)
-_APART: Final = re.compile(rb"^[ \t]*(\w+)(?:[ \t]+\+?=[ \t]*|\+?=[ \t]+)\(", re.MULTILINE)
-_SWALLOWED: Final = re.compile(rb"^[ \t]*(?!#)[^\s#][^\n#]*\\[ \t]+$", re.MULTILINE)
-_LISTED: Final = re.compile(rb"^[ \t]*(?:export[ \t]+)?(\w+)=([\w./:-]+(?:,[ \t]+[\w./:-]+)+)[ \t]*$", re.M)
-_BATCH: Final = re.compile(rb"^#SBATCH[ \t]+(\S+)", re.MULTILINE)
-_FIRST: Final = re.compile(rb"^[ \t]*[^\s#]", re.MULTILINE)
-_STRICT: Final = re.compile(
-    rb"^(?:set[ \t]+(?:-\w*e\w*|-o[ \t]+errexit)|#!\S*(?:ba)?sh[ \t]+-\w*e\w*)\b", re.M
-)
-_LENIENT: Final = re.compile(rb"^set[ \t]+(?:\+\w*e|\+o[ \t]+errexit)", re.MULTILINE)
-_EXPONENT: Final = re.compile(r"-(?:\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}")
-_SEVERAL: Final = re.compile(r"\d+(?:,\d+)+,?")
+_HERE: Final = rb"(?ms)<<-?[ \t]*['\"]?(\w+)['\"]?[^\n]*\n(.*?)^\s*\1[ \t]*$"
+_APART: Final = rb"(?m)^[ \t]*(\w+)(?:[ \t]+\+?=[ \t]*|\+?=[ \t]+)\("
+_SWALLOWED: Final = rb"(?m)^[ \t]*(?!#)[^\s#][^\n#]*\\[ \t]+$"
+_LISTED: Final = rb"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=([\w./:-]+(?:,[ \t]+[\w./:-]+)+)[ \t]*$"
+_BATCH: Final = rb"(?m)^#SBATCH[ \t]+(\S+)"
+_FIRST: Final = rb"(?m)^[ \t]*[^\s#]"
+_STRICT: Final = rb"(?m)^(?:set[ \t]+(?:-\w*e\w*|-o[ \t]+errexit)|#!\S*(?:ba)?sh[ \t]+-\w*e\w*)\b"
+_LENIENT: Final = rb"(?m)^set[ \t]+(?:\+\w*e|\+o[ \t]+errexit)"
+_EXPONENT: Final = r"-(?:\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}"
+_SEVERAL: Final = r"\d+(?:,\d+)+,?"
 SPREAD: Final = (
     "--rollout-stop-token-ids",
     "--rampup-batch-size",
     "--sglang-cuda-graph-bs",
     "--cuda-graph-bs",
 )
-_KILLED: Final = re.compile(rb"^((?:sudo[ \t]+)?(?:pkill|killall)\b[^\n|&]*)$", re.MULTILINE)
+_KILLED: Final = rb"(?m)^((?:sudo[ \t]+)?(?:pkill|killall)\b[^\n|&]*)$"
 
 
 def slips(facts: Facts) -> Iterator[Event]:
@@ -76,7 +74,7 @@ def _of_text(path: str, data: bytes, system: str | None) -> tuple[Event, ...]:
 
 @lru_cache(maxsize=64)
 def _without_here_documents(data: bytes) -> bytes:
-    return _HERE.sub(_blanked, data) if b"<<" in data else data
+    return re.sub(_HERE, _blanked, data) if b"<<" in data else data
 
 
 def _has_odd_code(data: bytes) -> bool:
@@ -114,7 +112,7 @@ def line_of(data: bytes, at: int) -> int:
 
 def _spaced_arrays(path: str, data: bytes) -> Iterator[Event]:
     """Yield ``NAME =(``, which is a syntax error."""
-    for found in _APART.finditer(data):
+    for found in re.finditer(_APART, data):
         name = found[1].decode()
         if re.search(rb"\$\{%b\[|\$%b\b" % (found[1], found[1]), data) is None:
             continue
@@ -126,7 +124,7 @@ def _spaced_arrays(path: str, data: bytes) -> Iterator[Event]:
 def _swallowed(path: str, data: bytes, system: str | None) -> Iterator[Event]:
     """Yield a backslash before a space inside an array: the space becomes an argument."""
     for array in ARRAY.finditer(data):
-        found = _SWALLOWED.search(data, *array.span())
+        found = re.compile(_SWALLOWED).search(data, *array.span())
         if found is not None:
             flag = found[0].split()[0].decode("utf-8", "replace")
             says = (
@@ -140,7 +138,7 @@ def _swallowed(path: str, data: bytes, system: str | None) -> Iterator[Event]:
 
 def _spaced_lists(path: str, data: bytes) -> Iterator[Event]:
     """Yield a list with spaces behind its commas: the variable gets its first element alone."""
-    for found in _LISTED.finditer(data):
+    for found in re.finditer(_LISTED, data):
         name, value = found[1].decode(), found[2].decode()
         whole = ",".join(part.strip() for part in value.split(","))
         says = f"{name} becomes {value.split()[0]}: there are spaces in its list"
@@ -163,8 +161,8 @@ def _mixed_ends(path: str, data: bytes) -> Iterator[Event]:
 
 def _late_options(path: str, data: bytes) -> Iterator[Event]:
     """Yield options of a batch job behind its first command, which sbatch does not read."""
-    first = _FIRST.search(data)
-    found = _BATCH.search(data, first.end()) if first is not None else None
+    first = re.search(_FIRST, data)
+    found = re.compile(_BATCH).search(data, first.end()) if first is not None else None
     if found is not None:
         key = f"#SBATCH {found[1].decode('utf-8', 'replace')}"
         says = f"{key} stands below the script's first command, where sbatch does not read it"
@@ -177,9 +175,9 @@ def _ends_at_kill(path: str, data: bytes, facts: Facts) -> Iterator[Event]:
     """Yield a script that ends before its launch where there is nothing to kill."""
     launch = facts.start.command.place if facts.start.command is not None else None
     until = launch.start if launch is not None and launch.file == path else 0
-    strict = _STRICT.search(data, 0, until)
-    killed = _KILLED.search(data, strict.end(), until) if strict is not None else None
-    if strict is None or killed is None or _LENIENT.search(data, strict.end(), killed.start()):
+    strict = re.compile(_STRICT).search(data, 0, until)
+    killed = re.compile(_KILLED).search(data, strict.end(), until) if strict is not None else None
+    if strict is None or killed is None or re.compile(_LENIENT).search(data, strict.end(), killed.start()):
         return
     text = killed[1].decode("utf-8", "replace").strip()
     says = f"The script ends at `{text}` where no such process runs: set -e stands above it"
@@ -206,12 +204,12 @@ def _misspelt_numbers(facts: Facts) -> Iterator[Event]:
             continue
         joined = f"{setting.key}=".encode()
         apart = not document.files.get(place.file, b"").startswith(joined, place.start)
-        if apart and _EXPONENT.fullmatch(text):
+        if apart and re.fullmatch(_EXPONENT, text):
             from decimal import Decimal  # where somebody writes one
 
             says = "A negative number with an exponent is taken for an option before Python 3.14"
             yield _number(setting, says, format(Decimal(text), "f"), f"{setting.key}={text}")
-        elif _SEVERAL.fullmatch(text) and setting.key in SPREAD:
+        elif re.fullmatch(_SEVERAL, text) and setting.key in SPREAD:
             says = "Several numbers stand in one word, which is no whole number"
             yield _number(setting, says, text.split(","), None)
 

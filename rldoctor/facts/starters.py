@@ -16,18 +16,18 @@ from rldoctor.types import Command, Event, Setting
 DASHBOARD: Final = "8265"
 VISIBLE: Final = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
 _PROCESSES: Final = ("--nproc_per_node", "--nproc-per-node", "--num-gpus", "--num_processes")
-_STARTERS: Final = re.compile(r"(?:.*/)?(?:torchrun|ray start)|torch\.distributed\.(?:run|launch)")
-_COUNTED: Final = re.compile(
-    r"NCCL_(?:\w+_)?(?:DISABLE|ENABLE)|CUDA_LAUNCH_BLOCKING|CUDA_DEVICE_MAX_CONNECTIONS|TORCH_NCCL_\w*(?:WAIT|HANDLING)"
+_STARTERS: Final = ("torchrun", "ray start", "torch.distributed.run", "torch.distributed.launch")
+_COUNTED: Final = (
+    r"NCCL_(?:\w+_)?(?:DISABLE|ENABLE)|CUDA_LAUNCH_BLOCKING|CUDA_DEVICE_MAX_CONNECTIONS"
+    r"|TORCH_NCCL_\w*(?:WAIT|HANDLING)"
 )
 _TRUTHS: Final = {"true": "1", "yes": "1", "on": "1", "false": "0", "no": "0", "off": "0"}
-_RANGE: Final = re.compile(r"\[?(\d{1,2})(?:-|\.\.)(\d{1,2})\]?")
-_WORDS: Final = re.compile(r"(?i)all|\d+(?:[ ;:|]+\d+)+|\[.*\]")
-_HERE: Final = re.compile(r"(?:https?://)?(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::(?P<port>\d+))?/?")
-_ALLOCATED: Final = re.compile(
-    rb"^#SBATCH[ \t]+(?P<said>--(?:gres[= ]gpu|gpus-per-node)[=: ]?"
-    rb"(?:[A-Za-z][\w.-]*[:=])?(?P<gpus>\d{1,2}))\b",
-    re.MULTILINE,
+_RANGE: Final = r"\[?(\d{1,2})(?:-|\.\.)(\d{1,2})\]?"
+_WORDS: Final = r"(?i)all|\d+(?:[ ;:|]+\d+)+|\[.*\]"
+_HERE: Final = r"(?:https?://)?(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::(?P<port>\d+))?/?"
+_ALLOCATED: Final = (
+    rb"(?m)^#SBATCH[ \t]+(?P<said>--(?:gres[= ]gpu|gpus-per-node)[=: ]?"
+    rb"(?:[A-Za-z][\w.-]*[:=])?(?P<gpus>\d{1,2}))\b"
 )
 
 
@@ -48,7 +48,7 @@ def misstarted(facts: Facts) -> Iterator[Event]:
 
 def _processes(command: Command) -> Setting | None:
     """Return the setting that says how many GPUs of a node a starter takes."""
-    if _STARTERS.fullmatch(command.program) is None:
+    if command.program.rpartition("/")[2] not in _STARTERS:
         return None
     counts = (each for each in command.settings if each.key in _PROCESSES and each.state != "unknown")
     return next((each for each in counts if str(each.value).isdigit()), None)
@@ -73,15 +73,15 @@ def _no_lists(world: Sequence[Command]) -> Iterator[Event]:
     """Yield visible GPUs that are told as a range, as a word or with another sign than a comma."""
     every = {(each.key, str(each.value)): each for command in world for each in command.env}
     for shown in every.values():
-        if _COUNTED.fullmatch(shown.key) and str(shown.value).strip("'\"").lower() in _TRUTHS:
-            right = _TRUTHS[str(shown.value).strip("'\"").lower()]
+        right = _TRUTHS.get(str(shown.value).strip("'\"").lower())
+        if right is not None and re.fullmatch(_COUNTED, shown.key):
             says = f"{shown.key} is read as a number, and {shown.value} is none"
             yield _event(shown, says, f"{shown.key}={shown.value}", f"{shown.key}={right}", "warning")
         text = str(shown.value).strip("'\" ")
-        found = _RANGE.fullmatch(text)
         if shown.key not in VISIBLE[:2] or shown.state == "unknown" or shown.form == "delete" or not text:
             continue
-        if found is None and _WORDS.fullmatch(text) is None:
+        found = re.fullmatch(_RANGE, text)
+        if found is None and re.fullmatch(_WORDS, text) is None:
             continue
         numbers = range(int(found[1]), int(found[2]) + 1) if found is not None else re.findall(r"\d+", text)
         right = ",".join(str(number) for number in numbers) or "0,1,2,3,4,5,6,7"
@@ -110,7 +110,7 @@ def _unallocated(setting: Setting, facts: Facts) -> Iterator[Event]:
     """Yield a starter that counts on more GPUs than Slurm gives the job on a node."""
     document = facts.document
     data = document.files.get(document.path, b"") if document is not None else b""
-    found = _ALLOCATED.search(data)
+    found = re.search(_ALLOCATED, data)
     if found is not None and 0 < int(found["gpus"]) < int(setting.value):
         said = found["said"].decode()
         says = (
@@ -130,7 +130,7 @@ def _elsewhere(world: Sequence[Command]) -> Iterator[Event]:
         return
     for each in world:
         address = _of(each, "--address") if each.program.endswith("ray job submit") else None
-        found = _HERE.fullmatch(str(address.value).strip("'\"")) if address is not None else None
+        found = re.fullmatch(_HERE, str(address.value).strip("'\"")) if address is not None else None
         if address is None or found is None or found["port"] in (None, there):
             continue
         says = f"The job goes to port {found['port']}, and the dashboard listens at {there}"

@@ -20,18 +20,16 @@ SLIP: Final = 2
 WORD: Final = 4
 LONGEST_WORD: Final = 200
 LONGEST_JSON: Final = 5000
-_KEY: Final = re.compile(r"\+{0,2}[A-Za-z_][\w@/]*(\.[\w@/-]+)+")
-_ASSIGNED: Final = re.compile(
-    rb"(?:^|[\s;(])(?:export\s+|local\s+|read\s+|for\s+)?([A-Za-z_]\w*)(?:=|\+=|\s+in\s)"
-)
-_SWEPT: Final = re.compile(r"[^\[\]{}()'\",]+(,[^\[\]{}()'\",]+)+")
-_VARIABLE: Final = re.compile(r"\$\{\w+\}|\$\w+")
-_MAPPING: Final = re.compile(r"\{\s*['\"]?\w[^{}]*:.*\}", re.DOTALL)
-_OPEN: Final = re.compile(r"\$\{[^{}]*\}|\$\w+|\$\([^()]*\)")
+_KEY: Final = r"\+{0,2}[A-Za-z_][\w@/]*(\.[\w@/-]+)+"
+_ASSIGNED: Final = rb"(?:^|[\s;(])(?:export\s+|local\s+|read\s+|for\s+)?([A-Za-z_]\w*)(?:=|\+=|\s+in\s)"
+_SWEPT: Final = r"[^\[\]{}()'\",]+(,[^\[\]{}()'\",]+)+"
+_VARIABLE: Final = r"\$\{\w+\}|\$\w+"
+_MAPPING: Final = r"(?s)\{\s*['\"]?\w[^{}]*:.*\}"
+_OPEN: Final = r"\$\{[^{}]*\}|\$\w+|\$\([^()]*\)"
 JSON: Final = "--runtime-env-json"
 _STARTERS: Final = ("torchrun", "ray start", "ray job submit", "srun", "mpirun", "accelerate launch")
 _ALWAYS_SET: Final = ("HOME", "PWD", "USER")
-_CAPITALS: Final = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*(?=_?[a-z])")
+_CAPITALS: Final = r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*(?=_?[a-z])"
 _PAIRS: Final = (("[", "]"), ("{", "}"))
 
 
@@ -58,7 +56,7 @@ def _spaced(command: Command, facts: Facts) -> Iterator[Event]:
     """Yield ``key = value``: three words, of which the first is no override."""
     words = (*command.positional, "")
     for number, (key, sign) in enumerate(pairwise(words)):
-        if _KEY.fullmatch(key) and sign == "=":
+        if sign == "=" and re.fullmatch(_KEY, key):
             value = words[number + 2] if number + 2 < len(words) else ""
             about = {"why": "there are spaces around its =", "right": f"{key}={value}"}
             yield event("override_torn", key, about, command, None, facts)
@@ -91,16 +89,16 @@ def _dressed(command: Command, facts: Facts) -> Iterator[Event]:
     """Yield ``--key=value`` and ``key: value``, which are no overrides of Hydra."""
     for setting in command.settings:
         key = setting.key.lstrip("-")
-        if setting.form == "flag" and _KEY.fullmatch(key):
+        if setting.form == "flag" and "." in key and re.fullmatch(_KEY, key):
             about = {"why": "an override has no dashes before it", "right": f"{key}={setting.value}"}
             yield event("override_torn", setting.key, about, command, setting, facts)
     for word in command.positional:
         key, _, value = word.partition(":")
-        if value and value[:1] not in "/=\\" and _KEY.fullmatch(key):
+        if value and value[:1] not in "/=\\" and re.fullmatch(_KEY, key):
             about = {"why": "an override has = and no colon", "right": f"{key}={value}"}
             yield event("override_torn", key, about, command, None, facts)
     for word, value in pairwise((*command.positional, "")):
-        if word.endswith(":") and _KEY.fullmatch(word[:-1]):
+        if word.endswith(":") and re.fullmatch(_KEY, word[:-1]):
             about = {"why": "an override has = and no colon", "right": f"{word[:-1]}={value}"}
             yield event("override_torn", word[:-1], about, command, None, facts)
 
@@ -109,8 +107,10 @@ def _swept(command: Command, facts: Facts) -> Iterator[Event]:
     """Yield a value with a comma outside brackets and quotes: Hydra takes it for a sweep, and refuses it."""
     for setting in command.settings:
         text = str(setting.value)
-        plain = _VARIABLE.sub("x", text) if setting.state == "unknown" else text
-        if setting.form in ("override", "append") and _SWEPT.fullmatch(plain) and "$" not in plain:
+        if "," not in text or setting.form not in ("override", "append"):
+            continue
+        plain = re.sub(_VARIABLE, "x", text) if setting.state == "unknown" else text
+        if re.fullmatch(_SWEPT, plain) and "$" not in plain:
             about = {"why": "a comma outside of brackets is a sweep", "right": f"'{setting.key}=[{text}]'"}
             yield event("override_torn", setting.key, about, command, setting, facts)
 
@@ -121,7 +121,7 @@ def _broken_json(facts: Facts) -> Iterator[Event]:
         for setting in each.settings:
             if setting.key == JSON and isinstance(setting.value, str) and setting.value[:1] in "{'\"":
                 try:
-                    json.loads(_OPEN.sub("1", setting.value))
+                    json.loads(re.sub(_OPEN, "1", setting.value))
                 except ValueError as error:  # what Ray would say, with the place in the user's own text
                     yield event(
                         "override_torn", JSON, _why_no_json(setting, error, facts), each, setting, facts
@@ -134,7 +134,7 @@ def _python_in_json(command: Command, facts: Facts) -> Iterator[Event]:
         text = str(setting.value).strip()
         if setting.form != "flag" or setting.state == "unknown" or setting.key == JSON:
             continue
-        if not _MAPPING.fullmatch(text) or len(text) > LONGEST_JSON:
+        if not re.fullmatch(_MAPPING, text) or len(text) > LONGEST_JSON:
             continue
         try:
             json.loads(text)
@@ -189,7 +189,7 @@ def assignments(document: Document) -> set[str]:
 @lru_cache(maxsize=64)
 def _assigned(data: bytes) -> frozenset[str]:
     """Return the names that a text assigns, read once for all launches of a script."""
-    return frozenset(name.decode() for name in _ASSIGNED.findall(data))
+    return frozenset(name.decode() for name in re.findall(_ASSIGNED, data))
 
 
 def nearest(name: str, assigned: set[str]) -> str | None:
@@ -202,7 +202,7 @@ def nearest(name: str, assigned: set[str]) -> str | None:
 
 def glued(name: str, assigned: set[str]) -> str | None:
     """Return the variable that a name begins with, where small letters run into it (``$HOMEdata``)."""
-    capitals = _CAPITALS.match(name)
+    capitals = re.match(_CAPITALS, name)
     known = capitals is not None and name not in assigned and capitals[0] in {*assigned, *_ALWAYS_SET}
     return capitals[0] if known and capitals is not None else None
 

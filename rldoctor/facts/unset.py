@@ -12,12 +12,16 @@ from rldoctor.facts.walk import Facts
 from rldoctor.types import Document, Event, Setting
 
 _NUMBERS: Final = ("int", "float", "bool")
-_GIVEN: Final = re.compile(
-    r"HOME|PWD|USER|HOSTNAME|PATH|PYTHONPATH|LD_LIBRARY_PATH|TMPDIR|RANDOM|SECONDS|UID|OLDPWD|SHELL|CONDA_PREFIX|VIRTUAL_ENV"
-    r"|RANK|(LOCAL_|NODE_|GROUP_)?RANK|(LOCAL_)?WORLD_SIZE|MASTER_(ADDR|PORT)|NNODES|NODE_COUNT|N?PROC_PER_NODE"
-    r"|(SLURM|PBS|OMPI|MPI|PMI|LSB|LSF|KUBERNETES|AWS|AZURE|GCP|CI|MLP|DLC|ARNOLD|WANDB|HF|HUGGING_?FACE|SWANLAB|RAY|CUDA"
-    r"|NVIDIA|NCCL|ASCEND|NPU|HCCL|ROCM|HIP|TORCH|TORCHELASTIC|OPENAI|MLFLOW|PET|VC|VOLC|JOB|COND(A|OR))_\w+"
-    r"|BASH_\w+|(https?|no|all)_proxy|(HTTPS?|NO|ALL)_PROXY"
+_GIVEN: Final = (  # a text of names between blanks
+    " HOME PWD USER HOSTNAME PATH PYTHONPATH LD_LIBRARY_PATH TMPDIR RANDOM SECONDS UID OLDPWD SHELL"
+    " CONDA_PREFIX VIRTUAL_ENV RANK LOCAL_RANK NODE_RANK GROUP_RANK WORLD_SIZE LOCAL_WORLD_SIZE"
+    " MASTER_ADDR MASTER_PORT NNODES NODE_COUNT NPROC_PER_NODE PROC_PER_NODE"
+    " HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy "
+)
+_SURROUNDING: Final = (  # first words of names
+    " SLURM PBS OMPI MPI PMI LSB LSF KUBERNETES AWS AZURE GCP CI MLP DLC ARNOLD WANDB HF HUGGINGFACE"
+    " HUGGING SWANLAB RAY CUDA NVIDIA NCCL ASCEND NPU HCCL ROCM HIP TORCH TORCHELASTIC OPENAI MLFLOW"
+    " PET VC VOLC JOB COND CONDA CONDOR BASH "
 )
 
 
@@ -40,7 +44,9 @@ def unset(facts: Facts) -> Iterator[Event]:
 
 
 def _is_forgotten(name: str, assigned: set[str], document: Document) -> bool:
-    if name in assigned or _GIVEN.fullmatch(name) or nearest(name, assigned) or glued(name, assigned):
+    first, ends, _ = name.partition("_")
+    given = f" {name} " in _GIVEN or (bool(ends) and f" {first} " in _SURROUNDING)
+    if name in assigned or given or nearest(name, assigned) or glued(name, assigned):
         return False
     spoken = re.compile(
         rb"(?<![\w$])(?<!\$\{)"

@@ -14,14 +14,12 @@ from rldoctor.facts.torn import assignments, event, nearest
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Command, Document, Event, LogLine, Setting
 
-_BRACES: Final = re.compile(
-    r"[+~]{0,2}[\w.@/-]+=[^'\"\s{}]*(?<!\$)\{[^{}'\"\s]*(?:,|\.\.)[^{}'\"\s]*\}[^'\"\s]*"
-)
-_NO_COMMA: Final = re.compile(r"\[.*(?:'[^',\]]*'\s+'|\"[^\",\]]*\"\s+\").*\]")
-_SUM: Final = re.compile(rb"\$\(\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)\)")
-_FRACTION: Final = re.compile(rb"(?<![\w.])\d*\.\d+\b")
-_NAME: Final = re.compile(rb"(?<![\w.])\$?\{?([A-Za-z_]\w*)\b(?![:\[(])")
-_NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+_BRACES: Final = r"[+~]{0,2}[\w.@/-]+=[^'\"\s{}]*(?<!\$)\{[^{}'\"\s]*(?:,|\.\.)[^{}'\"\s]*\}[^'\"\s]*"
+_NO_COMMA: Final = r"\[.*(?:'[^',\]]*'\s+'|\"[^\",\]]*\"\s+\").*\]"
+_SUM: Final = rb"\$\(\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)\)"
+_FRACTION: Final = rb"(?<![\w.])\d*\.\d+\b"
+_NAME: Final = rb"(?<![\w.])\$?\{?([A-Za-z_]\w*)\b(?![:\[(])"
+_NUMBER: Final = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 _FIRST: Final = (
     "enable",
     "enabled",
@@ -35,8 +33,8 @@ _FIRST: Final = (
     "type",
     "backend",
 )
-_PIPE: Final = re.compile(rb"(?m)[^\\|&(){\s][ \t]*\n[ \t]*((?:2>&1|&>|1>&2)[ \t]*\|[ \t]*tee\b[^\n]*)$")
-_RUN_ON: Final = re.compile(r"\n\s*([+~]{0,2}[A-Za-z_]\w*\.[\w.@/-]+)=")
+_PIPE: Final = rb"(?m)[^\\|&(){\s][ \t]*\n[ \t]*((?:2>&1|&>|1>&2)[ \t]*\|[ \t]*tee\b[^\n]*)$"
+_RUN_ON: Final = r"\n\s*([+~]{0,2}[A-Za-z_]\w*\.[\w.@/-]+)="
 _HYDRA: Final = (
     *(
         "config-path",
@@ -52,7 +50,7 @@ _HYDRA: Final = (
     ),
     *("hydra-help", "version", "shell-completion", "experimental-rerun"),
 )
-_COMMENT: Final = re.compile(rb"(?m)^[ \t]*#.*$")
+_COMMENT: Final = rb"(?m)^[ \t]*#.*$"
 
 
 def misread(facts: Facts) -> Iterator[Event]:
@@ -68,7 +66,8 @@ def misread(facts: Facts) -> Iterator[Event]:
         if overrides and setting.form in ("override", "append"):
             yield from _braced(setting, command, facts)
             yield from _swallowed(setting, command, facts)
-            if _NO_COMMA.fullmatch(str(setting.value)):
+            text = str(setting.value)
+            if text.startswith("[") and re.fullmatch(_NO_COMMA, text):
                 about = {"why": "its items have no comma between them", "right": "a comma after each item"}
                 yield event("override_torn", setting.key, about, command, setting, facts)
     yield from _sums(document, command, facts)
@@ -104,7 +103,7 @@ def _meant(word: str, below: Mapping[str, str]) -> str | None:
     kinds: tuple[str, ...] = ("str",)
     if word.lower() in ("true", "false"):
         kinds = ("bool",)
-    elif _NUMBER.fullmatch(word):
+    elif re.fullmatch(_NUMBER, word):
         kinds = ("int", "float")
     fit = [key for key, kind in below.items() if kind in (*kinds, "any")]
     last = {key.rpartition(".")[2]: key for key in fit}
@@ -137,7 +136,7 @@ def _no_option(setting: Setting, command: Command, facts: Facts) -> Iterator[Eve
 def _swallowed(setting: Setting, command: Command, facts: Facts) -> Iterator[Event]:
     """Yield a value whose quote is closed only lines later, so that it takes the overrides between."""
     text = setting.value if isinstance(setting.value, str) else ""
-    found = _RUN_ON.search(text) if "\n" in text else None
+    found = re.search(_RUN_ON, text) if "\n" in text else None
     if found is not None:
         about = {
             "why": f"its quote is not closed on its line, and takes {found[1]} and what follows with it",
@@ -157,7 +156,8 @@ def _braced(setting: Setting, command: Command, facts: Facts) -> Iterator[Event]
     word = re.match(r"[^\s'\"]*", line)
     if (
         word is not None
-        and _BRACES.fullmatch(word[0])
+        and "{" in word[0]
+        and re.fullmatch(_BRACES, word[0])
         and not _quoted_before(document.files[place.file], place.start)
     ):
         about = {
@@ -174,7 +174,7 @@ def _quoted_before(data: bytes, start: int) -> bool:
 def _lost_pipe(document: Document) -> Iterator[Event]:
     """Yield a redirection with a pipe on a line of its own, which nothing flows into."""
     for path, data in document.files.items():
-        for found in _PIPE.finditer(data) if b"tee" in data else ():
+        for found in re.finditer(_PIPE, data) if b"tee" in data else ():
             line = line_of(data, found.start(1))
             said = found[1].decode(errors="replace").strip()
             says = f"`{said}` stands alone in line {line}: the command above it has ended"
@@ -194,8 +194,8 @@ def _sums(document: Document, command: Command, facts: Facts) -> Iterator[Event]
     summing = {path: whole for path, whole in document.files.items() if b"$((" in whole}
     assigned = assignments(document) if summing else set()
     for path, whole in summing.items():
-        data = _COMMENT.sub(lambda found: b" " * len(found[0]), whole)
-        for found in _SUM.finditer(data):
+        data = re.sub(_COMMENT, lambda found: b" " * len(found[0]), whole)
+        for found in re.finditer(_SUM, data):
             about = _trouble(found[1], assigned)
             if about is not None:
                 at = line_of(data, found.start())
@@ -211,10 +211,10 @@ def _sums(document: Document, command: Command, facts: Facts) -> Iterator[Event]
 
 
 def _trouble(text: bytes, assigned: set[str]) -> dict[str, str] | None:
-    if _FRACTION.search(text):
+    if re.search(_FRACTION, text):
         right = "whole numbers (x / 4 for x * 0.25), or awk"
         return {"why": "bash counts in whole numbers and refuses a fraction", "right": right}
-    for name in dict.fromkeys(each.decode() for each in _NAME.findall(text)):
+    for name in dict.fromkeys(each.decode() for each in re.findall(_NAME, text)):
         near = None if name in assigned else nearest(name, assigned) or _sibling(name, assigned)
         if near is not None:
             return {"why": f"nothing sets {name}, which counts as 0; {near} is set", "right": near}

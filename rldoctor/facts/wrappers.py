@@ -11,10 +11,10 @@ from rldoctor.facts.refusal import Refusal
 from rldoctor.facts.walk import Facts
 from rldoctor.types import Command, Event
 
-_RANKED: Final = re.compile(r"verl[./]trainer[./](?:fsdp_)?sft_trainer(?:\.py)?")
+_RANKED: Final = r"verl[./]trainer[./](?:fsdp_)?sft_trainer(?:\.py)?"
 _DRIVERS: Final = {
-    "verl": re.compile(r"(?:.*/)?(?:verl|recipe)[./].*main(?:_\w+)?(?:\.py)?"),
-    "slime": re.compile(r"(?:.*/)?train(?:_async)?\.py"),
+    "verl": r"(?:.*/)?(?:verl|recipe)[./].*main(?:_\w+)?(?:\.py)?",
+    "slime": r"(?:.*/)?train(?:_async)?\.py",
 }
 _A_RANK_EACH: Final = (
     "torchrun",
@@ -25,10 +25,8 @@ _A_RANK_EACH: Final = (
 )
 _COUNTS: Final = ("--nproc_per_node", "--nproc-per-node", "--num_processes", "--num_gpus")
 _TASKS: Final = ("--ntasks", "-n", "--ntasks-per-node")
-_FILE: Final = re.compile(
-    rb"(?:\w+=\S+\s+)*(?:nohup\s+|uv run\s+)?[\w./]*python[\d.]*(?:\s+-[uBOE])*\s+verl\."
-)
-_PLAIN: Final = re.compile(rb"(?:\w+=\S+\s+)*(?:nohup\s+|uv run\s+)?[\w./]*python[\d.]*\s")
+_FILE: Final = rb"(?:\w+=\S+\s+)*(?:nohup\s+|uv run\s+)?[\w./]*python[\d.]*(?:\s+-[uBOE])*\s+\Z"
+_PLAIN: Final = rb"(?:\w+=\S+\s+)*(?:nohup\s+|uv run\s+)?[\w./]*python[\d.]*\s"
 
 
 def mislaunched(facts: Facts) -> Iterator[Event]:
@@ -38,9 +36,9 @@ def mislaunched(facts: Facts) -> Iterator[Event]:
         return
     yield from _misnamed(command, facts)
     driver = _DRIVERS.get(str(facts.system))
-    if driver is not None and driver.fullmatch(command.program):
+    if driver is not None and re.fullmatch(driver, command.program):
         yield from _multiplied(command, facts)
-    elif _RANKED.fullmatch(command.program) and not command.wrapped_by and _is_plain(command, facts):
+    elif re.fullmatch(_RANKED, command.program) and not command.wrapped_by and _is_plain(command, facts):
         right = f"torchrun --standalone --nproc_per_node=8 -m {command.program}"
         says = f"{command.program} is a rank: without torchrun it finds no RANK, LOCAL_RANK and WORLD_SIZE"
         yield _event(command, says, "verl/utils/distributed.py", right)
@@ -51,6 +49,7 @@ def _misnamed(command: Command, facts: Facts) -> Iterator[Event]:
     if facts.system != "verl" or not command.program.startswith("verl.") or command.place is None:
         return
     data = facts.document.files.get(command.place.file, b"") if facts.document is not None else b""
+    before = data[command.place.start : command.place.end].partition(b"verl.")[0]
     name = command.program.removesuffix(".py")
     if name != command.program:
         yield _event(
@@ -59,7 +58,7 @@ def _misnamed(command: Command, facts: Facts) -> Iterator[Event]:
             "Python",
             f"-m {name}",
         )
-    elif _FILE.match(data, command.place.start) is not None:
+    elif b"-m" not in before and re.match(_FILE, before) is not None:
         yield _event(
             command, f"There is no file {name}: a module is started with -m", "Python", f"python3 -m {name}"
         )
@@ -107,7 +106,7 @@ def _is_plain(command: Command, facts: Facts) -> bool:
     place, document = command.place, facts.document
     data = document.files.get(place.file, b"") if place is not None and document is not None else b""
     own = any(each.key in ("RANK", "LOCAL_RANK") for each in command.env)
-    return place is not None and not own and _PLAIN.match(data, place.start) is not None
+    return place is not None and not own and re.compile(_PLAIN).match(data, place.start) is not None
 
 
 def _event(command: Command, says: str, where: str, advice: str) -> Event:

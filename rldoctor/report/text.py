@@ -9,7 +9,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from rldoctor.report.diagnosis import diagnosis
 from rldoctor.report.pieces import WIDTH, Line, clip, folded, remedies, style, where, why, wrapped
 from rldoctor.report.redact import redact
 from rldoctor.types import Evidence, Finding, Report, Safety
@@ -26,9 +25,14 @@ def as_text(report: Report, verbose: bool = False) -> str:
 
 def lines(report: Report, verbose: bool = False, width: int = WIDTH) -> Iterator[Line]:
     """Yield the report line by line, redacted; of a diagnosis one screen unless all is asked for."""
-    body = diagnosis(report, verbose) if report.command == "diagnose" else _check(report)
-    for line in body:
+    for line in _diagnosis(report, verbose) if report.command == "diagnose" else _check(report):
         yield from folded(replace(line, text=redact(line.text).translate(CONTROLS)), width)
+
+
+def _diagnosis(report: Report, verbose: bool) -> Iterator[Line]:
+    from rldoctor.report.diagnosis import diagnosis  # a check is to start fast
+
+    return diagnosis(report, verbose)
 
 
 def _check(report: Report) -> Iterator[Line]:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct, to_builtins
 from msgspec.json import decode
@@ -17,11 +17,13 @@ from msgspec.json import decode
 from rldoctor import compiled, vocabulary
 from rldoctor.compiled import Twin
 from rldoctor.expr import Node
-from rldoctor.rules import likeness, places
-from rldoctor.rules.likeness import Likeness
+from rldoctor.rules import places
 from rldoctor.rules.schema import Rule, Rung, Trigger
 from rldoctor.types import RLDoctorError, Role, Severity
 from rldoctor.vocabulary import unknown_word
+
+if TYPE_CHECKING:
+    from rldoctor.rules.likeness import Likeness
 
 Guard: TypeAlias = list[Any]
 
@@ -100,7 +102,9 @@ class Index:
 
     @cached_property
     def likeness(self) -> Likeness:
-        """What rules are known by, for a failure that none of them knows."""
+        """What rules are known by, for a failure that none of them knows; nothing else needs its module."""
+        from rldoctor.rules.likeness import Likeness
+
         return Likeness(**self._twin.part("likeness"))
 
     def rule(self, name: str) -> Rule:
@@ -139,6 +143,8 @@ def _build(folders: Sequence[Path]) -> dict[str, Any]:
 
 def parts(rules: Iterable[Rule]) -> dict[str, Any]:
     """Return what a twin of rules is made of."""
+    from rldoctor.rules import likeness
+
     known = {rule.id: rule for rule in sorted(rules, key=lambda rule: rule.id)}
     by_kind: dict[str, dict[str, list[Any]]] = {kind: defaultdict(list) for kind in _KEYS}
     config: list[Any] = []

@@ -10,8 +10,8 @@ from rldoctor.estimate import Ask, estimate
 from rldoctor.estimate.story import unknown
 from rldoctor.facts import ToldFacts
 from rldoctor.facts.memory_setup import Sized
-from rldoctor.report import as_json
 from rldoctor.report.sizes import as_text
+from rldoctor.report.structured import as_json
 from rldoctor.types import Report, RLDoctorError
 
 SCRIPT = """\

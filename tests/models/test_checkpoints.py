@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rldoctor.models import markers
+from rldoctor.models.checkpoints import markers
 
 TRACKER = "latest_checkpointed_iteration.txt"
 

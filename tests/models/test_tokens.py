@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rldoctor.models import StopTokens, stop_token_ids
+from rldoctor.models.tokens import StopTokens, stop_token_ids
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 QWEN_TOKENS = {

@@ -1,7 +1,7 @@
 import json
 import math
 
-from rldoctor.report import as_json
+from rldoctor.report.structured import as_json
 from rldoctor.types import UNKNOWN, Edit, Evidence, Fact, Finding, Origin, Place, Remedy, Report
 
 

@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from rldoctor.report import as_text
-from rldoctor.report.text import lines
+from rldoctor.report.text import as_text, lines
 from rldoctor.types import Edit, Evidence, Finding, Remedy, Report
 
 SCRIPT = "set -x\npython train.py \\\n    rollout.tp=4 rollout.eager=False \\\n    trainer.nnodes=2\n"

@@ -38,18 +38,18 @@ _HANDED: Final = {
 }
 SFT: Final = ("model.path", "model.partial_pretrain")
 _OVERLONG: Final = ("overlong_buffer_cfg.enable", "overlong_buffer_cfg.penalty_factor", "max_resp_len")
-_NEGATIVE: Final = re.compile(r"-\d+(?:\.\d*)?")
-_SHARDS: Final = re.compile(r"(.*/global_step_\d+/(?:actor|critic))/?")
-_STEP: Final = re.compile(r"(.*global_step_\d+)(/.*)")
-_OWN_CODE: Final = re.compile(
-    r"(?i).*(?:moonlight-|kimi-(?:vl|k2)|chatglm|glm-4-9b-chat(?!-hf)|internlm|baichuan|minicpm|internvl(?!.*-hf)|phi-3-small).*"
+_NEGATIVE: Final = r"-\d+(?:\.\d*)?"
+_SHARDS: Final = r"(.*/global_step_\d+/(?:actor|critic))/?"
+_STEP: Final = r"(.*global_step_\d+)(/.*)"
+_OWN_CODE: Final = (
+    r"(?i)moonlight-|kimi-(?:vl|k2)|chatglm|glm-4-9b-chat(?!-hf)|internlm|baichuan|minicpm"
+    r"|internvl(?!.*-hf)|phi-3-small"
 )
-_UNTAUGHT: Final = re.compile(
-    r"(?i).*(?:llama-2-\d+b(?:-hf)?|llama-3(?:\.\d)?-\d+b|mistral-7b-v0\.\d|gemma-(?:\d-)?\d+b|deepseek-(?:llm|math)-\d+b-base|olmo-\d+b)"
+_UNTAUGHT: Final = (
+    r"(?i)(?:llama-2-\d+b(?:-hf)?|llama-3(?:\.\d)?-\d+b|mistral-7b-v0\.\d|gemma-(?:\d-)?\d+b"
+    r"|deepseek-(?:llm|math)-\d+b-base|olmo-\d+b)\Z"
 )
-_FAMILY: Final = re.compile(
-    r"(?i)qwen|llama|mistral|gemma|glm|gpt-oss|phi-|internlm|olmo|deepseek|minimax|kimi"
-)
+_FAMILY: Final = r"(?i)qwen|llama|mistral|gemma|glm|gpt-oss|phi-|internlm|olmo|deepseek|minimax|kimi"
 
 
 def refuse(settings: Mapping[str, Setting], release: str) -> Iterator[Limit]:
@@ -58,7 +58,8 @@ def refuse(settings: Mapping[str, Setting], release: str) -> Iterator[Limit]:
         yield from _model(key, plain(settings.get(key)), settings)
     if plain(settings.get("trainer.resume_mode")) == "resume_path":
         yield from _checkpoint(plain(settings.get(RESUME)))
-    yield from _teacher(plain(settings.get(MODEL)), plain(settings.get(TEACHER)))
+    if TEACHER in settings:
+        yield from _teacher(plain(settings.get(MODEL)), plain(settings[TEACHER]))
     yield from _of_another_engine(settings)
     for section in ("reward_model.reward_kwargs", "reward.reward_kwargs"):
         yield from _overlong(section, settings)
@@ -75,14 +76,14 @@ def _overlong(section: str, settings: Mapping[str, Setting]) -> Iterator[Limit]:
         says = "The penalty of overlong answers is measured from max_resp_len, which is not told"
         advice = f"Write +{most}={length}, the longest answer"
         yield Limit(reads=(switch,), shows=(switch,), says=says, where=where, advice=advice)
-    if _NEGATIVE.fullmatch(plain(settings.get(factor))):
+    if re.fullmatch(_NEGATIVE, plain(settings.get(factor))):
         cures = (Cure(factor, ["const", abs(float(plain(settings[factor])))]),)
         says = "The factor is taken off for overlong answers: a negative one rewards them"
         yield Limit(reads=(factor,), shows=(factor,), says=says, where=where, severity="warning", cures=cures)
 
 
 def _model(key: str, path: str, settings: Mapping[str, Setting]) -> Iterator[Limit]:
-    shards = _SHARDS.fullmatch(path)
+    shards = re.fullmatch(_SHARDS, path) if "global_step_" in path else None
     if shards is not None:
         yield Limit(
             reads=(key,),
@@ -94,7 +95,7 @@ def _model(key: str, path: str, settings: Mapping[str, Setting]) -> Iterator[Lim
             advice="python -m verl.model_merger merge --backend fsdp "
             f"--local_dir {shards[1]} --target_dir {shards[1]}/merged, then name that; or save hf_model too",
         )
-    if key == MODEL and _OWN_CODE.fullmatch(path) and CODE not in settings:
+    if key == MODEL and CODE not in settings and re.search(_OWN_CODE, path):
         yield Limit(
             reads=(key,),
             shows=(key, CODE),
@@ -104,7 +105,7 @@ def _model(key: str, path: str, settings: Mapping[str, Setting]) -> Iterator[Lim
             cures=(Cure(CODE, ["const", True]),),
         )
     template = any("chat_template" in name for name in settings)
-    if key == MODEL and not template and _UNTAUGHT.fullmatch(path):
+    if key == MODEL and not template and re.search(_UNTAUGHT, path):
         yield Limit(
             reads=(key,),
             shows=(key,),
@@ -118,7 +119,7 @@ def _model(key: str, path: str, settings: Mapping[str, Setting]) -> Iterator[Lim
 
 def _checkpoint(path: str) -> Iterator[Limit]:
     """trainer/ppo/ray_trainer.py reads what follows the last global_step_ as a number."""
-    found = _STEP.fullmatch(path)
+    found = re.fullmatch(_STEP, path)
     if found is not None:
         says = f"What follows global_step_ is read as the step, and {found[2]} is no part of a number"
         cure = Cure(RESUME, ["const", found[1]])
@@ -129,7 +130,7 @@ def _checkpoint(path: str) -> Iterator[Limit]:
 
 def _teacher(student: str, teacher: str) -> Iterator[Limit]:
     """experimental/teacher_loop compares log-probabilities token by token."""
-    own, other = ([name.lower() for name in _FAMILY.findall(path)] for path in (student, teacher))
+    own, other = ([name.lower() for name in re.findall(_FAMILY, path)] for path in (student, teacher))
     if own and other and set(own).isdisjoint(other):
         yield Limit(
             reads=(TEACHER,),

@@ -14,7 +14,7 @@ from rldoctor.sources.shell.worlds import MOST_WORLDS, blurred_command
 from rldoctor.sources.told import Told
 from rldoctor.types import Command, Document, Place
 
-_BATCH = re.compile(r"(?m)^#SBATCH\s+(.*)$")
+_BATCH = r"(?m)^#SBATCH\s+(.*)$"
 _BATCH_VARIABLES = {
     "--nodes": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
     "-N": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
@@ -55,7 +55,7 @@ def _start(run: Run, source: Source) -> State:
 
 
 def _read_batch(run: Run, text: str) -> None:
-    lines = _BATCH.findall(text)
+    lines = re.findall(_BATCH, text) if "#SBATCH" in text else []
     run.submitted = bool(lines)
     batch: dict[str, str] = {}
     for line in lines:
