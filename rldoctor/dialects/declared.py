@@ -18,7 +18,7 @@ from rldoctor.types import RLDoctorError
 
 MOST_BYTES: Final = 4_000_000
 DEEPEST: Final = 7
-_GENERIC: Final = re.compile(r"^(\s*(?:async\s+)?(?:def|class)\s+\w+)\[[^\]\n]*\](?=[(:])", re.MULTILINE)
+_GENERIC: Final = r"(?m)^(\s*(?:async\s+)?(?:def|class)\s+\w+)\[[^\]\n]*\](?=[(:])"
 _FLAG_ACTIONS: Final = ("store_true", "store_false", "store_const", "count", "BooleanOptionalAction")
 _PLAIN: Final = {"int": "int", "float": "float", "str": "str", "bool": "bool"}
 _MAPPINGS: Final = ("dict", "Dict", "Mapping", "DictConfig", "MutableMapping", "OmegaConf")
@@ -61,7 +61,7 @@ def parse(text: str, name: str = "source") -> ast.Module:
     except (SyntaxError, ValueError, RecursionError):
         pass  # type parameters of newer Pythons: taken out below
     try:
-        return ast.parse(_GENERIC.sub(r"\1", text[:MOST_BYTES]))
+        return ast.parse(re.sub(_GENERIC, r"\1", text[:MOST_BYTES]))
     except (SyntaxError, ValueError, RecursionError) as error:
         raise RLDoctorError(f"not Python that can be read: {error}", file=name) from error
 

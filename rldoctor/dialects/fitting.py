@@ -10,10 +10,8 @@ from rldoctor.dialects.grammar import Manner
 from rldoctor.dialects.suggest import distance
 from rldoctor.dialects.values import FALSE, TRUE, unquoted
 
-_INT: Final = re.compile(r"\s*[-+]?\d+(_\d+)*\s*", re.ASCII)
-_NUMBER: Final = re.compile(
-    r"(?P<digits>[-+]?\d[\d_]*(?:\.\d+)?(?:e[-+]?\d+)?)(?P<unit>k|%|s|sec|m|min|g|gb|gib|)", re.ASCII
-)
+_INT: Final = r"(?a)\s*[-+]?\d+(_\d+)*\s*"
+_NUMBER: Final = r"(?a)(?P<digits>[-+]?\d[\d_]*(?:\.\d+)?(?:e[-+]?\d+)?)(?P<unit>k|%|s|sec|m|min|g|gb|gib|)"
 _UNITS: Final = {"k": 1024, "%": 0.01}  # of seconds, minutes and GiB the key's own unit is meant
 _WORDS: Final = {
     "int": "a whole number",
@@ -24,12 +22,12 @@ _WORDS: Final = {
     SECTION: "a section",
 }
 _PERIODS: Final = ("after_each_epoch",)  # what verl's fine-tuning takes in place of a number of steps
-_UNTOLD: Final = re.compile(r"\$|\?\?\?|`")
+_UNTOLD: Final = r"\$|\?\?\?|`"
 
 
 def expected(known: Known, value: Any, manner: Manner) -> str | None:
     """Return what a key asks for where a value is not that, None where the value fits or nobody can tell."""
-    if isinstance(value, str) and _UNTOLD.search(value):
+    if isinstance(value, str) and re.search(_UNTOLD, value):
         return None
     test = {"argparse": _argument, "structured": _field, "hydra": _override}[manner]
     return None if test(known.kind, unquoted(value), known) else _WORDS.get(known.kind, "a number")
@@ -42,7 +40,7 @@ def meant(known: Known, value: Any) -> str | None:
     if known.kind == "bool" and truth is not None:
         return "true" if truth in TRUE else "false"
     whole = known.kind == "int" or type(known.default) is int
-    number = _NUMBER.fullmatch(word)
+    number = re.fullmatch(_NUMBER, word)
     if not (whole or known.kind == "float" or type(known.default) is float) or number is None:
         return None
     said = float(number["digits"].replace("_", "")) * _UNITS.get(number["unit"], 1)
@@ -61,7 +59,7 @@ def _near(word: str) -> list[str]:
 def choice(known: Known, value: Any, manner: Manner) -> bool:
     """Say whether a value is one of a key's choices, where it has any."""
     word = unquoted(value)
-    if not known.choices or (isinstance(word, str) and _UNTOLD.search(word)) or word is True:
+    if not known.choices or (isinstance(word, str) and re.search(_UNTOLD, word)) or word is True:
         return True
     if manner != "argparse" and (word is None or str(word).lower() in ("null", "none", "")):
         return True
@@ -112,7 +110,7 @@ def _override(kind: str, value: Any, known: Known) -> bool:
 
 
 def _is_int(text: str) -> bool:
-    return _INT.fullmatch(text) is not None
+    return re.fullmatch(_INT, text) is not None
 
 
 def _is_float(text: str) -> bool:

@@ -25,7 +25,7 @@ MOST_BYTES: Final = 200_000
 PACKAGES: Final = {"megatron": "megatron_core"}
 MOST_FILES: Final = 8
 MOST_LOCK_BYTES: Final = 4_000_000
-_REQUIRED: Final = re.compile(
+_REQUIRED: Final = (
     r"(requirements|constraints).*\.txt|pyproject\.toml|setup\.(py|cfg)|environment\.ya?ml|(uv|poetry|pdm)\.lock"
     r"|Dockerfile.*|.*\.[Dd]ockerfile|Pipfile(\.lock)?"
 )
@@ -273,7 +273,7 @@ def _own_checkout(system: str, place: Path) -> tuple[str, str] | None:
 
 
 def _required(system: str, place: Path) -> tuple[str, str] | None:
-    for file in sorted(each for each in _names(str(place)) if _REQUIRED.fullmatch(each))[:MOST_FILES]:
+    for file in sorted(each for each in _names(str(place)) if re.fullmatch(_REQUIRED, each))[:MOST_FILES]:
         found = _pattern(system).search(_text(place / file))
         if found is not None:
             return _release_of(found), f"{place / file}"

@@ -15,11 +15,11 @@ from rldoctor.dialects.grammar import Grammar
 from rldoctor.dialects.launch import Launch
 from rldoctor.types import UNKNOWN, Command, Event, LogLine, Setting
 
-_REFERENCE: Final = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)+)\}")
-_TWICE: Final = re.compile(r"(?P<key>.+) stands at (?P<line>\d+):\d+ already")
+_REFERENCE: Final = r"\$\{([A-Za-z_]\w*(?:\.\w+)+)\}"
+_TWICE: Final = r"(?P<key>.+) stands at (?P<line>\d+):\d+ already"
 FEW: Final = 2
 _OLDER: Final = ("renamed_key", "removed_key")
-_OPEN: Final = re.compile(r"(.+\.(?:engine_kwargs\.\w+|(?!engine_)\w+_kwargs|override_\w*config))\.\w")
+_OPEN: Final = r"(.+\.(?:engine_kwargs\.\w+|(?!engine_)\w+_kwargs|override_\w*config))\.\w"
 _SWITCHES: Final = ("flag", "list", "any")
 
 
@@ -108,7 +108,7 @@ class _Reading:
 
     def _is_open(self, key: str) -> bool:
         """Say whether a key lies in a section that hands on whatever is added to it, with a plus."""
-        section = _OPEN.match(key) if self.grammar.manner == "hydra" else None
+        section = re.match(_OPEN, key) if self.grammar.manner == "hydra" else None
         return section is not None and self._known(section[1]) is not None
 
     def _is_present(self, setting: Setting) -> bool:
@@ -333,7 +333,7 @@ class _Reading:
         if document is None or document.kind != "yaml" or self.grammar.manner == "argparse":
             return
         for problem in document.problems:
-            found = _TWICE.match(problem.message)
+            found = re.match(_TWICE, problem.message)
             if found is not None:
                 line = LogLine(problem.file or document.path, problem.line, f"{found['key']}: (again)")
                 fields = self._fields(found["key"], None) | {"line": int(found["line"])}
@@ -348,7 +348,7 @@ class _Reading:
             return  # a template alone waits for a command's words
         written = grammar.with_above(effective)
         for setting in effective.values():
-            names = _REFERENCE.findall(self.launch.text(setting)) if setting.state == "unknown" else ()
+            names = re.findall(_REFERENCE, self.launch.text(setting)) if setting.state == "unknown" else ()
             for name in names:
                 if name not in written and not self._has_default(name):
                     others = [each for each in written if each != setting.key]
@@ -367,7 +367,7 @@ class _Reading:
 
     def _is_another_ones(self, setting: Setting) -> bool:
         """Say whether a value is that of another key, of which it is told."""
-        names = _REFERENCE.findall(self.launch.text(setting))
+        names = re.findall(_REFERENCE, self.launch.text(setting))
         others = [each for each in (*self.grammar.base, *self.grammar.settings) if each.key in names]
         return any(
             (known := self._known(each.key)) is not None

@@ -17,7 +17,7 @@ from rldoctor.facts.modelled import found, roots
 from rldoctor.types import Command, Document, Form, Place, RLDoctorError, Setting
 
 UPWARDS: Final = 8
-_UNRESOLVED: Final = re.compile(r"^.*[$`}][^/]*/?")
+_UNRESOLVED: Final = r"^.*[$`}][^/]*/?"
 
 
 class Below(Struct, frozen=True):
@@ -133,7 +133,7 @@ def _stem(name: Setting) -> str:
 
 def _resolved(path: str) -> str:
     """Return the end of a path that is known: what follows the last variable in it."""
-    return _UNRESOLVED.sub("", path.strip("'\"")).removeprefix("./")
+    return re.sub(_UNRESOLVED, "", path.strip("'\"")).removeprefix("./")
 
 
 def _places(path: str, document: Document) -> Iterator[Path]:

@@ -17,10 +17,8 @@ __all__ += ["insert_all", "told_of"]
 Kind = Literal["yaml", "shell", "command", "python"]
 
 STDIN = "-"
-_YAML_LINE = re.compile(rb"(?m)^(?!\s*(#|$))(---|- |[\"']?[\w./ -]+[\"']?\s*:(\s|$)|defaults:|%YAML)")
-_SHELL_LINE = re.compile(
-    rb"(?m)^(#!.*(sh|bash)\b|\s*(export|source|set|if|for|python3?|torchrun|ray|bash)\s|\w+=)"
-)
+_YAML_LINE = rb"(?m)^(?!\s*(#|$))(---|- |[\"']?[\w./ -]+[\"']?\s*:(\s|$)|defaults:|%YAML)"
+_SHELL_LINE = rb"(?m)^(#!.*(sh|bash)\b|\s*(export|source|set|if|for|python3?|torchrun|ray|bash)\s|\w+=)"
 
 
 def read(path: str, told: Told | None = None) -> Document:
@@ -85,8 +83,8 @@ def _kind_of(name: str, data: bytes) -> Kind:
         return "python"
     if suffix in (".sh", ".bash", ".slurm", ".sbatch", ".env"):
         return "shell"
-    first = _YAML_LINE.search(data)
-    shell = _SHELL_LINE.search(data)
+    first = re.search(_YAML_LINE, data)
+    shell = re.search(_SHELL_LINE, data)
     if first and not (shell and shell.start() <= first.start()):
         before = data[: first.start()]
         if all(not line.strip() or line.lstrip().startswith(b"#") for line in before.splitlines()):

@@ -24,9 +24,9 @@ from rldoctor.types import Place, Setting
 
 PlaceOf = Callable[[Span | None], Place | None]
 
-_BLANK = re.compile(r"\s*")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BARE = re.compile(r"[^,{}\[\]\s]+")
+_BLANK = r"\s*"
+_STRING = r'(?s)"(?:[^"\\]|\\.)*"'
+_BARE = r"[^,{}\[\]\s]+"
 _MOST_DEPTH = 20
 
 
@@ -56,7 +56,7 @@ def members(text: str, start: int = 0) -> list[Member] | None:
     found: list[Member] = []
     at = _skip(text, at + 1)
     while at < len(text) and text[at] != "}":
-        key = _STRING.match(text, at)
+        key = re.compile(_STRING).match(text, at)
         if not key:
             return found
         colon = _skip(text, key.end())
@@ -73,16 +73,16 @@ def members(text: str, start: int = 0) -> list[Member] | None:
 
 
 def _skip(text: str, at: int) -> int:
-    match = _BLANK.match(text, at)
+    match = re.compile(_BLANK).match(text, at)
     return match.end() if match else at
 
 
 def _value_end(text: str, at: int, depth: int) -> int:
     if text[at : at + 1] == '"':
-        match = _STRING.match(text, at)
+        match = re.compile(_STRING).match(text, at)
         return match.end() if match else len(text)
     if text[at : at + 1] not in ("{", "["):
-        bare = _BARE.match(text, at)
+        bare = re.compile(_BARE).match(text, at)
         return bare.end() if bare else at
     if depth > _MOST_DEPTH:
         return len(text)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from rldoctor.sources.shell.lexer import Part
 
-_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?|([A-Za-z])\.\.([A-Za-z])")
+_RANGE = r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?|([A-Za-z])\.\.([A-Za-z])"
 _MOST = 4096
 _MOST_BRACES = 32
 
@@ -105,7 +105,7 @@ def _choices(
 
 
 def _sequence(text: str) -> list[str] | None:
-    match = _RANGE.fullmatch(text)
+    match = re.fullmatch(_RANGE, text)
     if not match:
         return None
     if match[4]:

@@ -9,11 +9,11 @@ from rldoctor.sources.opening import MOST_SCRIPT_BYTES, load
 from rldoctor.sources.shell.state import State
 from rldoctor.sources.shell.text import PLACEHOLDER, Pieces, Source, Span, Word, decoded, is_unknown, raw
 
-_SYSTEM = re.compile(
+_SYSTEM = (
     r"(^|/)(activate|conda\.sh|mamba\.sh|setvars\.sh|set_env\.sh|modules?\.sh|bash|\.\w*(profile|rc)|\.env|profile)$"
     r"|^(/etc/|~/\.|\$HOME/\.)"
 )
-_PLACEHOLDER = re.compile(r"<([A-Za-z][A-Z0-9_]{2,}|YOUR[\w-]*|[Yy]our[-_][\w-]+|[Pp]ath[-_/]to[\w/-]*)>")
+_PLACEHOLDER = r"<([A-Za-z][A-Z0-9_]{2,}|YOUR[\w-]*|[Yy]our[-_][\w-]+|[Pp]ath[-_/]to[\w/-]*)>"
 _MOST_PARENTS = 12
 _MOST_FILES = 200
 
@@ -72,13 +72,13 @@ def shell_text(data: bytes) -> str:
     if "\r\n" in text:
         text = re.sub(r"(?m)^(\w+)\r\n", r"\1\n\n", text.replace("\\\r\n", " \\\n"))
         text = text.replace("\r\n", " \n")
-    return _PLACEHOLDER.sub(f"{PLACEHOLDER[0]}\\1{PLACEHOLDER[1]}", text)
+    return re.sub(_PLACEHOLDER, f"{PLACEHOLDER[0]}\\1{PLACEHOLDER[1]}", text)
 
 
 def missing(state: State, word: Word, span: Span | None) -> list[State]:
     """Note a sourced file that is not here; what a system's own files set is not missed."""
     name = decoded(raw(word.pieces))
-    if not _SYSTEM.search(name):
+    if not re.search(_SYSTEM, name):
         state.missing = tuple(dict.fromkeys((*state.missing, f"source {name}")))
         state.run.problem(f"the sourced file {name} was not found", span, "what it sets is unknown")
     return state.ended("open")

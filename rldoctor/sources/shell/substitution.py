@@ -18,7 +18,7 @@ from rldoctor.sources.shell.text import (
     unknown,
 )
 
-_COUNTS: Final = re.compile(
+_COUNTS: Final = (
     r"torch\.cuda\.device_count\(\)|nvidia-smi\s[^|]*(-L|--list-gpus|--query-gpu=\w+)[^|]*(2>\s*/dev/null\s*)?"
     r"\|\s*(wc\s+-l|grep\s+-c\b)|rocm-smi[^|]*--showid[^|]*\|"
 )
@@ -28,7 +28,7 @@ def output(state: State, part: Part) -> Pieces:
     """Return what ``$(…)`` prints in this world, without the newlines at its end."""
     whole = state.source.text[part.start : part.end]
     state.status = "presumed"
-    if state.run.told.gpus is not None and _COUNTS.search(part.text):
+    if state.run.told.gpus is not None and re.search(_COUNTS, part.text):
         count = state.run.told.gpus
         return (Piece(str(count), assumes=(f"{count} GPUs a node, as told",)),)
     if state.run.depth >= MOST_DEPTH:
