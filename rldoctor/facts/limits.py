@@ -21,12 +21,13 @@ from rldoctor.types import UNKNOWN, Event, LogLine, Setting
 
 _DEEPEST: Final = 4
 _REFERENCE: Final = re.compile(r"\$\{(?P<select>oc\.select:)?(?P<name>\.?[\w.]+)(,(?P<other>[^${}]*))?\}")
+_VARIABLE: Final = r"[^\w/]*\$\{?\w+[^/]*|.*(?:\$\(|`).*"
 _PATTERNS: Final[Mapping[str, Callable[[Any], list[Any] | None]]] = {
     "pattern": patterns.entries,
     "stages": patterns.stages,
     "decoders": patterns.decoders,
 }
-_FUNCTIONS: Final = ("written", "words", "given", "text", *_PATTERNS)
+_FUNCTIONS: Final = ("written", "words", "count", "given", "text", *_PATTERNS)
 _ENGLISH: Final = {True: "true", False: "false", None: "null"}
 
 
@@ -83,7 +84,7 @@ class Keys:
         return self.facts.value(name) if split(name) is not None else None
 
     def call(self, function: str, args: Sequence[expr.Node], keywords: Mapping[str, expr.Node]) -> Any:
-        """Return what somebody wrote (`written`, `text`), a list's words (`words`) or what a pattern is."""
+        """Return what was written (`written`, `text`), a list's words (`words`, `count`) or a pattern."""
         if function not in _FUNCTIONS or len(args) != 1 or args[0][0] != "name":
             return UNKNOWN
         key = limits.spelled(args[0][1], self.table.system)
@@ -93,6 +94,8 @@ class Keys:
             return key in self.settings
         if function == "text":  # as it is spelled: the same unknown variable is the same folder
             return str(self.settings[key].value).rstrip("/") if key in self.settings else None
+        if function == "count":  # also where nobody can tell what the words become
+            return _count(self.settings.get(key))
         if function == "words":
             value = self.of_key(key)
             return value if value is UNKNOWN else [] if value is None else _words(value)
@@ -156,6 +159,14 @@ def _by_every_name(table: Table) -> dict[str, Setting]:
             if said is not None and row.aliases:
                 settings.update({name: said for name in row.keys if name not in settings})
     return settings
+
+
+def _count(setting: Setting | None) -> Any:
+    """Return how many words an argument has; a variable alone may be any number of them."""
+    words = setting.value if setting is not None else []
+    words = words if isinstance(words, list) else [words]
+    alone = any(re.fullmatch(_VARIABLE, str(word)) for word in words)
+    return UNKNOWN if setting is not None and setting.state == "unknown" and alone else len(words)
 
 
 def _typed(value: Any, known: Known | None) -> Any:

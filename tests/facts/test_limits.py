@@ -209,6 +209,24 @@ def test_what_lost_arguments_may_say_is_not_made_up(system: str, launch: str, tm
     assert [each.title for each in found if each.rule == "refused-setting" and each.severity == "error"] == []
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("aime $D/aime.jsonl $D/amc.jsonl", True),
+        ("aime $D/aime.jsonl amc $D/amc.jsonl", False),
+        ("aime $D/aime.jsonl $MORE", False),
+        ("$D/aime.jsonl", False),
+    ],
+)
+def test_words_are_counted_whatever_their_variables_hold(words: str, told: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.sh"
+    path.write_text(
+        f"python3 train.py --rollout-batch-size 8 --eval-interval 20 --eval-prompt-data {words}\n"
+    )
+    titles = [each.title for each in again("slime", path, NEWEST["slime"])]
+    assert ("Evaluation data are pairs of a name and a path" in titles) is told
+
+
 def test_a_word_in_capitals_is_a_slip(tmp_path: Path) -> None:
     file = tmp_path / "run.sh"
     file.write_text("python3 -m verl.trainer.main_ppo algorithm.adv_estimator=GRPO trainer.nnodes=1\n")
