@@ -456,3 +456,21 @@ def test_a_person_may_point_at_what_follows_though_its_bar_is_full(reading: Read
     bar = "100%|##########| 80000/80000 [00:08<00:00, 9610.12it/s]\n"
     (event,) = standing(reading(f"The run hangs, there is no further output after this:\n```\n{bar}```\n"))
     assert event.lines[0].text.startswith("100%")
+
+
+def test_a_bar_that_moves_as_fast_as_the_one_before_stands_not(reading: Read) -> None:
+    full = "Generating rollouts (train): 100%|##########| 128/128 [00:07<00:00, 17.17it/s]\n"
+    part = "Generating rollouts (train):  88%|########  | 112/128 [{}<00:01, 14.10it/s]\n"
+    assert standing(reading(full + part.format("00:06"))) == []
+    assert standing(reading(full + part.format("10:06"))) != []
+    assert standing(reading(part.format("00:06"))) != []
+
+
+def test_a_person_knows_better_than_the_times_between_signs_of_life(reading: Read) -> None:
+    page = (
+        "The job is stuck at hitting the following endpoint\n```\n"
+        "(RolloutRayActor pid=35) [2025-08-05 12:15:16] INFO:     Application startup complete.\n"
+        '(RolloutRayActor pid=35) [2025-08-05 12:15:27] INFO:     127.0.0.1:51012 - "GET /health HTTP/1.1" 200 OK\n```\n'
+    )
+    (event,) = standing(reading(page))
+    assert event.fields == {"what": "engine", "phase": "start"}

@@ -34,6 +34,10 @@ ENGINE_LINES: Final = 60
 BAR_LINES: Final = 20
 FULL: Final = re.compile(r"(?P<of>[^|%]{1,60}?):? +100%\|")
 OPEN: Final = re.compile(r"(?P<of>[^|%]{1,60}?):? +\d{1,2}%\|")
+PACE: Final = re.compile(
+    r"(?P<of>[^|%]{1,60}?):? +(?P<done>\d{1,3})%\|.{0,160}\| ?(?P<at>\d{1,9})/\d{1,9} "
+    r"\[(?P<clock>[\d:]{4,9})<"
+)
 READY: Final = re.compile(r"init engine \(|startup complete|fired up and ready|Starting vLLM (?:API )?server")
 NOTHING: Final = re.compile(
     r"[\s`.…~=*>_-]*|\^C.*|.*(?:flashinfer\.jit|Loading JIT ops|Warning: |warnings\.warn\().*"
@@ -123,7 +127,7 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     what, phase = stages.begun(last.text)
     if words and _generates(last.text):
         what, phase = "rollout", "rollout"
-    if not words and _moves(last.text, what, seconds):
+    if not words and (_moves(last.text, what, seconds) or _keeps_pace(said)):
         return
     begun: LogLine | None = last
     if words:
@@ -140,7 +144,7 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
         if not told and (seconds is None or seconds < LONG):
             return
         what, phase = _named_phase([*words, last])
-    fields = {"what": what, "phase": phase, "seconds": seconds}
+    fields = {"what": what, "phase": phase, "seconds": None if words else seconds}
     one = sighting("standstill", last, fields, (what, last.file))
     shown = [line for line in (last, begun, *words[-1:]) if line is not None]
     yield replace(one, event=replace(one.event, lines=tuple(dict.fromkeys(shown))))
@@ -155,7 +159,7 @@ def _spoken_of(
         return named, named
     if what is not None:
         return said[-1], said[-1]
-    bar = _open_bar(said)
+    bar = None if _is_of_engine(said[-1], said) else _open_bar(said)
     return (bar, bar) if bar is not None else (said[-1], _begun_before(said))
 
 
@@ -194,6 +198,20 @@ def _moves(text: str, what: str | None, seconds: float | None) -> bool:
     return begun or ((seconds is None or seconds < LONG) and MOVES.search(text) is not None)
 
 
+def _keeps_pace(said: Sequence[LogLine]) -> bool:
+    """Say whether the last line is a bar that has moved, within the time that one before it took to fill."""
+    now = PACE.match(said[-1].text)
+    full = [bar for line in said[:-1] if (bar := PACE.match(line.text)) is not None and bar["done"] == "100"]
+    usual = [_clock(bar["clock"]) for bar in full if now is not None and bar["of"] == now["of"]]
+    return now is not None and now["at"] != "0" and bool(usual) and _clock(now["clock"]) <= 2 * max(usual)
+
+
+def _clock(text: str) -> int:
+    """Return the seconds of hours, minutes and seconds."""
+    parts = [int(part) for part in text.split(":")]
+    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+
+
 def _fenced(lines: Sequence[LogLine]) -> Sequence[LogLine]:
     """Return the lines within a page's fences and what a person says beside them of a halt; else all."""
     fences = sum(FENCE.match(line.text) is not None for line in lines)
@@ -216,7 +234,8 @@ def _before_closing(said: Sequence[LogLine]) -> Sequence[LogLine]:
 
 def _is_of_person(line: LogLine, words: Sequence[LogLine], spoken: int | None) -> bool:
     """Say whether a person wrote a line; ``spoken`` is the line of their words at the end, if any."""
-    after = spoken is not None and line.number > spoken and not is_printed(line.text)
+    bare = line.time is None and line.who.pid is None and not is_printed(line.text)
+    after = spoken is not None and line.number > spoken and bare
     return line in words or after or is_prose(line.text)
 
 
