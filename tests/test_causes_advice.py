@@ -44,6 +44,8 @@ def _raised(error: str, file: str = "/opt/venv/lib/python3.11/site-packages/lath
         ),
         ("ValueError: Expected input batch_size (8) to match target batch_size (4).", "shorter batch"),
         ("KeyError: 'bolts'", "'bolts' should come from"),
+        ("RuntimeError: turning requires lathe-oil>=2.1 on the bed", "Install the release that is asked for"),
+        ("RuntimeError: Turn failed after 3 retries each. Addr: 10.0.0.7", "log of the server"),
         ("AssertionError: spindle must be odd", "demands: spindle must be odd"),
         (
             "requests.exceptions.HTTPError: 400 Client Error: Bad Request for url: http://x/turn",
@@ -340,7 +342,8 @@ def test_what_a_message_shows_as_none_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("message", "code", "names"),
     [
-        ("no a=None and b=7", 'raise E(f"no {a=} and {b=}")', ("a",)),
+        ("no axle=None and b=7", 'raise E(f"no {axle=} and {b=}")', ("axle",)),
+        ("no None", 'raise E(f"no {s}")', ()),
         ("no None", "raise E(f'no {config.rim!r}')", ("rim",)),
         ("no rim", "raise E(f'no {config.rim}')", ()),
         ("None", 'raise E("None")', ()),

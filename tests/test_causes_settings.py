@@ -70,6 +70,28 @@ def test_slime_takes_megatrons_and_sglangs_names_as_flags(tmp_path: Path) -> Non
     assert "Lower --sglang-max-running-requests to at most 32" in _cures(tmp_path, serve)[0].title
 
 
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (
+            "herons require sequence_parallel when tensor_model_parallel_size > 1",
+            "Set --sequence-parallel, as --ten",
+        ),
+        ("cannot have both micro-batch-size and seq-length specified", "Leave out all but one of"),
+        ("herons need transformer_impl=='local' here", "Set --transformer-impl to local"),
+    ],
+)
+def test_a_message_of_megatron_says_which_way_to_turn(tmp_path: Path, error: str, cure: str) -> None:
+    log = _raised(f"ValueError: {error}", "/app/megatron/training/heron.py")
+    assert cure in _cures(tmp_path, log)[0].title
+
+
+def test_what_must_be_none_is_left_out(tmp_path: Path) -> None:
+    code = "assert args.virtual_pipeline_model_parallel_size is None, 'x'"
+    log = _raised("AssertionError", "/app/megatron/training/heron.py", code)
+    assert "to None" not in _cures(tmp_path, log)[0].title
+
+
 def test_a_field_of_the_engines_code_is_named_with_the_flag_that_switches_it_off(tmp_path: Path) -> None:
     code = "assert not config.apply_rope_fusion"
     log = _raised("AssertionError", "/app/megatron/core/heron.py", code)

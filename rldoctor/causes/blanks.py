@@ -10,6 +10,7 @@ MOST: Final = 4  # names in it
 EMPTY: Final = ("None", "''", "[]", "{}", "()")
 _OPTION: Final = re.compile(r"\b(?:args|config|cfg|opts?|hparams)\.([a-z]\w*)(?![\w(.\[])")
 _TEXT: Final = re.compile(r"""\bf(["'])(?P<text>.{1,300}?)\1""")
+_NAME: Final = re.compile(r"[a-z]\w{2,}")  # no single letter, no item of a list: those are no options
 _FIELD: Final = re.compile(r"\{([^{}]{1,80})\}")
 
 
@@ -28,7 +29,8 @@ def blank(message: str, code: str) -> tuple[str, ...]:
     if values is None:
         return ()
     found = zip(fields, values.groups(), strict=True)
-    return tuple(_plain(field) for field, value in found if value.strip() in EMPTY)
+    names = (_plain(field) for field, value in found if value.strip() in EMPTY)
+    return tuple(name for name in names if _NAME.fullmatch(name))
 
 
 def options(code: str) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ _MESSAGES: Final[tuple[tuple[Relation, str], ...]] = (
     ("unexpected", r"\b(?:unexpected|invalid) (?:keyword |init )?(?:argument|kwargs?)\b"),
     (
         "one",
-        r"\bboth (?:be )?(?:\w+ )?(?:configured|set|specified|given|provided|enabled|used)\b"
+        r"\bboth\b[^.;]{0,80}?\b(?:configured|set|specified|given|provided|enabled|used)\b"
         r"|\bmutually exclusive\b|\bat the same time\b|\bsimultaneously\b|\b(?:only|exactly) one of\b"
         r"|\bused together\b",
     ),
@@ -41,6 +41,12 @@ _MESSAGES: Final[tuple[tuple[Relation, str], ...]] = (
         rf"(?:{_MUST}(?: always)?(?: to)? be(?: set to)?|\bcan only be|\bother (?:value )?than"
         rf"|\bonly supports?) (?P<value>True|False|None|\d+(?:\.\d+)?(?![\w.])|{_QUOTED})"
         r"(?! or\b)",
+    ),
+    (
+        "value",
+        r"\b(?:must|should|needs?|requires?|please|make sure|only (?:supports?|works? with))\b"
+        r"(?: be| set| use| have| that)? [`'\"]?[\w.-]+[`'\"]? ?={1,2} ?[`'\"]?"
+        rf"(?P<value>True|False|None|\d+(?:\.\d+)?(?![\w.])|{_QUOTED})",
     ),
     ("divisible", r"\bdivisible\b|\bmultiples? of\b|\bevenly\b|\bdivides?\b| % [\w.]+ *(?:!=|==|is not)"),
     ("at least", rf"{_MUST_NOT} {_LESS}|{_POSITIVE}(?:{_MORE}|>=?)|\bat least\b"),
@@ -77,6 +83,7 @@ _CODES: Final[tuple[tuple[Relation, str], ...]] = (
     ("refused", r"\bin\b|\bnot\b|!="),
 )  # fmt: skip
 _BARE: Final = re.compile(r"[\w.()\[\] *+-]{1,120}%[\w.()\[\] *+-]{1,120}== *0,?")  # on a line of its own
+_WHEN: Final = re.compile(r"\b(?:when|if|whenever|in case)\b")
 _STRICT: Final = re.compile(rf"{_MORE}|{_LESS}|[<>]")
 _OR_EQUAL: Final = re.compile(r"=|\bequal\b|\bexceed|\bcannot|\bnot\b")
 _CAME_OUT: Final = re.compile(r"(?:\b(?:got|is|was|to)|[=:]) ?\(?-\d")
@@ -95,7 +102,17 @@ def of_message(message: str) -> Demand | None:
     """Return what a message demands, None where it tells no condition, or only what a count came out as."""
     if _CAME_OUT.search(message):
         return None
-    return _first(message, _MESSAGES)
+    found = _first(message, _MESSAGES)
+    when = condition(message)
+    if found is None or found.relation not in ("at most", "at least") or not 0 < when < found.start:
+        return found
+    return _first(message[:when], _MESSAGES) or found  # "needs a, if b > 1" is about a
+
+
+def condition(text: str, start: int = 0) -> int:
+    """Return where a text begins to say when its demand holds, -1 where it does not."""
+    found = _WHEN.search(text, start)
+    return found.start() if found else -1
 
 
 def of_code(code: str) -> Demand | None:

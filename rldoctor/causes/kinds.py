@@ -31,7 +31,7 @@ _NO_PATH = r"(?:[Ff]older|[Ff]ile|[Pp]ath|[Dd]irectory|[Cc]heckpoint)\b.{0,120}(
 _EMPTY = (
     r"zero-size array|input\.numel\(\) == 0|arg is an empty sequence|non-empty (?:TensorList|list of Tensors)"
     r"|at least one array to concatenate|list index out of range|(?:division|modulo) by zero|float division"
-    r"|pop from (?:an )?empty|iterable argument is empty|empty (?:list|batch|tensor|sequence)"
+    r"|pop from (?:an )?empty|(?:argument is|not be) empty|[Ee]mpty (?:list|batch|tensor|sequence|\w*samples)"
     r"|batch size must be positive|index 0 is out of bounds .{0,40}size 0|Cannot choose from an empty"
 )
 SHAPES = (

@@ -18,6 +18,28 @@ _CONVERTER: Final = (
     r"(?i)conver|hf2|2hf|2mg|mg2|2mcore|mcore2|2megatron|megatron2|saver_|loader_|tools/checkpoint/"
 )
 PLACES: Final = (
+    Kind(
+        r"\w*(?:Error|Exception)",
+        r"(?i)\b(?:failed )?after \d+ (?:retries|attempts|tries)\b|(?:retries|attempts) (?:exhausted|failed)"
+        r"|\breturned (?:http |status )*5\d\d\b",
+        (
+            "Read the log of the server that is asked there, at that moment: it died, is still loading, is "
+            "too slow or refuses what it is sent ({message})",
+            "Ask less of it at once (fewer concurrent requests, shorter answers, longer time-outs), and keep "
+            "HTTP proxies out (no_proxy with each node's address)",
+        ),
+        "curl -s --noproxy '*' http://HOST:PORT/health; export no_proxy=localhost,127.0.0.1,HOST",
+    ),
+    Kind(
+        r"\w*(?:Error|Exception)",
+        r"(?i)\b(?:requires?|needs?|supports?|supported|only)\b[^.;]{0,60}(?:[<>]=?|==) ?v?\d+\.\d"
+        r"|\b\d+\.\d[\w.]* (?:or|and) (?:newer|later|above|higher|greater)\b",
+        (
+            "Install the release that is asked for (pip install -U, or the framework's image): {message}",
+            "Or do without what asks for it: {place}: {code}",
+        ),
+        VERSIONS,
+    ),
     Kind(r"(?:Attribute|Key|Type|Value)Error", _ROTARY, _ROTARY_CURES, VERSIONS),
     Kind(r"(?:Attribute|Key|Type|Value|Assertion)Error", r"", _ROTARY_CURES, VERSIONS, code=_ROTARY),
     Kind(

@@ -52,6 +52,9 @@ _SENTENCES: Final = {
     ("value", False): "Set {one} to {value}",
     ("equal", True): "Give {one} and {other} the same value",
     ("off", False): "Do without {one}",
+    ("off", True): "Do without {one}, or change {other}",
+    ("unset", False): "Leave {one} out",
+    ("unset", True): "Leave {one} out, or change {other}",
     ("given", True): "Set {one}{choices}, as {other} asks for it",
     ("given", False): "Set {one}{choices}",
     ("needs", True): "Set {other}, or leave out {one}, which asks for it",
@@ -211,11 +214,14 @@ def _turned(text: str, subjects: Sequence[Subject], demand: Demand, facts: Facts
         return None
     relation = demand.relation if left else _SEEN_FROM_BEHIND.get(demand.relation, demand.relation)
     if not left:
-        left, right = right, []
+        when = demands.condition(text, demand.end)
+        left = [each for each in right if when < 0 or each.name.start < when]
+        right = [each for each in right if each not in left]
     if not left:
         return None
     one, other = _spelled(left, text, facts), _spelled(right, text, facts)
-    sentence = _SENTENCES[relation, bool(other)].format(
+    key = ("unset" if demand.value == "None" else relation, bool(other))
+    sentence = _SENTENCES[key].format(
         one=one, other=other, choices=_choices(left, facts), value=demand.value, bound=bound
     )
     adds = any(_is_new(setting, text) for each in subjects for setting in each.settings)

@@ -19,7 +19,9 @@ LONGEST: Final = 4000  # characters of a text that are compared
 SATURATION: Final = 1.2  # how soon a word that is said again counts no more (BM25's k1)
 LENGTHS: Final = 0.75  # how much a long text's words count less (BM25's b)
 _WORD: Final = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}(?![a-z])|\d{3,}")
-_TIME: Final = re.compile(r"\b(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d(?:[.,]\d+)?)")
+_NO_WORDS: Final = re.compile(
+    r"\b(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d(?:[.,]\d+)?)|Traceback \(most recent call last\)"
+)
 _ENDINGS: Final = ("ing", "ed", "es", "s")
 _SHORTEST_STEM: Final = 4
 
@@ -55,8 +57,8 @@ class Likeness(Struct, frozen=True):
 
 
 def words(text: str) -> Iterator[str]:
-    """Yield the words of a text by their stems, names of the code in parts; times are none."""
-    for match in _WORD.finditer(_TIME.sub(" ", text)):
+    """Yield the words of a text by their stems, names of the code in parts; times and the like are none."""
+    for match in _WORD.finditer(_NO_WORDS.sub(" ", text)):
         word = match[0].lower()
         if len(word) > 2:
             yield next((word[: -len(end)] for end in _ENDINGS if _ends(word, end)), word)

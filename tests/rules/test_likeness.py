@@ -45,3 +45,7 @@ def test_a_word_of_many_rules_tells_less_than_one_of_few() -> None:
     rules = [index().rule(name) for name in index().ids]
     telling = Likeness(**build(rules)).telling
     assert telling["error"] < telling["infiniband" if "infiniband" in telling else "srun"]
+
+
+def test_what_every_traceback_begins_with_is_no_word() -> None:
+    assert not list(words("Traceback (most recent call last):"))
