@@ -24,7 +24,7 @@ ABOUT: Final = re.compile(
     r"|(?P<entropy>\bentropy\b|熵)"
     r"|(?P<length>\b(?:response|completion|output|answer|generation)s?[ _]len(?:gths?)?\b"
     r"|\blengths? of (?:the )?(?:responses?|answers?|completions?|outputs?)\b"
-    r"|(?:回复|回答|输出|响应|生成).{0,3}长度|\bclip[ _]?ratio\b)"
+    r"|(?:回复|回答|输出|响应|生成).{0,3}长度|\bclip(?:ped)?[ _]?ratio\b)"
     r"|(?P<grad>\bgrad(?:ient)?s?[ _]?norms?\b|\bgradients?\b|梯度)"
 )
 WAY: Final = re.compile(
@@ -40,12 +40,12 @@ WAY: Final = re.compile(
     r"|\b(?:too|very|so|extremely|abnormally|unusually) (?:low|small|short)\b"
     r"|\b(?:fluctuat|oscillat|unstable)\w*"
     r"|\b(?:is|are|was|stay(?:s|ed)?|remain(?:s|ed)?|still) (?:too |very |so |quite )?low\b"
-    r"|下降|降低|降到|降为|骤降|震荡|崩|变差|变短|暴跌)"
+    r"|越.{0,4}[短低小差]|下降|降低|降到|降为|骤降|震荡|崩|变差|变短|暴跌)"
     r"|(?P<up>\b(?:increas|grow|grew|explo[ds]|ris(?:es|ing)|rose|spik|surg|diverg(?!ence)|blow|blew|soar|jump)\w*"
     r"|\bgo(?:es|ing)? up|\bhuge\b|\b(?:bigger|larger|higher|longer)\b"
     r"|\b(?:too|very|so|extremely|abnormally|exceptional(?:ly)?|unusually|unexpectedly|ridiculously)"
     r" (?:high|large|big|long)\b"
-    r"|[特非异][别常]的?[大高长]|巨大|上升|爆炸|增大|飙升|突增|骤增|激增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
+    r"|越.{0,4}[长大高]|[特非异][别常]的?[大高长]|巨大|上升|爆炸|增大|飙升|突增|骤增|激增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
 )
 CLAUSE: Final = re.compile(r"[.。!?！？;；]\s|[。！？；，](?!但|然后)|, (?!but|then|however)")
 RUIN: Final = re.compile(
@@ -59,6 +59,9 @@ PASSING: Final = re.compile(r"(?i)\b(?:at|in|on) some steps\b|\boccasional|\bsom
 TURN: Final = re.compile(r"(?i)\b(?:but|then|until|however)\b|但|然后")  # what follows counts, not what was
 DENIED: Final = re.compile(r"(?i)(?:n['’]t|\bnot|\bnever)\b(?: \w+){0,2} $")
 ASIDE: Final = re.compile(r"\([^()]{0,40}\)")
+ALL: Final = re.compile(
+    r"(?ia)(?:\b(?:always|stays?(?: at)?|is|are|remains?)|=|为|是)\W{0,3}(?:1(?:\.0+)?|100 ?%)(?![\d.]*\d)"
+)
 AFTER: Final = 60
 BEFORE: Final = 24
 BAD: Final[Mapping[str, frozenset[str]]] = {
@@ -116,7 +119,8 @@ def complaints(text: str) -> Iterator[tuple[str, str]]:
         end = min(here.end() + AFTER, after.start() if after is not None else len(text))
         clause = CLAUSE.split(ASIDE.sub("", text[here.end() : end]), maxsplit=1)[0]
         before = text[max(0, here.start() - BEFORE) : here.start()]
-        way = _way(clause, before)
+        cut = here[0].lower().endswith("ratio") and ALL.search(clause) is not None  # of all answers
+        way = "up" if cut else _way(clause, before)
         if way in BAD[about]:
             yield about, way
 
