@@ -474,3 +474,15 @@ def test_a_person_knows_better_than_the_times_between_signs_of_life(reading: Rea
     )
     (event,) = standing(reading(page))
     assert event.fields == {"what": "engine", "phase": "start"}
+
+
+def test_a_sentence_that_quotes_a_sign_of_life_is_none(reading: Read) -> None:
+    state = "Avg generation throughput: 5.4 tokens/s, Running: 1 reqs, Waiting: 14 reqs, GPU KV cache usage: 76.5%"
+    page = (
+        "The log shows **Running: 1 reqs, Waiting: 14 reqs** for an hour, the engine seems to hang.\n```\n"
+        f"(APIServer pid=851) INFO 04-28 22:54:32 [loggers.py:257] Engine 000: {state}\n"
+        '(APIServer pid=851) INFO:     10.1.2.8:59146 - "GET /metrics HTTP/1.1" 200 OK\n```\n'
+    )
+    (event,) = standing(reading(page))
+    assert event.fields["what"] == "rollout"
+    assert "Running: 1 reqs" in event.lines[0].text

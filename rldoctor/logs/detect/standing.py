@@ -110,8 +110,9 @@ def detect(seen: Seen) -> Iterator[Sighting]:
 def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     """Yield what is under way at the last line that is no mere sign of life."""
     said = [line for line in _fenced(lines) if not NOTHING.fullmatch(line.text)]
-    alive = [line for line in said if HEARTBEAT.search(line.text)]
-    said = [line for line in said if not HEARTBEAT.search(line.text)]
+    alive = [line for line in said if HEARTBEAT.search(line.text) and not _is_said_to_stand(line.text)]
+    living = {line.number for line in alive}
+    said = [line for line in said if line.number not in living]
     idle = _idle(alive)
     if idle is not None:
         yield sighting("standstill", idle, {"what": "rollout", "phase": "rollout"}, ("rollout", idle.file))
@@ -121,7 +122,7 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     words = [line for line in spoken_lines(said, EDGE) if _is_said_to_stand(line.text)]
     words = [line for line in words if line.time is None and line.who.pid is None]
     spoken = words[-1].number if words and words[-1] in said[-EDGE:] else None
-    said = [line for line in said if not _is_of_person(line, words, spoken)] or alive[-1:] or said
+    said = [line for line in said if not _is_of_person(line, words, spoken)] or _newest(alive) or said
     said = list(_before_closing(said))
     last, seconds = said[-1], _seconds(said[-1], alive)
     what, phase = stages.begun(last.text)
@@ -148,6 +149,11 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     one = sighting("standstill", last, fields, (what, last.file))
     shown = [line for line in (last, begun, *words[-1:]) if line is not None]
     yield replace(one, event=replace(one.event, lines=tuple(dict.fromkeys(shown))))
+
+
+def _newest(alive: list[LogLine]) -> list[LogLine]:
+    """Return the newest sign of life that tells an engine's state, else the newest at all."""
+    return [line for line in alive if STATUS.search(line.text)][-1:] or alive[-1:]
 
 
 def _spoken_of(
