@@ -36,7 +36,7 @@ RANK: Final = re.compile(r"\[(?:rank|default)(?P<rank>\d{1,6})\]:? ?")
 SRUN: Final = re.compile(r"\s{0,6}(?P<rank>\d{1,5}): (?: (?=[\[>A-Za-z]))?(?=\S| {2})")
 BAR: Final = re.compile(
     r"[^|]{0,80}?\b\d{1,3}%\|[^|]{0,120}\| ?[\d.]{1,12}[kMG]?/[\d.]{1,12}[kMG]? \[[^\]]{0,120}\]"
-    r"(?=\[(?:rank|default)\d|\[?[IWEF]\d{3,4} |Traceback \(most|\[?20\d\d-\d\d-\d\d|\((?:\w{1,40} )?pid="
+    r"(?=\[(?:rank|default)\d|\[?[IWEF]\d{3,4} |Traceback \(most|\[?20\d\d-\d\d-\d\d|\((?:raylet|(?:\w{1,40} )?pid=)"
     r"|[\w.]{0,80}(?:Error|Exception): |(?:ERROR|Killed|Bus error|Segmentation fault|Fatal Python error)\b"
     r"|terminate called |(?:slurmstepd|srun|bash): |\S{1,120}: line \d|\*\*\* )"
 )  # a progress bar into whose row another message was written

@@ -56,8 +56,14 @@ def test_torchruns_table_names_who_died_first(reading: Callable[..., LogReading]
         ("[launch.py:321:sigkill_handler] ['python', 'a.py'] exits with return code = -7", "SIGBUS"),
         ("[launch.py:321:sigkill_handler] ['python', 'a.py'] exits with return code = -11", "SIGSEGV"),
         ("./launch.sh: line 12:  4711 Killed                  python train.py", "SIGKILL"),
+        ("./launch.sh: line 7: 38788 Floating point exceptionpython -u train.py", "SIGFPE"),
+        (
+            " 12%|#   | 6/50 [1:00<9:00, 8.1s/it]./launch.sh: line 12:  4711 Bus error    python train.py",
+            "SIGBUS",
+        ),
         ("srun: error: node-7: task 3: Killed", "SIGKILL"),
         ("process 2 terminated with signal SIGABRT", "SIGABRT"),
+        ("(W pid=2) *** SIGSEGV received at time=178035196 on cpu 7 ***", "SIGSEGV"),
         (
             "W0501 10:00:01.123000 77 torch/api.py:1] Received 15 death signal, shutting down workers",
             "SIGTERM",

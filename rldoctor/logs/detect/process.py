@@ -27,10 +27,12 @@ CRASHED: Final = (
     "terminate called after throwing an instance of",
     "/(?:srun|slurmstepd): error: .{0,120}(?:Killed|Segmentation|Aborted|Exited with exit code)/",
     "/process \\d+ terminated with signal SIG\\w+/",
-    "/^(?:\\S{1,200}: line \\d+: +\\d+ )?(?:Killed|Aborted|Bus error)(?: +\\(core dumped\\)| {2,}[^( ]| *$)/",
+    "/^(?:Killed|Aborted|Bus error|Illegal instruction|Floating point exception)"
+    "(?: *\\(core dumped\\)| {2,}[^( ]| *$)/",
+    "/: line \\d{1,6}: +\\d{1,9} (?:Killed|Aborted|Bus error|Illegal instruction|Floating point exception)"
+    "(?: *\\(core dumped\\)| *[^( ]| *$)/",
+    "/\\*\\*\\* SIG(?:SEGV|BUS|ILL) received at time=/",
     "/\\d(?:it\\/s|s\\/it).{0,99}\\](?:Killed|Aborted|Bus error|Segmentation fault)\\b.{0,16}$/",
-    "/^(?:\\S{1,200}: line \\d+: +\\d+ )?(?:Illegal instruction|Floating point exception)"
-    "(?: +\\(core dumped\\)| {2,}[^( ]| *$)/",
     "/received signal SIG(?:ILL|SEGV|FPE|BUS|ABRT), /",
     "/(?:died|exited) unexpectedly/",
     "Received sigquit from a child process",
