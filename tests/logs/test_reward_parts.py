@@ -22,8 +22,8 @@ def constant(result: LogReading) -> list[Event]:
 
 
 def test_a_part_that_never_moves_is_named(reading: Read) -> None:
-    (event,) = constant(reading(steps(7, accuracy_reward=[0.0], format_reward=[0.1, 0.2, 0.3])))
-    assert (event.fields["name"], event.fields["value"], event.fields["steps"]) == ("accuracy_reward", 0.0, 7)
+    (event,) = constant(reading(steps(9, accuracy_reward=[0.0], format_reward=[0.1, 0.2, 0.3])))
+    assert (event.fields["name"], event.fields["value"], event.fields["steps"]) == ("accuracy_reward", 0.0, 9)
 
 
 def test_few_steps_tell_nothing(reading: Read) -> None:
@@ -31,8 +31,8 @@ def test_few_steps_tell_nothing(reading: Read) -> None:
 
 
 def test_where_no_part_moves_it_is_the_whole(reading: Read) -> None:
-    assert not constant(reading(steps(8, accuracy_reward=[0.0], format_reward=[0.1])))
+    assert not constant(reading(steps(9, accuracy_reward=[0.0], format_reward=[0.1])))
 
 
 def test_what_is_deducted_may_never_be(reading: Read) -> None:
-    assert not constant(reading(steps(8, repetition_penalty=[0.0], format_reward=[0.1, 0.2])))
+    assert not constant(reading(steps(9, repetition_penalty=[0.0], format_reward=[0.1, 0.2])))

@@ -486,3 +486,13 @@ def test_a_sentence_that_quotes_a_sign_of_life_is_none(reading: Read) -> None:
     (event,) = standing(reading(page))
     assert event.fields["what"] == "rollout"
     assert "Running: 1 reqs" in event.lines[0].text
+
+
+def test_after_a_restart_the_ranks_gather_a_second_time(reading: Read) -> None:
+    step = " iteration      {}/   20000 | elapsed time per iteration (ms): 334.9 | lm loss: 8.02E+00 | grad norm: 1.2 |\n"
+    agent = "[2026-03-01 10:00:00,200] torch.distributed.elastic.agent.server.api: [INFO] [default] "
+    anew = f"{agent}Detected 1 new nodes from group_rank=0; will restart worker group\n"
+    gather = f"{agent}Rendezvous'ing worker group\n"
+    (event,) = standing(reading(step.format(100) + step.format(200) + anew + gather))
+    assert event.fields["what"] == "meeting"
+    assert standing(reading(step.format(100) + step.format(200) + gather)) == []

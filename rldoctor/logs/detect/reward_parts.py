@@ -25,7 +25,7 @@ DEDUCTED: Final = re.compile(
     r"(?i)penal|overlong|length|len\b|repet|cost|neg|punish|bonus|lang|tool|error|fail"
 )
 MOST_LINES: Final = 600
-FEWEST: Final = 6  # steps
+FEWEST: Final = 8  # steps
 
 
 def detect(seen: Seen) -> Iterator[Sighting]:

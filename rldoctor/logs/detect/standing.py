@@ -93,6 +93,7 @@ NEAR: Final = 4  # lines before the last one in which what is under way may have
 EDGE: Final = 3  # lines at the beginning and at the end of a text in which a person speaks
 LONGEST_SENTENCE: Final = 400  # characters in which a person says so
 FINISHED: Final = re.compile(r"train_runtime|[Tt]raining (?:completed?|finished|done)|100%\|")
+ANEW: Final = re.compile(r"will restart worker group|restart_count=[1-9]")  # after steps a start again
 LONG: Final = 300.0  # seconds of heartbeats alone after which whatever was said before stands still
 
 
@@ -138,7 +139,8 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
         )
     if what is None and _is_of_engine(last, said):
         what, phase = "engine", "start"
-    if what is None or (started and what in stages.AT_START):
+    begun_anew = any(ANEW.search(line.text) for line in said[-ENGINE_LINES:])
+    if what is None or (started and what in stages.AT_START and not begun_anew):
         points = any(line.text.rstrip().endswith((":", "：")) for line in words)  # at what follows
         after = points or (spoken is not None and spoken > last.number)
         told = words and (after or not FINISHED.search(last.text) or _has_open_bar(said))
