@@ -104,7 +104,7 @@ def _is_dotted(command: Command, mark: Mark) -> bool:
 def starts(command: Command, mark: Mark) -> bool:
     """Say whether a command, or what wraps it, is a program of a system."""
     names = [command.program, *(() if mark.launcher else command.wrapped_by)]
-    return bool(mark.programs) and any(name and _pattern(mark.programs).fullmatch(name) for name in names)
+    return any(_needle(each) in name and re.fullmatch(each, name) for name in names for each in mark.programs)
 
 
 def _hits(command: Command, mark: Mark) -> int:
@@ -118,5 +118,8 @@ def _own_hits(command: Command, mark: Mark, marks: Sequence[Mark]) -> int:
 
 
 @cache
-def _pattern(programs: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{program})" for program in programs))
+def _needle(program: str) -> str:
+    """Return the text that a program's expression begins with: without it none needs to be compiled."""
+    text = program.removeprefix("(?:.*/)?")
+    end = next((at for at, sign in enumerate(text) if not (sign.isalnum() or sign in "_/ -")), len(text))
+    return text[:end] if text[end : end + 1] not in ("?", "*", "{", "|") else ""

@@ -26,8 +26,8 @@ PACKAGES: Final = {"megatron": "megatron_core"}
 MOST_FILES: Final = 8
 MOST_LOCK_BYTES: Final = 4_000_000
 _REQUIRED: Final = (
-    r"(requirements|constraints).*\.txt|pyproject\.toml|setup\.(py|cfg)|environment\.ya?ml|(uv|poetry|pdm)\.lock"
-    r"|Dockerfile.*|.*\.[Dd]ockerfile|Pipfile(\.lock)?"
+    *("pyproject.toml", "setup.py", "setup.cfg", "environment.yml", "environment.yaml"),
+    *("uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"),
 )
 _OWN: Final = {
     "verl": ("verl/version/version", r"\s*(?P<version>\d[\w.]*)"),
@@ -272,8 +272,15 @@ def _own_checkout(system: str, place: Path) -> tuple[str, str] | None:
     return version, f"{place / name}"
 
 
+def _asks(name: str) -> bool:
+    """Say whether a file of that name asks for packages."""
+    listed = name.startswith(("requirements", "constraints")) and name.endswith(".txt")
+    image = name.startswith("Dockerfile") or name.endswith((".dockerfile", ".Dockerfile"))
+    return listed or image or name in _REQUIRED
+
+
 def _required(system: str, place: Path) -> tuple[str, str] | None:
-    for file in sorted(each for each in _names(str(place)) if re.fullmatch(_REQUIRED, each))[:MOST_FILES]:
+    for file in sorted(each for each in _names(str(place)) if _asks(each))[:MOST_FILES]:
         found = _pattern(system).search(_text(place / file))
         if found is not None:
             return _release_of(found), f"{place / file}"

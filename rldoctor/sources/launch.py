@@ -16,10 +16,10 @@ _QUIET_NAMES = "nohup exec env time sudo command setsid stdbuf nice ionice timeo
 _QUIET = frozenset(_QUIET_NAMES.split())
 _NAMED = frozenset(["torchrun", "srun", "sbatch", "salloc", "mpirun", "mpiexec", "deepspeed", "ssh", "msrun"])
 _VERBS = {"accelerate": "launch", "uv": "run", "nsys": "profile"}
-_MODULES = re.compile(
-    r"torch\.distributed\.(run|launch)"
-    r"|accelerate\.commands\.launch|deepspeed\.launcher\.runner"
-    r"|areal\.(infra\.)?launcher\.(local|ray|slurm)|debugpy"
+_MODULES = (
+    *("torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch", "debugpy"),
+    *("deepspeed.launcher.runner", "areal.launcher.local", "areal.launcher.ray", "areal.launcher.slurm"),
+    *("areal.infra.launcher.local", "areal.infra.launcher.ray", "areal.infra.launcher.slurm"),
 )
 _LIKE_TORCHRUN = ("torch.distributed.run", "torch.distributed.launch")
 _PYTHON = re.compile(r"(python|pypy)(\d(\.\d+)*)?(\.sh)?")  # Isaac Sim's interpreter is a script
@@ -39,9 +39,7 @@ _BARE = {
     "ssh": r"-[ATtnNfqvX]",
 }
 # The quiet ones are the other way round: few of their options have a value.
-_VALUED = re.compile(
-    r"-[ugkCnsoeic]|--(unset|chdir|user|group|signal|kill-after|adjustment|cpunodebind|membind)"
-)
+_VALUED = r"-[ugkCnsoeic]|--(unset|chdir|user|group|signal|kill-after|adjustment|cpunodebind|membind)"
 
 
 class Layer(Struct, frozen=True):
@@ -105,7 +103,7 @@ def _job(found: Peeled) -> bool:
 def _python_module(found: Peeled) -> bool:
     words = found.inner
     at = _python_options_end(words)
-    if at + 1 < len(words) and words[at].text == "-m" and _MODULES.fullmatch(words[at + 1].text):
+    if at + 1 < len(words) and words[at].text == "-m" and words[at + 1].text in _MODULES:
         return _peel_options(found, words[at + 1].text, at + 2)
     return False
 
@@ -130,7 +128,7 @@ def _peel_options(found: Peeled, program: str, skip: int, quiet: bool = False) -
 def _options_end(words: list[Word], program: str, at: int, quiet: bool) -> int:
     named = program.split()[0]
     first = "torchrun" if named in _LIKE_TORCHRUN else named
-    bare = re.compile(_BARE.get(first, "(?!)"))
+    bare = _BARE.get(first, "(?!)")
     owed = 1 if first in ("timeout", "ssh") else 0
     while at < len(words):
         text = words[at].text
@@ -145,7 +143,7 @@ def _options_end(words: list[Word], program: str, at: int, quiet: bool) -> int:
             at += 1
             continue
         following = words[at + 1].text if at + 1 < len(words) else "-"
-        alone = not _VALUED.fullmatch(text) if quiet else bool(bare.fullmatch(text))
+        alone = not re.fullmatch(_VALUED, text) if quiet else bool(re.fullmatch(bare, text))
         at += 1 if "=" in text or alone or _ends(following) else 2
     return at
 
