@@ -12,6 +12,8 @@ None makes order comparisons false and arithmetic None. Evaluation never raises 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rldoctor.expr.evaluating import compare, evaluate
 from rldoctor.expr.nodes import BUILTIN_NAMES, ExprError, Node, Scope, functions, names, walk
 from rldoctor.expr.releases import version_key
@@ -20,6 +22,7 @@ __all__ = ["BUILTIN_NAMES", "ExprError", "Node", "Scope"]
 __all__ += ["compare", "compile", "evaluate", "functions", "names", "version_key", "walk"]
 
 
+@lru_cache(maxsize=4096)  # the same words stand in the texts of many findings
 def compile(text: str) -> Node:
     """Return the compiled condition, or raise ExprError with the column and what is not allowed."""
     from rldoctor.expr import compiling  # with an index that is up to date nothing has to be compiled

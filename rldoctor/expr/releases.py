@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 
+@lru_cache(maxsize=1024)
 def version_key(text: str) -> tuple[tuple[int, ...], int]:
     """Return a key that orders releases: 0.7 = 0.7.0 < 0.10, and 0.7.0rc1 and 0.7.0.dev1 before 0.7."""
     found = re.match(r"\s*v?(?P<release>\d+(?:\.\d+)*)(?P<rest>[^+]*)", text)

@@ -52,8 +52,8 @@ def _run_on(setting: Setting) -> Iterator[Event]:
     """Yield a value into which the next flag runs, for there is no space between."""
     words = setting.value if isinstance(setting.value, list) else [setting.value]
     for word in map(str, words if setting.form == "flag" else ()):
-        found = re.fullmatch(_RAN_ON, word)
-        if found is not None and "/" not in word:
+        found = re.fullmatch(_RAN_ON, word) if "--" in word and "/" not in word else None
+        if found is not None:
             says = f"There is no space before {found[1]}: it is a part of the value of {setting.key}"
             right = f"{setting.key} {word.removesuffix(found[1])} {found[1]}"
             yield slip(setting.key, says, "A word ends at a space", right, of_place(setting.place))
@@ -127,8 +127,8 @@ def _is_set_otherwise(name: bytes, data: bytes) -> bool:
 
 def _unfilled(setting: Setting, files: Mapping[str, bytes]) -> Iterator[Event]:
     """Yield a value in single quotes with a variable of the script in it."""
-    found = re.search(_LITERAL, str(setting.value))
-    place = setting.place
+    place, text = setting.place, str(setting.value)
+    found = re.search(_LITERAL, text) if "$" in text else None
     if found is None or place is None:
         return
     data = files.get(place.file, b"")

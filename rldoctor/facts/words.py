@@ -150,13 +150,10 @@ def _braced(setting: Setting, command: Command, facts: Facts) -> Iterator[Event]
     place, document = setting.place, facts.document
     if place is None or document is None or place.file not in document.files:
         return
-    line = (
-        document.files[place.file][place.start : place.start + 400].split(b"\n")[0].decode("utf-8", "replace")
-    )
-    word = re.match(r"[^\s'\"]*", line)
+    line = document.files[place.file][place.start : place.start + 400].split(b"\n")[0]
+    word = re.match(r"[^\s'\"]*", line.decode("utf-8", "replace")) if b"{" in line else None
     if (
         word is not None
-        and "{" in word[0]
         and re.fullmatch(_BRACES, word[0])
         and not _quoted_before(document.files[place.file], place.start)
     ):

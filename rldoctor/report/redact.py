@@ -109,14 +109,14 @@ NAMED: Final = Kind(
 @lru_cache(maxsize=2048)  # names, keys and origins stand in a report many times
 def redact(text: str) -> str:
     """Return the text with what looks like a secret replaced."""
-    for kind in KINDS:
-        if _may_hold(kind, text):
-            text = _compiled(kind).sub(f"{kind.kept}{HIDDEN}", text)
-    return _compiled(NAMED).sub(_hide, text) if _may_hold(NAMED, text) else text
-
-
-def _may_hold(kind: Kind, text: str) -> bool:
     small = text.lower()
+    for kind in KINDS:
+        if _may_hold(kind, small):
+            text = _compiled(kind).sub(f"{kind.kept}{HIDDEN}", text)
+    return _compiled(NAMED).sub(_hide, text) if _may_hold(NAMED, small) else text
+
+
+def _may_hold(kind: Kind, small: str) -> bool:
     return any(word in small for word in kind.words)
 
 
@@ -148,4 +148,4 @@ def _redact_entry(key: Any, value: Any) -> Any:
 
 
 def _names_a_secret(key: str) -> bool:
-    return _may_hold(NAMED, key) and _compiled(NAMED).search(f"{key}=xxxxxx") is not None
+    return _may_hold(NAMED, key.lower()) and _compiled(NAMED).search(f"{key}=xxxxxx") is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING
@@ -45,7 +45,12 @@ def _grammar() -> object:
 
 def parse(source: Source) -> Tree:
     """Return the syntax tree; offsets are those of the source's text."""
-    return _parser().parse(source.text.encode("latin-1"))
+    return _tree(source.text)
+
+
+@lru_cache(maxsize=4)  # who edits a script asks for its tree again
+def _tree(text: str) -> Tree:
+    return _parser().parse(text.encode("latin-1"))
 
 
 def _root(text: str) -> Node:
