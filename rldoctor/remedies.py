@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, json
 
 from rldoctor import dialects, expr, sources, wording
 from rldoctor.dialects import Row
@@ -29,6 +29,7 @@ from rldoctor.types import (
 )
 
 NULL: Final = ["const", "null"]
+_TYPED: Final = re.compile(r"true|false|-?(?:0|[1-9]\d*)(?:\.\d+)?")
 _NAME: Final = re.compile(r"[-+~\w][\w.@/-]*")
 SAFETIES: Final[tuple[Safety, ...]] = ("safe", "unsafe", "manual")
 
@@ -196,7 +197,9 @@ def _edits(plan: Plan, facts: Facts, keys: Sequence[str]) -> Iterator[Edit]:
     for key, value in plan.keys.items():
         named = list(_named(key, facts, plan.at))
         for setting in named:
-            found = sources.replace(document, setting, value) if sources.can_edit(setting) else ()
+            typed = setting.form == "yaml" and isinstance(value, str) and _TYPED.fullmatch(value)
+            new = json.decode(value) if typed else value
+            found = sources.replace(document, setting, new) if sources.can_edit(setting) else ()
             yield from (edit for edit in found if edit.old != edit.new)
         yield from () if named else _added(key, value, facts, keys, together)
     for key in plan.drop:

@@ -51,6 +51,12 @@ def meant(known: Known, value: Any) -> str | None:
     return None if whole else number["digits"] if number["unit"] not in _UNITS else f"{said:g}"
 
 
+def usual(known: Known) -> str | None:
+    """Return the default of a key that takes a number, None where nobody wrote one."""
+    numeric = isinstance(known.default, int | float) and not isinstance(known.default, bool)
+    return str(known.default) if numeric else None
+
+
 def _near(word: str) -> list[str]:
     """Return true or false where a word is a slip away from it."""
     return [each for each in ("true", "false") if distance(word, each) <= 1]

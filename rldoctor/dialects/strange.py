@@ -281,7 +281,8 @@ class _Reading:
         elif wanted is not None and not self._is_another_ones(setting):
             fate = {"hydra": "unclear", "argparse": "refused"}.get(manner, self.grammar.fate)
             meant = fitting.meant(known, setting.value)
-            yield self._event("wrong_type", setting, expected=wanted, nearest=meant, consequence=fate)
+            about = {"expected": wanted, "nearest": meant, "usual": fitting.usual(known), "consequence": fate}
+            yield self._event("wrong_type", setting, **about)
         elif not fitting.choice(known, setting.value, manner) and not self._is_added(setting):
             words = [str(word) for word in known.choices if word is not None]
             yield self._event(

@@ -66,4 +66,6 @@ def _key(match: Match) -> str:
 
 
 def _meant(match: Match) -> object:
-    return None if match.bindings.get("event.taken") else match.bindings.get("event.nearest")
+    told = match.bindings
+    sure = told.get("event.typo") or match.finding.rule != "unknown-key"
+    return told.get("event.nearest") if sure and not told.get("event.taken") else None
