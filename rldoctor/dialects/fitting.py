@@ -9,6 +9,7 @@ from rldoctor.dialects.catalogue import SECTION, Known
 from rldoctor.dialects.grammar import Manner
 from rldoctor.dialects.suggest import distance
 from rldoctor.dialects.values import FALSE, TRUE, unquoted
+from rldoctor.types import Setting
 
 _INT: Final = r"(?a)\s*[-+]?\d+(_\d+)*\s*"
 _NUMBER: Final = r"(?a)(?P<digits>[-+]?\d[\d_]*(?:\.\d+)?(?:e[-+]?\d+)?)(?P<unit>k|%|s|sec|m|min|g|gb|gib|)"
@@ -125,3 +126,8 @@ def _is_float(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def word(setting: Setting) -> str:
+    """Return a setting's value without quotes around it."""
+    return str(setting.value).strip("'\"")

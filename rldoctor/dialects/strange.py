@@ -215,7 +215,10 @@ class _Reading:
             return suggest.section(key, self._keys, self.given)
         from rldoctor.dialects import synonyms  # where a key is unknown
 
-        return synonyms.nearest(self.launch.system, key, self._keys, self.given)
+        free = synonyms.nearest(self.launch.system, key, self._keys, self.given)
+        said = sorted(name for name in self.given if self._known(name) is not None)
+        again = suggest.nearest(key, said) if free is None and key.startswith("-") else None
+        return again if again is not None and again.typo else free
 
     @cached_property
     def _keys(self) -> tuple[str, ...]:
@@ -288,7 +291,7 @@ class _Reading:
             yield self._event(
                 "unknown_choice",
                 setting,
-                nearest=suggest.word(_word(setting), words),
+                nearest=suggest.word(fitting.word(setting), words),
                 choices=words,
                 usual=known.default if known.default in words else None,
                 consequence="refused" if manner == "argparse" and self._strangers <= FEW else "unclear",
@@ -299,7 +302,7 @@ class _Reading:
         document = self.launch.document
         if document is None or document.kind == "log" or self.grammar.manner != "argparse":
             return False
-        return nearby.says(self.launch.command.program, document.path, _word(setting))
+        return nearby.says(self.launch.command.program, document.path, fitting.word(setting))
 
     def _refusal(self, setting: Setting) -> catalogue.Rename | None:
         """Return what every release that it may be for refuses of a value."""
@@ -322,9 +325,9 @@ class _Reading:
                 yield self._event(
                     "duplicate_key",
                     before,
-                    expected=_word(setting),
+                    expected=fitting.word(setting),
                     line=setting.place.line,
-                    differs=_word(before) != _word(setting),
+                    differs=fitting.word(before) != fitting.word(setting),
                     consequence="ignored",
                 )
 
@@ -393,7 +396,3 @@ class _Reading:
         version = self.release if self.grammar.parts else self.launch.version
         about = {"system": self.launch.system, "release": version, "root": self.grammar.name}
         return {"key": key, "written": key, "value": said, **about, "certain": True}
-
-
-def _word(setting: Setting) -> str:
-    return str(setting.value).strip("'\"")
