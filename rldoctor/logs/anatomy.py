@@ -38,7 +38,8 @@ BAR: Final = re.compile(
     r"[^|]{0,80}?\b\d{1,3}%\|[^|]{0,120}\| ?[\d.]{1,12}[kMG]?/[\d.]{1,12}[kMG]? \[[^\]]{0,120}\]"
     r"(?=\[(?:rank|default)\d|\[?[IWEF]\d{3,4} |Traceback \(most|\[?20\d\d-\d\d-\d\d"
     r"|\((?:raylet|(?:\w{1,40} )?pid=)|[\w.]{0,80}(?:Error|Exception): |ERROR\b|Killed\b|Bus error"
-    r"|Segmentation fault|Fatal Python error|terminate called |(?:slurmstepd|srun|bash): |\S{1,120}: line \d|\*\*\* )"
+    r"|Segmentation fault|Fatal Python error|terminate called |(?:slurmstepd|srun|bash): "
+    r"|\S{1,120}: line \d|\*\*\* )"
 )  # a progress bar into whose row another message was written
 QUOTE: Final = re.compile(r"(?:> ?){1,4}(?=\S| )|`{1,2}(?=[A-Z\[(])")
 LEVEL: Final = re.compile(
