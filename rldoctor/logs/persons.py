@@ -42,7 +42,10 @@ def words_beside(lines: Sequence[LogLine]) -> Iterator[LogLine]:
     if not fences:
         said = [line for line in lines if line.text.strip()]
         told = {line.number: line for line in spoken_lines(said, EDGE)}
-        yield from (line for line in told.values() if is_prose(line.text, PARAGRAPH) or _is_long(line.text))
+        for line in told.values():
+            heads = line is said[0] and _is_sentence(line.text)
+            if heads or is_prose(line.text, PARAGRAPH) or _is_long(line.text):
+                yield line
         return
     inside = fences % 2 == 1  # the first was opened before these lines
     for line in lines:

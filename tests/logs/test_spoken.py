@@ -95,3 +95,10 @@ def test_a_run_that_collapses_is_heard_where_no_number_is_named(reading: Read) -
 def test_what_passes_is_no_complaint(reading: Read) -> None:
     page = f"I see that the KL gets extremely high at some steps, and is normal then.\n```\n{STEPS}```\n"
     assert told(reading(page)) == []
+
+
+def test_the_first_line_of_a_page_may_be_its_title(reading: Read) -> None:
+    title = "process: ppo_actor/final_reward/avg & no_eos_ratios/avg do not increase\n"
+    (event,) = told(reading(f"{title}\nWhat could be the reason?\n"))
+    assert (event.fields["about"], event.fields["way"]) == ("reward", "flat")
+    assert not told(reading(f"Loading the model\n{title}{STEPS}{STEPS}{STEPS}"))
