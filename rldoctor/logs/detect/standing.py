@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from rldoctor.logs.detect import pasted_stacks, stages
+from rldoctor.logs.detect import halts, pasted_stacks, stages
 from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.pasted import end_of
 from rldoctor.logs.persons import FENCE, is_printed, is_prose, spoken_lines
@@ -50,48 +50,8 @@ BEGUN: Final = re.compile(r"\b0/\d{1,9} \[00:00<\?")  # a bar of answers that is
 MOVES: Final = re.compile(
     r"(?i)(?:eval\w*|scoring|judging):? +\d{1,3}%\|.{0,120}\| ?(?:[2-9]|[1-9]\d{1,8})/\d{1,9} \["
 )  # a bar of an evaluation that has moved
-SAID_TO: Final = re.compile(
-    r"(?i)\b(?:stuck|hangs?|hung|hanging|freezes|frozen|froze)\b(?! (?:up\b|detect|check|monitor|time-?out"
-    r"|modules?\b|param|layer|weight|backbone|base|model|embed))"
-    r"|\bstops? (?:here|there|responding)|\bno (?:further|more|other) (?:output|response|logs?|progress)\b"
-    r"|\bnothing (?:more |else )?happens|\bno (?:further |more )?updates?\b(?! (?:to|of|for)\b)"
-    r"|\bstucked\b|\bstock(?:ed)? (?:at|in|on) (?:this|here|that)\b"
-    r"|\b(?:gets?|got|is|was) (?:struck|stock|stack)\b(?! (?:by|in a|on top))"
-    r"|\b(?:does|did)(?:n't| not) (?:proceed|continue|move|progress|respond)"
-    r"|\b(?:remains?|stays?|sits?) idle\b|\b(?:infinite|endless) loop\b|陷入.{0,12}循环|死循环"
-    r"|卡[住死在了]|不动|停在|停住|停留在|停滞|没有?反应|无响应|没有?输出|不再?(?:打印|输出)"
-)  # in a person's own words, which stand among the lines that were pasted
-IN_CHINESE: Final = re.compile(r"[\u4e00-\u9fff]{4}")
-STAMPED: Final = re.compile(r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|pid=\d|\w\.py\b")
-HALTS: Final = r"\b(?:stuck|hangs?|hung|hanging|freezes|stops?)\b.{0,30}?"
-NEVER: Final = "(?!)"
-OF_PHASE: Final = tuple(
-    (
-        what,
-        re.compile(f"(?i){HALTS}{names}|{names}.{{0,16}}?{HALTS}|卡[在住].{{0,8}}?(?:{chinese})|{printed}"),
-    )
-    for what, names, chinese, printed in (
-        ("rollout", r"\b(?:rollouts?|generat\w+|sampling)\b", "推理|生成|采样", NEVER),
-        (
-            "sync",
-            r"\b(?:weights? (?:sync|update|transfer)|(?:updat|sync)\w* (?:the )?weights?)",
-            "同步|权重",
-            "update_weights|init_weights_update_group",
-        ),
-        (
-            "saving",
-            r"\b(?:sav(?:e|es|ing)|checkpointing|save_checkpoint)\b",
-            "保存|存储",
-            r"\bsaving\b.{0,40}(?:checkpoint|ckpt|model)|local_global_step_folder|about to be saved",
-        ),
-        ("data", r"\b(?:data ?loader|pre-?process\w*|tokeniz\w+|loading (?:the )?data)", "数据", NEVER),
-    )
-)  # where a person says that it stands
-PHASE_OF: Final[Mapping[str, str]] = {"saving": "checkpoint"}  # else it is called as what is under way
-QUOTED: Final = re.compile(r"[\"'`“”‘’「]{1,3}([^\"'`“”‘’「」]{6,200})[\"'`“”‘’」]{1,3}")
 NEAR: Final = 4  # lines before the last one in which what is under way may have been said
 EDGE: Final = 3  # lines at the beginning and at the end of a text in which a person speaks
-LONGEST_SENTENCE: Final = 400  # characters in which a person says so
 FINISHED: Final = re.compile(r"train_runtime|[Tt]raining (?:completed?|finished|done)|100%\|")
 ANEW: Final = re.compile(r"will restart worker group|restart_count=[1-9]")  # after steps a start again
 LONG: Final = 300.0  # seconds of heartbeats alone after which whatever was said before stands still
@@ -111,7 +71,7 @@ def detect(seen: Seen) -> Iterator[Sighting]:
 def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
     """Yield what is under way at the last line that is no mere sign of life."""
     said = [line for line in _fenced(lines) if not NOTHING.fullmatch(line.text)]
-    alive = [line for line in said if HEARTBEAT.search(line.text) and not _is_said_to_stand(line.text)]
+    alive = [line for line in said if HEARTBEAT.search(line.text) and not halts.is_said_to_stand(line.text)]
     living = {line.number for line in alive}
     said = [line for line in said if line.number not in living]
     idle = _idle(alive)
@@ -120,7 +80,7 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
         return
     if not said:
         return
-    words = [line for line in spoken_lines(said, EDGE) if _is_said_to_stand(line.text)]
+    words = [line for line in spoken_lines(said, EDGE) if halts.is_said_to_stand(line.text)]
     words = [line for line in words if line.time is None and line.who.pid is None]
     spoken = words[-1].number if words and words[-1] in said[-EDGE:] else None
     said = [line for line in said if not _is_of_person(line, words, spoken)] or _newest(alive) or said
@@ -146,7 +106,7 @@ def _end(lines: Sequence[LogLine], started: bool) -> Iterator[Sighting]:
         told = words and (after or not FINISHED.search(last.text) or _has_open_bar(said))
         if not told and (seconds is None or seconds < LONG):
             return
-        what, phase = _named_phase([*words, last])
+        what, phase = halts.named_phase([*words, last])
     fields = {"what": what, "phase": phase, "seconds": None if words else seconds}
     one = sighting("standstill", last, fields, (what, last.file))
     shown = [line for line in (last, begun, *words[-1:]) if line is not None]
@@ -162,7 +122,7 @@ def _spoken_of(
     words: Sequence[LogLine], said: Sequence[LogLine], what: str | None
 ) -> tuple[LogLine, LogLine | None]:
     """Return the line at which it stands, as a person says, and the one that tells what had begun."""
-    named = _named(words, said)
+    named = halts.named(words, said)
     if named is not None:
         return named, named
     if what is not None:
@@ -175,24 +135,6 @@ def _is_of_engine(last: LogLine, said: Sequence[LogLine]) -> bool:
     """Say whether a line is of an engine that starts, or has started as a worker and not been asked."""
     up = UP.search(last.text) and last.who.pid is not None and last.who.actor not in SERVERS
     return bool(up) or (stages.OF_ENGINE.search(last.text) is not None and _engine_starts(said))
-
-
-def _named_phase(lines: Sequence[LogLine]) -> tuple[str, str | None]:
-    """Return what a person calls what stands, or the last line does, and its phase."""
-    what = next((one for one, shape in OF_PHASE if any(shape.search(line.text) for line in lines)), "silence")
-    return what, None if what == "silence" else PHASE_OF.get(what, what)
-
-
-def _named(words: Sequence[LogLine], said: Sequence[LogLine]) -> LogLine | None:
-    """Return the newest line that a person's words quote as the one at which it stands."""
-    halts = ((line.text, found.end()) for line in words if (found := SAID_TO.search(line.text)) is not None)
-    quotes = [_plain(found[1].strip(" .…>")) for text, end in halts for found in QUOTED.finditer(text, end)]
-    lines = (line for line in reversed(said) if any(quote in _plain(line.text) for quote in quotes))
-    return next(lines, None)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _begun_before(said: Sequence[LogLine]) -> LogLine | None:
@@ -228,7 +170,7 @@ def _fenced(lines: Sequence[LogLine]) -> Sequence[LogLine]:
     for line in lines if fences else ():
         if FENCE.match(line.text):
             inside = not inside
-        elif inside or _is_said_to_stand(line.text):
+        elif inside or halts.is_said_to_stand(line.text):
             kept.append(line)
     return kept or lines
 
@@ -245,12 +187,6 @@ def _is_of_person(line: LogLine, words: Sequence[LogLine], spoken: int | None) -
     bare = line.time is None and line.who.pid is None and not is_printed(line.text)
     after = spoken is not None and line.number > spoken and bare
     return line in words or after or is_prose(line.text)
-
-
-def _is_said_to_stand(text: str) -> bool:
-    """Say whether a line is a person's sentence that nothing moves; a Chinese one may quote a value."""
-    printed = STAMPED.search(text) is not None if IN_CHINESE.search(text) else is_printed(text)
-    return len(text) <= LONGEST_SENTENCE and SAID_TO.search(text) is not None and not printed
 
 
 def _engine_starts(said: Sequence[LogLine]) -> bool:
