@@ -39,6 +39,7 @@ def standing(result: LogReading) -> list[Event]:
         ("> compiling and loading fused kernels ...", "extensions"),
         ("Initializing distributed: GLOBAL_RANK: 0, MEMBER: 1/8", "meeting"),
         ("initializing ddp: GLOBAL_RANK: 0, MEMBER: 1/8", "meeting"),
+        ("Setting up process group for: env:// [rank=0, world_size=2]", "meeting"),
     ],
 )
 def test_the_last_line_tells_what_is_under_way(reading: Read, line: str, what: str) -> None:

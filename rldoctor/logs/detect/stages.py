@@ -62,6 +62,7 @@ ROWS: Final = (
         "meeting",
         "start",
         r"[Ii]nitializing (?:deepspeed )?(?:distributed|ddp): GLOBAL_RANK|distributed init \(rank \d"
+        r"|Setting up process group for: env:"
         r"|initialized host \S+ as rank \d",
     ),
     (
