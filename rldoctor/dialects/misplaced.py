@@ -11,8 +11,11 @@ from rldoctor.dialects import grammar, suggest
 from rldoctor.types import Command, Event, LogLine, Setting
 
 MANY: Final = 4  # unknown keys from which one mistake may be behind them all
+FEW: Final = 1  # unknown keys from which another template may be meant
 TRIED: Final = 3
 NAME: Final = "--config-name"
+FOLLOWING: Final = ("unknown_key", "missing_reference")
+BACKEND: Final = "runtime_args.train_backend"
 TEMPLATES: Final = ["grpo_fsdp.yaml", "grpo_megatron.yaml"]
 Read = Callable[[Command], Sequence[Event]]
 
@@ -25,6 +28,9 @@ def without_followers(
     ``others`` gives the configurations that may be launched instead.
     """
     unknown = _unknown(found)
+    template = _other_template(command, read) if len(unknown) > FEW else None
+    if template is not None:
+        return (template, *(each for each in found if each.kind not in FOLLOWING))
     if len(unknown) < MANY:
         return tuple(found)
     meant = [event for event in unknown if event.fields.get("nearest")]
@@ -75,11 +81,30 @@ def _mistyped_template(command: Command, release: str) -> Iterator[Event]:
     near = suggest.word(name, TEMPLATES)
     if name in TEMPLATES or near is None or suggest.distance(name, near) > suggest.TYPO:
         return
-    meant = f"{folder}/{near}" if folder else near
+    yield _template(named, f"{folder}/{near}" if folder else near, release)
+
+
+def _other_template(command: Command, read: Read) -> Event | None:
+    """Return that the template of the other back end is meant, where that one knows all keys."""
+    named = next((each for each in command.settings if each.key == "--config-file"), None)
+    folder, _, name = str(named.value if named is not None else "").rpartition("/")
+    if named is None or named.place is None or name not in TEMPLATES:
+        return None
+    other = TEMPLATES[1 - TEMPLATES.index(name)]
+    backend = Setting(BACKEND, other.removeprefix("grpo_").removesuffix(".yaml"), "override")
+    own = {setting.key for setting in command.settings}
+    left = read(replace(command, settings=(*command.settings, backend)))
+    if any(event.fields["key"] in own for event in _unknown(left)):
+        return None
+    return _template(named, f"{folder}/{other}" if folder else other, "")
+
+
+def _template(named: Setting, meant: str, release: str) -> Event:
     about = {"key": named.key, "written": named.key, "value": str(named.value), "nearest": meant}
     fields = {**about, "choices": TEMPLATES, "system": "chatlearn", "release": release, "root": ""}
-    line = LogLine(named.place.file, named.place.line, "")
-    yield Event("unknown_choice", {**fields, "certain": True, "consequence": "refused"}, lines=(line,))
+    line = LogLine(named.place.file, named.place.line, "") if named.place is not None else None
+    lines = (line,) if line is not None else ()
+    return Event("unknown_choice", {**fields, "certain": True, "consequence": "refused"}, lines=lines)
 
 
 def _of_another(

@@ -82,3 +82,18 @@ def test_a_configuration_of_ones_own_is_no_slip(tmp_path: Path) -> None:
     for name in ("ppo_megatron_trainer", "our_recipe"):
         path.write_text(f"python3 -m verl.trainer.main_ppo --config-name={name} trainer.nnodes=1\n")
         assert "unknown-choice" not in {each.rule for each in check([str(path)], TOLD).report.findings}
+
+
+def test_keys_of_chatlearns_other_back_end_are_one_wrong_template(tmp_path: Path) -> None:
+    (tmp_path / "template").mkdir()
+    (tmp_path / "template/grpo_megatron.yaml").write_text("runtime_args:\n  train_backend: megatron\n")
+    script = tmp_path / "run.sh"
+    script.write_text(
+        "python chatlearn/entrypoint.py grpo --config-file template/grpo_megatron.yaml \\\n"
+        "    models.policy_trainer.meta_init=True models.policy_trainer.groupgemm=True \\\n"
+        "    models.policy_trainer.packing=True\n"
+    )
+    report = check([str(script)], ToldFacts()).report
+    (found,) = (each for each in report.findings if each.rule in ("unknown-choice", "unknown-key"))
+    assert (found.rule, found.evidence[0].key) == ("unknown-choice", "--config-file")
+    assert [edit.new for edit in found.remedies[0].edits] == ["--config-file template/grpo_fsdp.yaml"]
