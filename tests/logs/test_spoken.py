@@ -29,6 +29,7 @@ def told(result: LogReading) -> list[Event]:
         ("grad_norm突然爆炸", [("grad", "up")]),
         ("a sudden explosion of the gradient norm", [("grad", "up")]),
         ("completion_length 越训越短", [("length", "down")]),
+        ("the return rises rapidly but the eval results decrease significantly", [("reward", "down")]),
         ("训练结果不正常（completions/clipped_ratio 长期为1.0）", [("length", "up")]),
         ("the clip_ratio is always 0.1, is this correct?", []),
         ("训练能够跑起来，但发现grad_norm特别大", [("grad", "up")]),

@@ -17,7 +17,8 @@ from rldoctor.types import LogLine, Sample
 
 MOST_LOGS: Final = 4
 ABOUT: Final = re.compile(
-    r"(?ia)(?P<reward>(?<![a-z])(?:rewards?|scores?|accurac(?:y|ies)|acc)\b|奖励|得分|准确率)"
+    r"(?ia)(?P<reward>(?<![a-z])(?:rewards?|scores?|accurac(?:y|ies)|acc"
+    r"|(?:eval(?:uation)?|validation|test)[ _](?:results?|performance))\b|奖励|得分|准确率)"
     r"|(?P<kl>(?<![a-z])kl(?![a-z])|散度)"
     r"|(?P<loss>(?<!kl )(?<!value )(?<!entropy )(?<![a-z_/])(?:train/)?loss(?:es)?\b"
     r"|(?:train|training|lm)_loss\b|损失)"
