@@ -71,3 +71,13 @@ def test_a_library_raised_it_only_below_the_user_s_own_code(tmp_path: Path, fram
     told = top(f"Traceback (most recent call last):\n{frames}zoo.ZooError: no neck\n", tmp_path).explanation
     assert "Your own code is in it: score (/home/me/zoo.py:3)." in told
     assert told.partition("The library raised it in ")[2].rstrip(".") == where
+
+
+def test_ray_is_named_where_it_raised_something_itself(tmp_path: Path) -> None:
+    path, head = tmp_path / "train.log", "Traceback (most recent call last):\n"
+    frame = '  File "/opt/venv/lib/python3.11/site-packages/ray/{}.py", line 9, in turn\n    spin()\n'
+    told = []
+    for file in ("util/lathe", "_private/worker"):
+        path.write_text(f"{head}{frame.format(file)}RuntimeError: the lathe lost its belt\n")
+        told.append(diagnose([str(path)], None, ToldFacts()).findings[0].remedies[0].title)
+    assert ["Upgrade ray," in title for title in told] == [True, False]

@@ -50,6 +50,9 @@ _OWNERS: Final = (
 )  # fmt: skip
 """Whose a name is that a message or a call tells: the callee of a call that does not fit is in no frame."""
 
+_CARRIES: Final = re.compile(
+    r"/ray/(?:_private/(?:worker|auto_init_hook|client_mode_hook)|actor|util/client/\w+)\.py$"
+)
 _LOOKS_UP: Final = re.compile(
     r"(?:.*\.)?(?:__get(?:attr|attribute|item)__|_?format_and_raise|_?raise_(?:for_status|error|exception)\w*)$"
     r"|(?:_get_|_default_get)\w*$"
@@ -73,9 +76,15 @@ def libraries(failure: Failure) -> tuple[str, ...]:
     once: dict[str, str] = {}
     for name in (*lacking, *asked, *told, *callers):
         once.setdefault(re.sub(r"[-_]", "", name).lower(), name)
-    found = [name for name in once.values() if name != "ray"]
+    found = [name for name in once.values() if name != "ray"] or _of_ray(called)
     found.sort(key=lambda name: name == "torch")  # it seldom is the one to change
     return tuple(found[:MOST]) or UNTOLD
+
+
+def _of_ray(frame: Frame | None) -> list[str]:
+    """Return Ray where it raised something itself; most often it only carries what others raised."""
+    own = frame is not None and _owner(frame.file) == "ray" and not _CARRIES.search(frame.file)
+    return ["ray"] if own else []
 
 
 def named(finding: Finding, failures: Sequence[Failure]) -> Finding:
