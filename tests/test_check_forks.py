@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rldoctor.check import check
+from rldoctor.dialects import release
 from rldoctor.facts import ToldFacts
 from rldoctor.types import Finding
 
@@ -324,3 +325,29 @@ def test_a_slip_above_a_configuration_that_is_not_here_is_refused(tmp_path: Path
     file.write_text(words.format("my_own_field"))
     found = {each.rule: each.severity for each in check([str(file)], ToldFacts()).report.findings}
     assert found.get("unknown-key", "hint") == "hint"
+
+
+def test_a_key_of_the_configuration_that_is_named_is_known(tmp_path: Path) -> None:
+    own = CONFIG.replace("max_turns_of_search", "max_turns_of_talk")
+    words = "data.max_turns_of_search=4 --config-name={}"
+    assert about_keys(fork(tmp_path / "a", words.format("ppo_trainer"), config=own)) != []
+    fork(tmp_path / "b", words.format("other"), config=own)
+    (tmp_path / "b" / "verl" / "trainer" / "config" / "other.yaml").write_text(CONFIG)
+    script = str(tmp_path / "b" / "scripts" / "run.sh")
+    assert about_keys(list(check([script], ToldFacts()).report.findings)) == []
+
+
+def test_a_plus_adds_to_a_section_that_the_tree_leaves_empty(tmp_path: Path) -> None:
+    key = "actor_rollout_ref.rollout.engine_kwargs.vllm.disable_mm_preprocessor_cache"
+    empty = CONFIG.replace("rollout: {name: vllm,", "rollout: {engine_kwargs: {vllm: {}}, name: vllm,")
+    found = fork(tmp_path, f"+{key}=True", version="0.5.0", config=empty)
+    assert [each.id for each in found if each.rule == "duplicate-key"] == []
+
+
+@pytest.mark.parametrize("inner", ["", "verl"])
+def test_a_checkout_within_the_project_says_which_release_it_is(inner: str, tmp_path: Path) -> None:
+    fork(tmp_path / inner, "data.shuffle=True", version="0.4.0")
+    scripts = tmp_path / "scripts"
+    scripts.mkdir(exist_ok=True)
+    found = release.beside("verl", str(scripts))
+    assert found is not None and found[0] == "0.4.0"

@@ -59,7 +59,7 @@ _CORE: Final = "megatron/core/"
 _MEGATRON: Final = "train.backend == 'megatron'"
 _OVERRIDES: Final = "actor_rollout_ref.actor.megatron.override_transformer_config"
 LOANS: Final[Mapping[str, tuple[Loan, ...]]] = {
-    "slime": (Loan("megatron"), Loan("sglang", "sglang_")),
+    "slime": (Loan("megatron"), Loan("sglang", "sglang_", names={"tp_size": "rollout.tp"})),
     "areal": (
         Loan("sglang", "sglang.", "rollout.engine == 'sglang'", listed=True),
         Loan("vllm", "vllm.", "rollout.engine == 'vllm'", listed=True),
@@ -124,7 +124,7 @@ def _key(key: str, loan: Loan) -> str:
 
 def _is_behind(key: str, loan: Loan) -> bool:
     """Say whether the borrower has a key as an argument of the lender's, and not in words of its own."""
-    return _key(key, loan).removeprefix("--").startswith(loan.prefix) or "." not in loan.prefix
+    return _word(key.removeprefix("--").replace("-", "_"), loan).startswith(loan.prefix)
 
 
 def _word(name: str, loan: Loan) -> str:

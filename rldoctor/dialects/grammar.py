@@ -167,6 +167,16 @@ def _last(settings: Iterable[Setting], key: str) -> Setting | None:
     return next((setting for setting in reversed(list(settings)) if setting.key == key), None)
 
 
+def config_name(command: Command) -> str | None:
+    """Return the configuration that a command names, None where it names none, or one that nobody knows."""
+    named = _named(command)
+    return _stem(named) if named is not None and named.state != "unknown" else None
+
+
+def _named(command: Command) -> Setting | None:
+    return _last(command.settings, "--config-name") or _last(command.settings, "-cn")
+
+
 def _stem(setting: Setting) -> str:
     return str(setting.value).strip("'\"").removesuffix(".yaml").removesuffix(".yml")
 
@@ -233,7 +243,7 @@ def _verl_root(
     known: Catalogue, release: str, entry: str, command: Command, below: Sequence[Setting]
 ) -> str | None:
     """Return the configuration that a command starts from: named, or the one below the user's own."""
-    named = _last(command.settings, "--config-name") or _last(command.settings, "-cn")
+    named = _named(command)
     stem = _stem(named) if named is not None else entry.rpartition("/")[2]
     if below:
         defaults = next((s.value for s in below if s.key == "defaults" and isinstance(s.value, list)), [])

@@ -66,7 +66,8 @@ def holds(keys: Set[str], key: str) -> bool:
 def beside(keys: Set[str], key: str) -> Set[str] | None:
     """Return keys of which some stand beside another one; None where its section comes from elsewhere."""
     section = key.rpartition(".")[0]
-    return keys if any(each.rpartition(".")[0] == section for each in keys) else None
+    empty = section in keys  # {}
+    return keys if empty or any(each.rpartition(".")[0] == section for each in keys) else None
 
 
 def config(program: str, path: str, name: str | None = None) -> Path | None:
@@ -86,9 +87,9 @@ def config(program: str, path: str, name: str | None = None) -> Path | None:
     return next((Path(os.path.normpath(file)) for file in files if _is_readable(file)), None)
 
 
-def overrides(program: str, path: str) -> frozenset[str]:
-    """Return the keys of the configuration that a program of the user's own tree starts from."""
-    file = config(program, path)
+def overrides(program: str, path: str, name: str | None = None) -> frozenset[str]:
+    """Return the keys of the configuration, the named one if any, that a program of the user's tree has."""
+    file = config(program, path, name)
     if file is None:
         return frozenset()
     from rldoctor.sources import hydra
@@ -125,8 +126,10 @@ def file_of(program: str, path: str) -> Path | None:
     if not _SCRIPT.fullmatch(program):
         return None
     name = program if program.endswith(".py") else program.replace(".", "/") + ".py"
-    folders = [Path(path).parent, *_above(path)]
-    return next((folder / name for folder in folders if _is_readable(folder / name)), None)
+    package, _, inner = name.partition("/")  # a project may hold a checkout of what it starts: verl/verl/…
+    names = (name, f"{package}/{name}") if inner else (name,)
+    files = (folder / each for folder in (Path(path).parent, *_above(path)) for each in names)
+    return next((file for file in files if _is_readable(file)), None)
 
 
 def root(program: str, path: str) -> Path | None:

@@ -38,6 +38,8 @@ _OWN: Final = {
         r"(?s).*?MAJOR = (?P<major>\d+)\nMINOR = (?P<minor>\d+)\nPATCH = (?P<patch>\d+)",
     ),
 }
+_CHECKOUTS: Final = {"megatron": "Megatron-LM", "areal": "AReaL"}
+"""What a folder with a checkout of a system is called, where not as the system."""
 _BEFORE: Final = {"megatron": "megatron/arguments.py"}  # of checkouts that are older than that file
 
 
@@ -252,7 +254,8 @@ def beside(system: str, folder: str) -> tuple[str, str] | None:
     """Return the version that a file beside a configuration or above it asks for, and which file."""
     at = Path(folder).resolve()
     for place in [at, *list(at.parents)[:UPWARDS]]:
-        found = _own_checkout(system, place) or _required(system, place)
+        own = _own_checkout(system, place) or _own_checkout(system, place / _CHECKOUTS.get(system, system))
+        found = own or _required(system, place)
         if found is not None:
             return found
         if (place / ".git").exists():

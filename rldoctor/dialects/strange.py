@@ -233,7 +233,7 @@ class _Reading:
         if self.grammar.manner == "argparse":
             return nearby.flags(program, document.path)
         if self.grammar.manner == "hydra":
-            return nearby.overrides(program, document.path)
+            return nearby.overrides(program, document.path, grammar.config_name(self.launch.command))
         roots = self.catalogue.roots
         return nearby.fields(program, document.path, roots) if self.grammar.open_top else frozenset()
 

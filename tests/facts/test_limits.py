@@ -227,6 +227,17 @@ def test_words_are_counted_whatever_their_variables_hold(words: str, told: bool,
     assert ("Evaluation data are pairs of a name and a path" in titles) is told
 
 
+@pytest.mark.parametrize(("size", "told"), [(8, False), (4, True)])
+def test_an_engines_ranks_are_those_that_slime_gives_it(size: int, told: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.sh"
+    engine = "--sglang-ep-size 8 --sglang-moe-runner-backend flashinfer_cutlass"
+    path.write_text(
+        f"python3 train.py --rollout-batch-size 8 --rollout-num-gpus-per-engine {size} {engine}\n"
+    )
+    titles = [each.title for each in again("slime", path, NEWEST["slime"])]
+    assert any(title.startswith("CUTLASS's experts are spread") for title in titles) is told
+
+
 def test_a_word_in_capitals_is_a_slip(tmp_path: Path) -> None:
     file = tmp_path / "run.sh"
     file.write_text("python3 -m verl.trainer.main_ppo algorithm.adv_estimator=GRPO trainer.nnodes=1\n")
