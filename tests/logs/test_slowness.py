@@ -76,3 +76,11 @@ def test_a_bar_shows_what_a_person_calls_slow(reading: Read) -> None:
     assert (event.fields["phase"], event.lines[0].number) == ("rollout", 2)
     assert not slow(reading(f"{step}{bar}"))
     assert not slow(reading(f"{step}{bar.replace('281', '2')}\nIt takes 3 hours in all, is this normal?\n"))
+
+
+def test_a_save_of_hours_is_slow_whoever_looks(reading: Read) -> None:
+    step = "step:{} - timing_s/gen:410.2 - timing_s/update_actor:510.2 - timing_s/save_checkpoint:{} - timing_s/step:1.0\n"
+    (event,) = slow(reading(step.format(40, 10480.2)))
+    assert (event.fields["phase"], event.fields["share"]) == ("checkpoint", 0.92)
+    assert not slow(reading(step.format(40, 910.2)))
+    assert not slow(reading(step.format(40, 10480.2) + step.format(80, 91.2)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Final
 
 from rldoctor.logs.detect.sightings import Sighting
@@ -48,6 +49,12 @@ CRAWL: Final = 3.0  # tokens a second in all, below which an engine with request
 LASTING: Final = 3  # states in a row
 BAR: Final = re.compile(r"\b\d{1,9}/\d{1,9} \[[^\]]{1,40}?, *(?P<seconds>\d{2,6}(?:\.\d+)?)s/it")
 LONG: Final = 30.0  # seconds a step, from which on a bar shows what a person calls slow
+LAME: Final[Mapping[str, float]] = {
+    "save_time": 1800.0,
+    "sync_time": 600.0,
+    "reward_time": 1800.0,
+    "data_time": 600.0,
+}  # seconds of a part of a step that is no work of its own, from which on it is slow whoever looks at it
 OF_RL: Final = frozenset({"reward_mean", "response_length"})
 
 
@@ -64,6 +71,8 @@ def detect(seen: Seen) -> Iterator[Sighting]:
             samples = [sample for sample in seen.samples if sample.line.file == name]
             timed = _timed(said[0], samples) or _told(said, [line for line, _ in engine])
             yield from timed or _of_bar(said[0], samples, lines)
+        elif lame := _lame(sample for sample in seen.samples if sample.line.file == name):
+            yield lame
         elif _crawls(engine):
             yield complaint(engine[-1][0], _slow("rollout") | {"seen": True}, (engine[-LASTING][0],))
 
@@ -93,6 +102,22 @@ def _told(said: Sequence[LogLine], engine: Sequence[LogLine]) -> list[Sighting]:
         if phase is not None and VERY.search(line.text):
             return [complaint(line, _slow(phase), ())]
     return []
+
+
+def _lame(samples: Iterable[Sample]) -> Sighting | None:
+    """Return the part that takes far too long and most of a step, if the newest step that has it shows it."""
+    steps: dict[int | None, dict[str, Sample]] = {}
+    for sample in samples:
+        if sample.metric in PHASES and sample.value is not None:
+            steps.setdefault(sample.step, {})[sample.metric] = sample
+    newest = {metric: told for told in steps.values() for metric in told}
+    for metric, told in newest.items():
+        value = told[metric].value or 0.0
+        share = value / sum(sample.value or 0.0 for sample in told.values())
+        if value >= LAME.get(metric, inf) and share > 0.5:
+            fields = _slow(PHASES[metric]) | {"share": round(share, 2), "seen": True}
+            return complaint(told[metric].line, fields, ())
+    return None
 
 
 def _of_bar(said: LogLine, samples: Sequence[Sample], lines: Sequence[LogLine]) -> list[Sighting]:
