@@ -28,6 +28,9 @@ def _failure(*frames: Frame, message: str = "it is bent") -> Failure:
         (f"{SITE}/deepspeed/runtime/engine.py", "ZeRO-2"),
         (f"{SITE}/torch/_inductor/codecache.py", "TORCHDYNAMO_DISABLE=1"),
         (f"{SITE}/dion/muon.py", "AdamW"),
+        ("/app/megatron/core/optimizer/cpu_offloading/turn.py", "--optimizer-cpu-offload off"),
+        (f"{SITE}/transformer_engine/pytorch/optimizers/fused_adam.py", "--no-load-optim"),
+        ("/app/megatron/core/optimizer/distrib_optimizer.py", "--no-load-optim"),
         ("/app/megatron/model/fused_softmax.py", "--no-masked-softmax-fusion"),
         ("/app/megatron/core/fusions/fused_bias_swiglu.py", "--no-bias-swiglu-fusion"),
     ],
@@ -52,6 +55,11 @@ def test_far_frame_does_not_count() -> None:
 
 def test_message_tells_it_where_frames_do_not() -> None:
     assert "image" in (avoid(_failure(message="image_grid_thw has 3 rows, 2 are asked for")) or "")
+
+
+def test_torchs_optimizer_belongs_to_whoever_calls_it() -> None:
+    inner = Frame(f"{SITE}/torch/optim/optimizer.py", 8, "add_param_group")
+    assert avoid(_failure(Frame("/app/mine/part.py", 3, "turn"), inner)) is None
 
 
 def test_nothing_is_told() -> None:

@@ -79,6 +79,18 @@ def test_slime_takes_megatrons_and_sglangs_names_as_flags(tmp_path: Path) -> Non
         ),
         ("cannot have both micro-batch-size and seq-length specified", "Leave out all but one of"),
         ("herons need transformer_impl=='local' here", "Set --transformer-impl to local"),
+        (
+            "When --fp8-param-gather is on, herons need fp8_recipe==1",
+            "Set --fp8-recipe to 1, or change --fp8-param-gather",
+        ),
+        (
+            "both fp8_param_gather and reuse_grad_buf_for_mxfp8_param_ag must be True for herons",
+            "Set --fp8-param-gather, --reuse-grad-buf-for-mxfp8-param-ag to True",
+        ),
+        (
+            "if fp8_param_gather is used then expert_model_parallel_size must be set",
+            "Set --expert-model-parallel-size, as --fp8-param-gather asks for it",
+        ),
     ],
 )
 def test_a_message_of_megatron_says_which_way_to_turn(tmp_path: Path, error: str, cure: str) -> None:
@@ -248,6 +260,12 @@ def test_a_literal_that_code_asserts_is_the_value_to_set(tmp_path: Path) -> None
     file, code = f"{LIBRARY}/trl/heron.py", "assert args.truncation_mode == 'keep_end'"
     titles = [each.title for each in _cures(tmp_path, _raised("AssertionError", file, code))]
     assert "Set truncation_mode to keep_end" in titles[0]
+
+
+def test_of_two_ways_out_that_code_asserts_the_last_is_set_and_the_first_changed(tmp_path: Path) -> None:
+    code = 'assert not args.fp8_param_gather or args.fp8_recipe == "delayed", ('
+    log = _raised("AssertionError", "/app/megatron/training/heron.py", code)
+    assert "Set --fp8-recipe to delayed, or change --fp8-param-gather" in _cures(tmp_path, log)[0].title
 
 
 def test_what_an_assertion_takes_for_true_is_set_and_nothing_advised_against_it(tmp_path: Path) -> None:

@@ -135,7 +135,14 @@ FEATURES: Final = (
         "Do without gradient checkpointing, or change its form (use_reentrant False or True)",
     ),
     Feature(
-        r"transformer_engine",
+        r"cpu_offloading/|HybridDeviceOptimizer|hybrid_optimizer|cpu_adam|optimizer_cpu_offload|"
+        r"offload_\w*optimizer|optimizer_offload",
+        "Do without offload of the optimizer (--optimizer-cpu-offload off, optimizer_offload False), or with "
+        "it do without precision-aware states and FP8 parameters (--use-precision-aware-optimizer, "
+        "--fp8-param-gather)",
+    ),
+    Feature(
+        r"transformer_engine(?!/pytorch/optim)",
         "Do without TransformerEngine (--transformer-impl local, NVTE_FUSED_ATTN=0), or take the release "
         "built for this torch and cuDNN",
     ),
@@ -153,7 +160,8 @@ FEATURES: Final = (
         "Take ZeRO-2 for ZeRO-3, without offload, or the DeepSpeed release before or after this one",
     ),
     Feature(
-        r"/optim\w*/|/\w*(?:adam|optim)\w*\.py|optimizer\.(?:step|train|load_state_dict)\b",
+        r"(?<!torch)/optim\w*/|(?<!/optim)/\w*(?:adam|optim)\w*\.py|"
+        r"optimizer\.(?:step|train|load_state_dict)\b|/torch/optim/\S+ \w*load_state",
         "Begin with a fresh state of the optimizer (resume from weights alone, --no-load-optim), or save and "
         "load it for the same parameters in the same order, by the same optimizer and release",
     ),

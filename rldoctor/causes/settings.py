@@ -35,6 +35,10 @@ _ENGINES: Final = (
 _LISTED: Final = ("trl", "vllm", "sglang")  # whose arguments others take over by their names
 _ARGUMENTS: Final = re.compile(r"(?:\w+_)?args?")
 _TIMES: Final = re.compile(r" ?\* ?|\btimes\b|×")
+_JOINT: Final = re.compile(r"\W*(?:\b(?:and|or|nor|times|args|config)\b\W*)*")
+_JOINT_OF_CODE: Final = re.compile(
+    r"\W*(?:\b(?:and|self|args|config)\b\W*)*"
+)  # not A or B == 1: that is of B
 _NO_SETTING: Final = re.compile(
     r"has no attribute|No module named|cannot import name|unrecognized argument|^name '\w+' is not defined"
 )
@@ -202,7 +206,8 @@ def _turned(text: str, subjects: Sequence[Subject], demand: Demand, facts: Facts
     """Return which way to turn the settings on both sides of what is demanded, None where that is open."""
     if demand.relation in _NOT_OF_VARIABLES:
         subjects = [each for each in subjects if not each.name.path[0].isupper()]
-    left = [each for each in subjects if each.name.start < demand.start]
+    sign = demand.end if demand.relation == "value" else demand.start  # "needs a == 1" holds the name
+    left = [each for each in subjects if each.name.start < sign]
     right = [each for each in subjects if each not in left]
     if demand.relation == "unexpected":
         return _taken_out(right, facts)
@@ -219,6 +224,9 @@ def _turned(text: str, subjects: Sequence[Subject], demand: Demand, facts: Facts
         right = [each for each in right if each not in left]
     if not left:
         return None
+    if demand.relation in ("value", "given"):
+        left, before = _in_one_breath(left, text)
+        right = [*before, *right]
     one, other = _spelled(left, text, facts), _spelled(right, text, facts)
     key = ("unset" if demand.value == "None" else relation, bool(other))
     sentence = _SENTENCES[key].format(
@@ -229,6 +237,15 @@ def _turned(text: str, subjects: Sequence[Subject], demand: Demand, facts: Facts
     if demand.relation != "divisible":
         return Told(sentence, None, True, adds, names)
     return Told(sentence + _numbers(left, right), _command(left, right), True, adds, names)
+
+
+def _in_one_breath(subjects: list[Subject], text: str) -> tuple[list[Subject], list[Subject]]:
+    """Return the last settings that one list names, of which a demand speaks, and those named before them."""
+    joint = _JOINT_OF_CODE if text.startswith("assert") else _JOINT
+    first = len(subjects) - 1
+    while first and joint.fullmatch(text[subjects[first - 1].name.end : subjects[first].name.start]):
+        first -= 1
+    return subjects[first:], subjects[:first]
 
 
 def _is_whole(text: str, subjects: Sequence[Subject]) -> bool:
