@@ -103,3 +103,21 @@ def test_the_first_line_of_a_page_may_be_its_title(reading: Read) -> None:
     (event,) = told(reading(f"{title}\nWhat could be the reason?\n"))
     assert (event.fields["about"], event.fields["way"]) == ("reward", "flat")
     assert not told(reading(f"Loading the model\n{title}{STEPS}{STEPS}{STEPS}"))
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "After the first weight sync the rollout output turns into gibberish.",
+        "The model generates only garbage like !!!!!!!! after step 40, why?",
+        "模型输出全是感叹号!!!!!!，是什么原因？",
+    ],
+)
+def test_answers_that_are_garbled(reading: Read, sentence: str) -> None:
+    events = told(reading(f"{sentence}\n```\n{STEPS}```\n"))
+    assert ("output", "garbled") in [(event.fields["about"], event.fields["way"]) for event in events]
+
+
+def test_garbage_that_is_collected_is_no_answer(reading: Read) -> None:
+    page = "The garbage collection takes long, what can I do about that?\n```\n" + STEPS + "```\n"
+    assert not [event for event in told(reading(page)) if event.fields["about"] == "output"]

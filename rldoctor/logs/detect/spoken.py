@@ -56,6 +56,12 @@ RUIN: Final = re.compile(
     r"(?:step|epoch|iteration)s?\b"
     r"|(?:训练|模型).{0,6}(?:崩|发散)"
 )  # of the whole run
+GARBLED: Final = re.compile(
+    r"(?i)\b(?:gibberish|garbled|nonsensical|(?:token|word)[- ](?:soup|salad))\b"
+    r"|\b(?:generat|output|answer|respon|rollout|repl)\w*\W.{0,60}?(?:\bgarbage\b|\bnonsense\b|!{3})"
+    r"|\b(?:garbage|nonsense) (?:output|text|token|answer|response)s?\b"
+    r"|乱码|(?:全是|都是|只.{0,4}输出|不停.{0,6}(?:生成|重复)).{0,4}(?:感叹号|!!|！！)"
+)  # what an engine answers, not its numbers
 PASSING: Final = re.compile(r"(?i)\b(?:at|in|on) some steps\b|\boccasional|\bsometimes\b|偶尔|个别")
 TURN: Final = re.compile(r"(?i)\b(?:but|then|until|however)\b|但|然后")  # what follows counts, not what was
 DENIED: Final = re.compile(r"(?i)(?:n['’]t|\bnot|\bnever)\b(?: \w+){0,2} $")
@@ -76,6 +82,7 @@ BAD: Final[Mapping[str, frozenset[str]]] = {
 OF_RL: Final = frozenset({"reward_mean", "response_length"})  # its loss may begin at 0 and rise
 REINFORCED: Final = re.compile(r"(?i)grpo|ppo|rlhf|reinforce|reward|奖励|强化")
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "output": (),
     "reward": ("reward_mean",),
     "loss": ("loss", "policy_loss"),
     "kl": ("ref_kl", "sequence_kl", "kl"),
@@ -108,6 +115,8 @@ def _heard(words: Sequence[LogLine]) -> dict[tuple[str, str], LogLine]:
     for line in words:
         for what in () if PASSING.search(line.text) else complaints(line.text):
             told.setdefault(what, line)
+        if GARBLED.search(line.text):
+            told.setdefault(("output", "garbled"), line)
     ruined = next((line for line in words if RUIN.search(line.text)), None)
     return {("reward", "down"): ruined} if not told and ruined is not None else told
 
