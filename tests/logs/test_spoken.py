@@ -121,3 +121,12 @@ def test_answers_that_are_garbled(reading: Read, sentence: str) -> None:
 def test_garbage_that_is_collected_is_no_answer(reading: Read) -> None:
     page = "The garbage collection takes long, what can I do about that?\n```\n" + STEPS + "```\n"
     assert not [event for event in told(reading(page)) if event.fields["about"] == "output"]
+
+
+def test_without_numbers_further_sentences_show_the_same(reading: Read) -> None:
+    page = (
+        "What makes the reward drop to nothing?\n\nI train on one node, with the settings of the example.\n\n"
+        "Why does the reward drop while the loss looks well?\n"
+    )
+    (event,) = told(reading(page))
+    assert [line.number for line in event.lines] == [1, 5]

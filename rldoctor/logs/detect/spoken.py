@@ -103,22 +103,22 @@ def detect(seen: Seen) -> Iterator[Sighting]:
         rl = any(sample.metric in OF_RL for sample in samples)
         words = list(words_beside(list(end_of(seen.text, log))))
         told_of_rl = any(REINFORCED.search(line.text) for line in words)
-        for (about, way), line in _heard(words).items():
+        for (about, way), (line, *others) in _heard(words).items():
             shown = _shown(about, samples)
             if about != "loss" or (not rl and (shown or (way == "up" and not told_of_rl))):
-                yield complaint(line, {"about": about, "way": way}, shown)
+                yield complaint(line, {"about": about, "way": way}, shown or others[:2])
 
 
-def _heard(words: Sequence[LogLine]) -> dict[tuple[str, str], LogLine]:
-    """Return what a person complains of, each with the first sentence that says so."""
-    told: dict[tuple[str, str], LogLine] = {}
+def _heard(words: Sequence[LogLine]) -> dict[tuple[str, str], list[LogLine]]:
+    """Return what a person complains of, each with the sentences that say so."""
+    told: dict[tuple[str, str], list[LogLine]] = {}
     for line in words:
         for what in () if PASSING.search(line.text) else complaints(line.text):
-            told.setdefault(what, line)
+            told.setdefault(what, []).append(line)
         if GARBLED.search(line.text):
-            told.setdefault(("output", "garbled"), line)
-    ruined = next((line for line in words if RUIN.search(line.text)), None)
-    return {("reward", "down"): ruined} if not told and ruined is not None else told
+            told.setdefault(("output", "garbled"), []).append(line)
+    ruined = [line for line in words if RUIN.search(line.text)]
+    return {("reward", "down"): ruined} if not told and ruined else told
 
 
 def complaints(text: str) -> Iterator[tuple[str, str]]:
