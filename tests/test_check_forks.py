@@ -351,3 +351,18 @@ def test_a_checkout_within_the_project_says_which_release_it_is(inner: str, tmp_
     scripts.mkdir(exist_ok=True)
     found = release.beside("verl", str(scripts))
     assert found is not None and found[0] == "0.4.0"
+
+
+@pytest.mark.parametrize(
+    ("flags", "severity"),
+    [
+        ("prm-model prm-gpus prm-m", "warning"),
+        ("prm-model prm-gpus prm-m prm-votes prm-words prm-turns", "hint"),
+    ],
+)
+def test_many_flags_that_no_release_has_are_a_forks_own(flags: str, severity: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.sh"
+    words = " ".join(f"--{flag} 1" for flag in flags.split())
+    file.write_text(f"python3 train_async.py --rollout-batch-size 8 --n-samples-per-prompt 8 {words}\n")
+    found = [each for each in check([str(file)], ToldFacts()).report.findings if each.rule == "unknown-key"]
+    assert {each.severity for each in found} == {severity} and len(found) == len(flags.split())

@@ -18,6 +18,8 @@ from rldoctor.types import UNKNOWN, Command, Event, LogLine, Setting
 _REFERENCE: Final = r"\$\{([A-Za-z_]\w*(?:\.\w+)+)\}"
 _TWICE: Final = r"(?P<key>.+) stands at (?P<line>\d+):\d+ already"
 FEW: Final = 2
+MANY: Final = 5
+"""Unknown flags of one launch that may all be meant for something: those of LoRA where there is none."""
 _OLDER: Final = ("renamed_key", "removed_key")
 _OPEN: Final = r"(.+\.(?:engine_kwargs\.\w+|(?!engine_)\w+_kwargs|override_\w*config))\.\w"
 _SWITCHES: Final = ("flag", "list", "any")
@@ -166,8 +168,9 @@ class _Reading:
         if self.grammar.open_top and kind == "unknown_key" and self._known(key.partition(".")[0]) is None:
             slip = top and near is not None and near.typo and not self._has_section(near.key)
             return "refused" if slip else "unclear"
-        if self.grammar.manner == "hydra" and kind == "unknown_key" and self._is_fork:
-            return "refused" if near is not None and near.typo else "unclear"
+        if kind == "unknown_key" and self._is_fork:
+            meant = near is not None and near.typo
+            return {"hydra": "refused"}.get(self.grammar.manner, self.grammar.fate) if meant else "unclear"
         nobodys = self.grammar.manner == "argparse" and not self.launch.command.program
         slip = near is not None and (near.typo or (nobodys and self._strangers <= FEW))
         if self.grammar.fate == "unclear" and not slip and kind != "renamed_key":
@@ -179,9 +182,10 @@ class _Reading:
     @cached_property
     def _is_fork(self) -> bool:
         """Whether more keys are of no release than anybody mistypes: somebody's own trainer has them."""
-        told = (setting.key for setting in self.grammar.settings if setting.form == "override")
+        told = (setting.key for setting in self.grammar.settings if setting.form in ("override", "flag"))
         every = {key for key in told if self._known(key) is None and not self.grammar.is_exempt(key)}
-        return bool(self.grammar.parts) and sum(key not in self.catalogue for key in every) > FEW
+        most = MANY if self.grammar.manner == "argparse" else FEW
+        return bool(self.grammar.parts) and sum(key not in self.catalogue for key in every) > most
 
     @cached_property
     def _strangers(self) -> int:
