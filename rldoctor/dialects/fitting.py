@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from rldoctor.dialects.catalogue import SECTION, Known
 from rldoctor.dialects.grammar import Manner
+from rldoctor.dialects.rows import Row
 from rldoctor.dialects.suggest import distance
 from rldoctor.dialects.values import FALSE, TRUE, unquoted
 from rldoctor.types import Setting
@@ -22,7 +26,31 @@ _WORDS: Final = {
     "list": "a list",
     SECTION: "a section",
 }
+FROM_ONE: Final = "a whole number from 1"
 _PERIODS: Final = ("after_each_epoch",)  # what verl's fine-tuning takes in place of a number of steps
+_COUNTED: Final = {
+    "train": ("tp", "pp", "cp", "ep", "etp", "ulysses_sp"),
+    "rollout": ("tp", "pp", "dp", "ep", "gpus_per_engine", "max_batched_tokens", "max_seqs"),
+    "batch": (
+        *(
+            "global",
+            "micro",
+            "micro_total",
+            "mini_prompts",
+            "logprob_micro",
+            "n_samples",
+            "steps_per_rollout",
+        ),
+        *(
+            "max_tokens_per_gpu",
+            "max_tokens_logprob",
+            "max_prompt_len",
+            "max_response_len",
+            "max_context_len",
+        ),
+        "samples_per_episode",
+    ),
+}
 _UNTOLD: Final = r"\$|\?\?\?|`"
 
 
@@ -131,3 +159,25 @@ def _is_float(text: str) -> bool:
 def word(setting: Setting) -> str:
     """Return a setting's value without quotes around it."""
     return str(setting.value).strip("'\"")
+
+
+def least(system: str, setting: Setting) -> bool:
+    """Say whether a size or a number of things is less than one."""
+    row = _rows(system).get(setting.key)
+    group, _, name = (row.concept if row is not None else "").partition(".")
+    number = str(unquoted(setting.value))
+    return name in _COUNTED.get(group, ()) and _is_int(number) and int(number) < 1
+
+
+def typed(known: Known, system: str, key: str) -> Known:
+    """Return what is known of a key, with the type of our own table where upstream's file names none."""
+    row = _rows(system).get(key) if known.kind == "any" and known.default is None else None
+    return replace(known, type=f"{row.type}?") if row is not None and row.type in ("int", "float") else known
+
+
+@lru_cache(maxsize=8)
+def _rows(system: str) -> dict[str, Row]:
+    from rldoctor import dialects
+
+    rows = (row for row in dialects.load(system).rows if row.part is None and row.scale is None)
+    return {key: row for row in rows for key in row.keys}

@@ -259,7 +259,9 @@ class _Reading:
                 nearest=setting.key,
                 consequence="refused",
                 appended=True,
-                certain=self.launch.sure or self._always(setting.key),
+                certain=self.launch.sure
+                or self.catalogue.mask(setting.key, self.catalogue.roots)
+                == sum(self.catalogue.bits.values()),
             )
 
     def _tree_lacks(self, key: str) -> bool:
@@ -267,13 +269,10 @@ class _Reading:
         own = nearby.beside(self._nearby, key) if self.grammar.manner == "hydra" else None
         return own is not None and key not in own
 
-    def _always(self, key: str) -> bool:
-        return self.catalogue.mask(key, self.catalogue.roots) == sum(self.catalogue.bits.values())
-
     def _misvalued(self, setting: Setting, known: Known) -> Iterator[Event]:
         """Yield a value of another release, of another type, or that is none of the choices."""
-        manner = self.grammar.manner
-        row = self._refusal(setting)
+        manner, system = self.grammar.manner, self.launch.system
+        row, known = self._refusal(setting), fitting.typed(known, system, setting.key)
         wanted = fitting.expected(known, setting.value, manner)
         if row is not None:
             yield self._event(
@@ -285,11 +284,14 @@ class _Reading:
                 consequence="refused",
                 certain=self.launch.sure,
             )
+        elif fitting.least(system, setting):
+            least = {"expected": fitting.FROM_ONE, "usual": fitting.usual(known) or "1"}
+            yield self._event("wrong_type", setting, **least, consequence="refused")
         elif wanted is not None and not self._is_another_ones(setting):
             fate = {"hydra": "unclear", "argparse": "refused"}.get(manner, self.grammar.fate)
             meant = fitting.meant(known, setting.value)
-            about = {"expected": wanted, "nearest": meant, "usual": fitting.usual(known), "consequence": fate}
-            yield self._event("wrong_type", setting, **about)
+            about = {"expected": wanted, "nearest": meant, "usual": fitting.usual(known)}
+            yield self._event("wrong_type", setting, **about, consequence=fate)
         elif not fitting.choice(known, setting.value, manner) and not self._is_added(setting):
             words = [str(word) for word in known.choices if word is not None]
             yield self._event(
