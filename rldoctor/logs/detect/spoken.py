@@ -26,6 +26,7 @@ ABOUT: Final = re.compile(
     r"|(?P<length>\b(?:response|completion|output|answer|generation)s?[ _]len(?:gths?)?\b"
     r"|\blengths? of (?:the )?(?:responses?|answers?|completions?|outputs?)\b"
     r"|(?:回复|回答|输出|响应|生成).{0,3}长度|\bclip(?:ped)?[ _]?ratio\b)"
+    r"|(?P<memory>\b(?:memory|ram|vram)\b|显存|内存)"
     r"|(?P<grad>\bgrad(?:ient)?s?[ _]?norms?\b|\bgradients?\b|梯度)"
 )
 WAY: Final = re.compile(
@@ -35,18 +36,18 @@ WAY: Final = re.compile(
     r"\b(?:increas|improv|chang|converg|decreas|learn|ris|go)\w*(?: up| down)?"
     r"|\bstay(?:s|ed)?\b.{0,12}(?:\ball the time|\bthe same|\bconstant)"
     r"|\b(?:always|remains?) (?:the same|constant)\b"
-    r"|\bplateau\w*|\bstagnat\w*|不.{0,3}(?:上升|收敛|下降|变|涨|增长|提升)|没有?.{0,3}(?:上升|提升|变化|下降|收敛))"
+    r"|\bplateau\w*|\bstagnat\w*|不(?!断|停|仅).{0,3}(?:上升|收敛|下降|变|涨|增长|提升)|没有?.{0,3}(?:上升|提升|变化|下降|收敛))"
     r"|(?P<down>\b(?:decreas|drop|declin|fall|fell|collaps|degrad|deteriorat|sink|shrink|vanish)\w*"
     r"|\bgo(?:es|ing)? down|\b(?:worse|lower|smaller|shorter)\b"
     r"|\b(?:too|very|so|extremely|abnormally|unusually) (?:low|small|short)\b"
     r"|\b(?:fluctuat|oscillat|unstable)\w*"
     r"|\b(?:is|are|was|stay(?:s|ed)?|remain(?:s|ed)?|still) (?:too |very |so |quite )?low\b"
     r"|越.{0,4}[短低小差]|下降|降低|降到|降为|骤降|震荡|崩|变差|变短|暴跌)"
-    r"|(?P<up>\b(?:increas|grow|grew|explo[ds]|ris(?:es|ing)|rose|spik|surg|diverg(?!ence)|blow|blew|soar|jump)\w*"
+    r"|(?P<up>\b(?:increas|grow|grew|explo[ds]|ris(?:es|ing)|rose|spik|surg|diverg(?!ence)|blow|blew|soar|jump|leak|skyrocket)\w*"
     r"|\bgo(?:es|ing)? up|\bhuge\b|\b(?:bigger|larger|higher|longer)\b"
     r"|\b(?:too|very|so|extremely|abnormally|exceptional(?:ly)?|unusually|unexpectedly|ridiculously)"
     r" (?:high|large|big|long)\b"
-    r"|越.{0,4}[长大高]|[特非异][别常]的?[大高长]|巨大|上升|爆炸|增大|飙升|突增|骤增|激增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
+    r"|越.{0,4}[长大高]|[特非异][别常]的?[大高长]|巨大|增长|增加|升高|上涨|上升|爆炸|增大|飙升|突增|骤增|激增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
 )
 CLAUSE: Final = re.compile(r"[.。!?！？;；]\s|[。！？；，](?!但|然后)|, (?!but|then|however)")
 RUIN: Final = re.compile(
@@ -78,11 +79,13 @@ BAD: Final[Mapping[str, frozenset[str]]] = {
     "entropy": frozenset({"up", "down"}),
     "length": frozenset({"up", "down"}),
     "grad": frozenset({"up"}),
+    "memory": frozenset({"up"}),
 }
 OF_RL: Final = frozenset({"reward_mean", "response_length"})  # its loss may begin at 0 and rise
 REINFORCED: Final = re.compile(r"(?i)grpo|ppo|rlhf|reinforce|reward|奖励|强化")
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "output": (),
+    "memory": ("host_memory", "memory_reserved", "memory_allocated"),
     "reward": ("reward_mean",),
     "loss": ("loss", "policy_loss"),
     "kl": ("ref_kl", "sequence_kl", "kl"),
