@@ -32,7 +32,6 @@ ENTRIES: Final[dict[str, tuple[Entry, ...]]] = {
     ),
     "megatron": (
         Entry(r"((?:.*/)?)pretrain_hybrid\.py", r"\1pretrain_mamba.py", since="0.18"),
-        Entry(r"((?:.*/)?)pretrain_(?:bert|t5)\.py", "", until="0.18"),
         Entry(r"((?:.*/)?)train_rl\.py", "", since="0.15"),
     ),
 }
