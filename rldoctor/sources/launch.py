@@ -15,6 +15,7 @@ from rldoctor.types import Command, Setting
 _QUIET_NAMES = "nohup exec env time sudo command setsid stdbuf nice ionice timeout numactl xvfb-run"
 _QUIET = frozenset(_QUIET_NAMES.split())
 _NAMED = frozenset(["torchrun", "srun", "sbatch", "salloc", "mpirun", "mpiexec", "deepspeed", "ssh", "msrun"])
+_CONTAINERS = frozenset(["docker", "podman", "nerdctl", "apptainer", "singularity", "kubectl"])
 _VERBS = {"accelerate": "launch", "uv": "run", "nsys": "profile"}
 _MODULES = (
     *("torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch", "debugpy"),
@@ -85,9 +86,23 @@ def _step(found: Peeled) -> bool:
         return False
     if first in _NAMED:
         return _peel_options(found, first, 1)
+    if first in _CONTAINERS:
+        return _container(found)
     if _PYTHON.fullmatch(first):
         return _python_module(found)
     return False
+
+
+def _container(found: Peeled) -> bool:
+    from rldoctor.sources import containers  # few scripts start any
+
+    entered = containers.entered(found.inner)
+    if entered is None:
+        return False
+    found.layers.append(Layer(entered.program, found.inner[0], entered.options, False))
+    found.assignments += entered.variables
+    found.inner = found.inner[entered.begins :]
+    return True
 
 
 def _job(found: Peeled) -> bool:

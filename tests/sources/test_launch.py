@@ -100,6 +100,34 @@ def test_programs(line, program):
             {"--lr": "1"},
         ),
         (
+            "docker run --gpus all -it --shm-size=10g -v $PWD:/w img:1 python train.py --lr 1",
+            "docker run",
+            {"--gpus": "all", "-it": True, "--shm-size": "10g", "-v": "$PWD:/w"},
+            "train.py",
+            {"--lr": "1"},
+        ),
+        (
+            "docker exec -i trainer bash -lc 'cd /w && python train.py --lr 1'",
+            "docker exec",
+            {"-i": True},
+            "train.py",
+            {"--lr": "1"},
+        ),
+        (
+            "apptainer exec --nv --bind /data image.sif python train.py --lr 1",
+            "apptainer exec",
+            {"--nv": True, "--bind": "/data"},
+            "train.py",
+            {"--lr": "1"},
+        ),
+        (
+            "kubectl exec -it -n rl pod-0 -- python train.py --lr 1",
+            "kubectl exec",
+            {"-it": True, "-n": "rl"},
+            "train.py",
+            {"--lr": "1"},
+        ),
+        (
             "deepspeed --num_gpus 8 train.py --lr 1",
             "deepspeed",
             {"--num_gpus": "8"},
@@ -117,6 +145,21 @@ def test_programs(line, program):
 )
 def test_a_wrapper_and_what_it_wraps_are_two_commands(line, wrapper, options, inner, arguments):
     assert summary(line) == [(wrapper, options, ()), (inner, arguments, (wrapper,))]
+
+
+def test_a_container_gets_the_variables_that_are_set_for_it():
+    found = commands("docker run -e NCCL_DEBUG=INFO --env HF_TOKEN -e A=1 img python train.py --lr 1")[-1]
+    assert {name: value for name, (value, _) in environment(found).items()} == {
+        "NCCL_DEBUG": "INFO",
+        "A": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    "line", ["docker run img", "docker run img --model m", "docker ps", "kubectl exec pod"]
+)
+def test_a_container_that_starts_nothing_told_wraps_nothing(line):
+    assert [wrapped for _, _, wrapped in summary(line)] in ([()], [])
 
 
 def test_wrappers_nest():
