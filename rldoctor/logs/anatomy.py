@@ -18,8 +18,8 @@ ROUNDS: Final = 8
 
 ANSI: Final = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])")
 LOST_ANSI: Final = re.compile(
-    r"\[\d{1,3}(?:;\d{1,3}){0,4}m"
-)  # colours whose escape character a paste has lost
+    r"(?:\^\[)?\[\d{1,3}(?:;\d{1,3}){0,4}m"
+)  # colours whose escape character a paste has lost, or shows as ^[
 REPEATED: Final = re.compile(
     r"\s*\[repeated (\d{1,9})x across (?:the )?cluster\](?: \(Ray deduplicates .*)?\s*$"
 )

@@ -15,6 +15,7 @@ SHAPES = [
         "fine",
         Identity("10.1.2.3", None, 412, "WorkerDict"),
     ),
+    ("^[[36m(TaskRunner pid=8)^[[0m up", "up", Identity(None, None, 8, "TaskRunner")),
     ("[36m(RayTrainWorker pid=9)[0m step done", "step done", Identity(None, None, 9, "RayTrainWorker")),
     (
         "[rank5]:[E627 12:26:40.073 ProcessGroupNCCL.cpp:629] [Rank 5] waits",

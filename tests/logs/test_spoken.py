@@ -41,6 +41,7 @@ def told(result: LogReading) -> list[Event]:
         ("entropy collapse after fifty steps", [("entropy", "down")]),
         ("completions get cut as the response length becomes much longer", [("length", "up")]),
         ("the training loss does not decrease", [("loss", "flat")]),
+        ("with DPO, the loss did not seem to get low?", [("loss", "flat")]),
         ("Loss was decreasing but after 40k iterations it got spiked", [("loss", "up")]),
         ("the reward increased at first, but then it dropped to nothing", [("reward", "down")]),
         ("断点续训后发现critic/score/mean出现一个骤降", [("reward", "down")]),
