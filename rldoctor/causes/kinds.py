@@ -60,7 +60,7 @@ KINDS: Final = (
         r"AttributeError",
         r"'\w*Trainer\w*' object has no attribute",
         (
-            "Install the version of {libraries} for which this trainer was written (its requirements, pip "
+            "Upgrade {libraries}, or install the version for which this trainer was written (pip "
             "install 'trl==VERSION'), or upgrade the project whose trainer it is (git pull): what a "
             "trainer holds was renamed or moved between releases",
             "Where one option alone makes that attribute, set it (use_vllm with vllm_mode server makes "
