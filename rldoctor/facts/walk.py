@@ -258,10 +258,15 @@ def walk_known(document: Document, told: ToldFacts) -> tuple[Facts, ...]:
     if found:
         return found
     from rldoctor.facts.cut import first_cut
+    from rldoctor.facts.manifests import started_by
 
     candidates = tuple(dict.fromkeys(each.system for each in dialects.detect(document) if not each.launcher))
     hint = f"it may be {' or '.join(candidates)}" if candidates else f"known: {', '.join(dialects.NAMES)}"
     message, line = "cannot tell which system this is for; name it with --system", 0
+    key = started_by(document) if document.kind == "yaml" else None
+    if key is not None:
+        message = f"{key} is the command of a launch, and the rest its job manager's"
+        hint = "give the command alone: pasted to `rldoctor check -`, or in a script of its own"
     trouble = next(iter(document.problems), None) or first_cut(document)
     if trouble is not None:
         message, line = f"{trouble.message}; {message}", trouble.line

@@ -27,7 +27,7 @@ _SETTING: Final = ("-e", "--env")
 
 
 class Entered(Struct, frozen=True):
-    """How a container is entered: its options, the variables set, and the word that the program begins with."""
+    """How a container is entered: its options, the variables set, and the word that the program begins at."""
 
     program: str
     options: tuple[Word, ...]
