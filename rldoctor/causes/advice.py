@@ -37,26 +37,26 @@ _TELLS_ITS_CURE = (
     r"|one of))\b"
 )
 
-_TOLD_TO = re.compile(
+_TOLD_TO = (
     r"(?i:(?:^|\b(?:please|try|consider|should|can|may|to|by|and|or|then|either) |, )(?:set|(?<=y )setting"
     r"|us(?:e|ing)|increas(?:e|ing)|decreas(?:e|ing)|reduc(?:e|ing)|lower(?:ing)?|rais(?:e|ing)|(?:re|un)?install(?:ing)?"
     r"|upgrad(?:e|ing)|downgrad(?:e|ing)|disabl(?:e|ing)|enabl(?:e|ing)|pass(?:ing)?|specify(?:ing)?|unset"
     r"|export|mov(?:e|ing)|switch(?:ing)?|rebuild|launch|adjust(?:ing)?|choos(?:e|ing)|select(?:ing)?) )\S"
     r"|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+=[^\s)]"
 )
-_ASKS: Final = re.compile(
+_ASKS: Final = (
     r"(?i)\b(?:must|should|needs?|require[sd]?|expect(?:s|ed)?|only|at (?:least|most)|divisible|multiple"
     r"|equal|same|match(?:es)?|set|specify|provide|support(?:s|ed)?|allowed|ha(?:ve|s) to|between|greater"
     r"|less|larger|smaller|than|instead)\b|[<>=]=|one of"
 )  # words of a condition, as against a mere complaint
-_REFUSES: Final = re.compile(r"\b(?:not|cannot|can't|invalid|unsupported|incompatible|failed)\b")
-_ABOUT_THE_REPORT = re.compile(
+_REFUSES: Final = r"\b(?:not|cannot|can't|invalid|unsupported|incompatible|failed)\b"
+_ABOUT_THE_REPORT = (
     r"(?i)for (?:more|a complete|details|further|debugging)|debug|stack ?trace|bug report"
     r"|report (?:a|this|the)|TORCH_LOGS|DYNAMO|HYDRA_FULL_ERROR|suppress|fall back to eager|LAUNCH_BLOCKING"
     r"|file an issue|refer to|reduction dim"
 )
 LONGEST_CURE: Final = 240
-_OPENED: Final = re.compile(r"assert \(|(?:raise|return) [\w.]+\(|\(|\)")  # the line says no more
+_OPENED: Final = r"assert \(|(?:raise|return) [\w.]+\(|\(|\)"  # the line says no more
 ASSERTED: Final = (
     (r"len\(.+\)\s*(?:!=|>=?)\s*[01]\b|numel\(\)\s*(?:!=|>)\s*0",
      "Find out why nothing is left there: everything failed, was filtered out or truncated, or the batch is "
@@ -141,10 +141,10 @@ def _with_sizes(cures: tuple[Remedy, ...], failure: Failure) -> tuple[Remedy, ..
 def _said(message: str) -> str:
     """Return the sentence of a message that tells its own cure: a setting, a variable, a package."""
     for sentence in re.split(r"(?<=[.!;:])\s+|\n", message[:LONGEST_MESSAGE]):
-        told = _TOLD_TO.search(sentence)
-        if told and "=" in told[0] and _REFUSES.search(sentence):
+        told = re.search(_TOLD_TO, sentence)
+        if told and "=" in told[0] and re.search(_REFUSES, sentence):
             continue
-        if len(sentence) > 12 and told and not _ABOUT_THE_REPORT.search(sentence):
+        if len(sentence) > 12 and told and not re.search(_ABOUT_THE_REPORT, sentence):
             return " ".join(sentence.split())[:LONGEST_CURE]
     return ""
 
@@ -179,7 +179,7 @@ def _as_it_says(failure: Failure, name: str) -> tuple[Remedy, ...]:
         name == "AssertionError" or re.search(_TELLS_ITS_CURE, failure.message, re.IGNORECASE)
     ):
         return _elsewhere(failure)
-    if name == "AssertionError" or _ASKS.search(failure.message):
+    if name == "AssertionError" or re.search(_ASKS, failure.message):
         cure = f"{DEMAND} {_place(failure)} demands: {told}{also}{_of_what_is_asserted(failure)}"
     else:
         cure = f"{REFUSED} {_place(failure)} says: {told}"
@@ -242,7 +242,9 @@ def _place(failure: Failure) -> str:
 
 def _code(failure: Failure) -> str:
     frame = innermost(failure)
-    return frame.code[:LONGEST_QUOTE] if frame and frame.code and not _OPENED.fullmatch(frame.code) else ""
+    return (
+        frame.code[:LONGEST_QUOTE] if frame and frame.code and not re.fullmatch(_OPENED, frame.code) else ""
+    )
 
 
 def _quoted(message: str) -> str:

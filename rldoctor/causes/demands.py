@@ -82,11 +82,11 @@ _CODES: Final[tuple[tuple[Relation, str], ...]] = (
     ("off", r"^assert not [\w.]+[,\\ ]*$"),
     ("refused", r"\bin\b|\bnot\b|!="),
 )  # fmt: skip
-_BARE: Final = re.compile(r"[\w.()\[\] *+-]{1,120}%[\w.()\[\] *+-]{1,120}== *0,?")  # on a line of its own
-_WHEN: Final = re.compile(r"\b(?:when|if|whenever|in case)\b")
-_STRICT: Final = re.compile(rf"{_MORE}|{_LESS}|[<>]")
-_OR_EQUAL: Final = re.compile(r"=|\bequal\b|\bexceed|\bcannot|\bnot\b")
-_CAME_OUT: Final = re.compile(r"(?:\b(?:got|is|was|to)|[=:]) ?\(?-\d")
+_BARE: Final = r"[\w.()\[\] *+-]{1,120}%[\w.()\[\] *+-]{1,120}== *0,?"  # on a line of its own
+_WHEN: Final = r"\b(?:when|if|whenever|in case)\b"
+_STRICT: Final = rf"{_MORE}|{_LESS}|[<>]"
+_OR_EQUAL: Final = r"=|\bequal\b|\bexceed|\bcannot|\bnot\b"
+_CAME_OUT: Final = r"(?:\b(?:got|is|was|to)|[=:]) ?\(?-\d"
 
 
 class Demand(Struct, frozen=True):
@@ -100,7 +100,7 @@ class Demand(Struct, frozen=True):
 
 def of_message(message: str) -> Demand | None:
     """Return what a message demands, None where it tells no condition, or only what a count came out as."""
-    if _CAME_OUT.search(message):
+    if re.search(_CAME_OUT, message):
         return None
     found = _first(message, _MESSAGES)
     when = condition(message)
@@ -111,13 +111,13 @@ def of_message(message: str) -> Demand | None:
 
 def condition(text: str, start: int = 0) -> int:
     """Return where a text begins to say when its demand holds, -1 where it does not."""
-    found = _WHEN.search(text, start)
+    found = re.compile(_WHEN).search(text, start)
     return found.start() if found else -1
 
 
 def of_code(code: str) -> Demand | None:
     """Return what an assertion demands; its own words for the case that it fails are not looked at."""
-    if not code.startswith("assert") and not _BARE.fullmatch(code):
+    if not code.startswith("assert") and not re.fullmatch(_BARE, code):
         return None
     condition = re.split(r"\)?,\s*[fr]*[\"'(]", code, maxsplit=1)[0]
     return _first(condition, _CODES)
@@ -140,7 +140,7 @@ def bound(text: str, demand: Demand) -> str:
     if found is None:
         return ""
     said = text[demand.start : demand.end + found.start(1)]
-    strict = _STRICT.search(said) is not None and _OR_EQUAL.search(said) is None
+    strict = re.search(_STRICT, said) is not None and re.search(_OR_EQUAL, said) is None
     how = {"at least": "more than", "at most": "less than"}[demand.relation] if strict else demand.relation
     return f" to {how} {found[1]}"
 

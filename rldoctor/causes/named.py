@@ -12,25 +12,23 @@ from msgspec import Struct
 LONGEST: Final = 600  # characters of a message or of a line of code that are looked at
 MOST: Final = 6  # names: a text with more of them is a list, and speaks of none of them
 MOST_WORDS: Final = 5
-_CHAIN: Final = re.compile(
+_CHAIN: Final = (
     r"(?<![\w.\])\"'])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[[\"'][\w.-]{1,80}[\"']\]|\.get\([\"'][\w.-]{1,80}[\"'][^()]{0,40}\))+"
     r"(?![\w(])"
 )
-_LOCAL: Final = re.compile(r"(?<![\w.\"'])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w.(\[])")
-_WORD_OF_CHAIN: Final = re.compile(r"\.get\([\"']([\w.-]+)|\[[\"']([\w.-]+)|\.?([A-Za-z_]\w*)")
-_OPTIONS: Final = re.compile(r"(?:\w*_)?(?:args?|config|cfg|conf|hparams|opts?|options|params)")
-_SAID: Final = re.compile(
+_LOCAL: Final = r"(?<![\w.\"'])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w.(\[])"
+_WORD_OF_CHAIN: Final = r"\.get\([\"']([\w.-]+)|\[[\"']([\w.-]+)|\.?([A-Za-z_]\w*)"
+_OPTIONS: Final = r"(?:\w*_)?(?:args?|config|cfg|conf|hparams|opts?|options|params)"
+_SAID: Final = (
     r"(?<![\w-])(?:VLLM|SGLANG|NCCL|TORCH|PYTORCH|CUDA|HF|RAY|TRITON|MASTER|NVTE|TRANSFORMERS|GLOO|FLASHINFER|OMP|HCCL)"
     r"_(?!ERROR|SUCCESS|CALL|CHECK|WARN|DEBUG|LOG|LAUNCH|USE_\w+_DSA)[A-Z0-9_]{3,60}\b(?![./(=])"
     r"|(?<![\w-])--(?:no-)?[A-Za-z][\w.-]*\w|(?<![\w./-])\+?[a-z]\w*(?:\.[a-z_]\w*)+(?![\w/(])"
     r"|(?<![\w./-])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w/(.])|(?<![\w./-])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?=\.(?:\s|$))"
 )
-_CLAUSE: Final = re.compile(
-    r"[.;:!?()\[\]{}\"'`=<>%,/|_\n]|\b(?:and|or|by|than|to|is|the|must|should|be|of|in)\b"
-)
-_PLAIN: Final = re.compile(r"(?<![\w.])[A-Za-z][A-Za-z0-9]*(?!\w)")
-_INSTEAD_OF: Final = re.compile(r"\b(?:instead of|rather than|in place of)(?: \w+){0,3} [`'\"]?$")
-_NUMBER: Final = re.compile(
+_CLAUSE: Final = r"[.;:!?()\[\]{}\"'`=<>%,/|_\n]|\b(?:and|or|by|than|to|is|the|must|should|be|of|in)\b"
+_PLAIN: Final = r"(?<![\w.])[A-Za-z][A-Za-z0-9]*(?!\w)"
+_INSTEAD_OF: Final = r"\b(?:instead of|rather than|in place of)(?: \w+){0,3} [`'\"]?$"
+_NUMBER: Final = (
     r"[`'\")]{0,2} ?(?:[(=:]|==|is(?: set to)?|of|was|got|value)? ?[=:(]? ?"
     r"(?P<number>-?\d{1,12}(?:\.\d{1,9})?)(?![\w.%]\w)"
 )
@@ -54,7 +52,7 @@ def in_code(code: str) -> tuple[Name, ...]:
     code = code[:LONGEST]
     found = list(_chains(code))
     taken = [(name.start, name.end) for name in found]
-    for match in _LOCAL.finditer(code):
+    for match in re.finditer(_LOCAL, code):
         if not any(start <= match.start() < end for start, end in taken):
             found.append(Name((match[0],), *match.span()))
     return tuple(sorted(found, key=lambda name: name.start))
@@ -63,7 +61,9 @@ def in_code(code: str) -> tuple[Name, ...]:
 def in_message(message: str, is_known: Callable[[str], bool]) -> tuple[Name, ...]:
     """Return the names of a message in their order; known ones also where they are written as words."""
     text = message[:LONGEST]
-    found = [_said(match, text) for match in _SAID.finditer(text) if not _is_replaced(text, match.start())]
+    found = [
+        _said(match, text) for match in re.finditer(_SAID, text) if not _is_replaced(text, match.start())
+    ]
     taken = [(name.start, name.end) for name in found]
     for name in _as_words(text, is_known):
         if not any(start < name.end and name.start < end for start, end in taken):
@@ -76,10 +76,10 @@ def in_message(message: str, is_known: Callable[[str], bool]) -> tuple[Name, ...
 
 def _chains(code: str) -> Iterator[Name]:
     """Yield attributes of what holds options: ``self.config.actor.x`` is ``config.actor.x``."""
-    for match in _CHAIN.finditer(code):
-        words = ["".join(word) for word in _WORD_OF_CHAIN.findall(match[0])]
+    for match in re.finditer(_CHAIN, code):
+        words = ["".join(word) for word in re.findall(_WORD_OF_CHAIN, match[0])]
         path = [part for word in words for part in word.replace("-", "_").split(".")]
-        holder = next((n for n, word in enumerate(path[:-1]) if _OPTIONS.fullmatch(word)), None)
+        holder = next((n for n, word in enumerate(path[:-1]) if re.fullmatch(_OPTIONS, word)), None)
         if holder is not None:
             yield Name(tuple(path[holder:]), *match.span(), sure=True)
         elif path[0] == "self" and "_" in path[-1]:
@@ -94,14 +94,14 @@ def _said(match: re.Match[str], text: str) -> Name:
 
 def _is_replaced(text: str, start: int) -> bool:
     """Say whether a name is told as what to give up for another."""
-    return _INSTEAD_OF.search(text[max(0, start - 40) : start]) is not None
+    return re.search(_INSTEAD_OF, text[max(0, start - 40) : start]) is not None
 
 
 def _as_words(text: str, is_known: Callable[[str], bool]) -> Iterator[Name]:
     """Yield known names that are written as words, the longest first: *tensor parallel size*."""
-    breaks = [0, *(end for match in _CLAUSE.finditer(text) for end in match.span()), len(text)]
+    breaks = [0, *(end for match in re.finditer(_CLAUSE, text) for end in match.span()), len(text)]
     for start, end in pairwise(breaks):
-        words = list(_PLAIN.finditer(text, start, end))
+        words = list(re.compile(_PLAIN).finditer(text, start, end))
         for length in range(min(MOST_WORDS, len(words)), 1, -1):
             for first in range(len(words) - length + 1):
                 some = words[first : first + length]
@@ -118,5 +118,5 @@ def _in_a_row(text: str, words: Sequence[re.Match[str]]) -> bool:
 
 def _number(text: str, at: int) -> float | None:
     """Return the number that a text gives right behind a name."""
-    found = _NUMBER.match(text, at)
+    found = re.compile(_NUMBER).match(text, at)
     return float(found["number"]) if found else None

@@ -16,18 +16,16 @@ if TYPE_CHECKING:
 MOST: Final = 3  # packages that are named
 PLACEHOLDER: Final = "LIBRARIES"  # in a rule's remedy, for the packages of the failure that it met
 UNTOLD: Final = ("the framework", "its libraries")
-_PACKAGE: Final = re.compile(
+_PACKAGE: Final = (
     r"(?:site|dist)-packages/([A-Za-z]\w*)"
     r"|/(megatron/bridge|verl|slime|chatlearn|openrlhf|nemo_rl|llamafactory|prime_rl|areal|skyrl\w*|swift|trl|megatron|vllm"
     r"|sglang|transformers|accelerate|deepspeed|peft|roll|rllm|axolotl|unsloth(?:_zoo)?|nemo_automodel|verifiers)/.*\.py$"
 )
-_MEGATRON: Final = re.compile(
-    r"/megatron/(?:core|training|legacy|rl)/.*\.py$"
-)  # within another's checkout, too
-_LACKS: Final = re.compile(
+_MEGATRON: Final = r"/megatron/(?:core|training|legacy|rl)/.*\.py$"  # within another's checkout, too
+_LACKS: Final = (  # the package in which a name is missing
     r"^module '([A-Za-z]\w*)[\w.]*' has no attribute|cannot import name .{1,80}? from '([A-Za-z]\w*)"
-)  # the package in which a name is missing
-_NO_NAME: Final = re.compile(r"(?:src|code|data|home|work|workspace|root|train|app|main|user|project|repo)s?")
+)
+_NO_NAME: Final = r"(?:src|code|data|home|work|workspace|root|train|app|main|user|project|repo)s?"
 _OWNERS: Final = (
     (r"(?:GRPO|DPO|SFT|PPO|RLOO|KTO|ORPO|CPO|OnlineDPO|Reward|GKD)(?:Trainer|Config)|trl\b", "trl"),
     (r"Trainer\b|TrainingArguments|PreTrained|AutoModel|Tokenizer|Processor|\w+(?:For(?:CausalLM|Conditional\w+)|HeadModel)"
@@ -50,10 +48,8 @@ _OWNERS: Final = (
 )  # fmt: skip
 """Whose a name is that a message or a call tells: the callee of a call that does not fit is in no frame."""
 
-_CARRIES: Final = re.compile(
-    r"/ray/(?:_private/(?:worker|auto_init_hook|client_mode_hook)|actor|util/client/\w+)\.py$"
-)
-_LOOKS_UP: Final = re.compile(
+_CARRIES: Final = r"/ray/(?:_private/(?:worker|auto_init_hook|client_mode_hook)|actor|util/client/\w+)\.py$"
+_LOOKS_UP: Final = (
     r"(?:.*\.)?(?:__get(?:attr|attribute|item)__|_?format_and_raise|_?raise_(?:for_status|error|exception)\w*)$"
     r"|(?:_get_|_default_get)\w*$"
 )
@@ -64,14 +60,14 @@ def libraries(failure: Failure) -> tuple[str, ...]:
     callers = [
         owner
         for frame in reversed(failure.frames)
-        if not _LOOKS_UP.match(frame.function) and (owner := _owner(frame.file))
+        if not re.match(_LOOKS_UP, frame.function) and (owner := _owner(frame.file))
     ]
     called = innermost(failure)
     said = failure.message
     if called and re.match(r"__(?:init|new|call)__\(\) ", said):  # older Pythons do not tell whose
         said = f"{said} {called.code}"
     told = [owner for names, owner in _OWNERS if re.search(rf"(?<!\w)(?:{names})", said)]
-    lacking = [each[1] or each[2] for each in _LACKS.finditer(failure.message)]
+    lacking = [each[1] or each[2] for each in re.finditer(_LACKS, failure.message)]
     asked = () if "nexpected keyword" in said else callers[:1]  # there the one that is called lacks it
     once: dict[str, str] = {}
     for name in (*lacking, *asked, *told, *callers):
@@ -83,7 +79,7 @@ def libraries(failure: Failure) -> tuple[str, ...]:
 
 def _of_ray(frame: Frame | None) -> list[str]:
     """Return Ray where it raised something itself; most often it only carries what others raised."""
-    own = frame is not None and _owner(frame.file) == "ray" and not _CARRIES.search(frame.file)
+    own = frame is not None and _owner(frame.file) == "ray" and not re.search(_CARRIES, frame.file)
     return ["ray"] if own else []
 
 
@@ -108,16 +104,16 @@ def _with(remedy: Remedy, names: tuple[str, ...]) -> Remedy:
 def innermost(failure: Failure) -> Frame | None:
     """Return the innermost frame that asked for something, rather than the library's that looked it up."""
     own = [frame for frame in failure.frames if not frame.is_standard] or failure.frames
-    asked = [frame for frame in own if not (frame.is_library and _LOOKS_UP.match(frame.function))]
+    asked = [frame for frame in own if not (frame.is_library and re.match(_LOOKS_UP, frame.function))]
     return next(reversed(asked or own), None)
 
 
 def _owner(file: str) -> str | None:
     """Return the package that a file belongs to, installed or in a checkout of its own."""
-    installed = _PACKAGE.search(file)
+    installed = re.search(_PACKAGE, file)
     if installed and installed[1]:
         return installed[1]
-    if _MEGATRON.search(file):
+    if re.search(_MEGATRON, file):
         return "megatron"
     return installed[2].replace("/", "-") if installed else _clone(file)
 
@@ -127,4 +123,4 @@ def _clone(file: str) -> str | None:
     folders = [folder for folder in file.split("/")[:-1] if folder != "src"]
     plain = [re.sub(r"[-_.]", "", folder).lower() for folder in folders]
     twice = [here for here, one, next_ in zip(folders, plain, plain[1:], strict=False) if one == next_ != ""]
-    return next((name for name in reversed(twice) if not _NO_NAME.fullmatch(name.lower())), None)
+    return next((name for name in reversed(twice) if not re.fullmatch(_NO_NAME, name.lower())), None)

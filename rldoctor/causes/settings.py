@@ -33,16 +33,16 @@ _ENGINES: Final = (
     ("megatron", re.compile(r"megatron/(?:core|training|legacy|bridge)/")),
 )
 _LISTED: Final = ("trl", "vllm", "sglang")  # whose arguments others take over by their names
-_ARGUMENTS: Final = re.compile(r"(?:\w+_)?args?")
-_TIMES: Final = re.compile(r" ?\* ?|\btimes\b|×")
+_ARGUMENTS: Final = r"(?:\w+_)?args?"
+_TIMES: Final = r" ?\* ?|\btimes\b|×"
 _JOINT: Final = re.compile(r"\W*(?:\b(?:and|or|nor|times|args|config)\b\W*)*")
 _JOINT_OF_CODE: Final = re.compile(
     r"\W*(?:\b(?:and|self|args|config)\b\W*)*"
 )  # not A or B == 1: that is of B
-_NO_SETTING: Final = re.compile(
+_NO_SETTING: Final = (
     r"has no attribute|No module named|cannot import name|unrecognized argument|^name '\w+' is not defined"
 )
-_QUOTED: Final = re.compile(r"[`'\"]([^`'\"\s]{4,200})[`'\"]|(?<![\w:/])(/[\w./-]{4,200}\w)")
+_QUOTED: Final = r"[`'\"]([^`'\"\s]{4,200})[`'\"]|(?<![\w:/])(/[\w./-]{4,200}\w)"
 
 _SENTENCES: Final = {
     ("divisible", True): "Make {one} a multiple of {other}",
@@ -68,12 +68,12 @@ _SENTENCES: Final = {
 }
 _SEEN_FROM_BEHIND: Final = {"at most": "at least", "at least": "at most", "needs": "given"}
 """What is asked of the one setting that a text names behind what must be larger, smaller or there."""
-_REFUSED_VARIABLE: Final = re.compile(
+_REFUSED_VARIABLE: Final = (
     r"\b(?P<name>[A-Z][A-Z0-9]*_[A-Z0-9_]+)=(?P<value>[\w'\"-]{1,40}) (?:is|are|does|do|cannot|can)\b"
     r".{0,20}?(?:not|n't|unsupported|invalid|incompatible)\b"
 )
 _SWITCHES: Final = {"1": "0", "0": "1", "true": "false", "false": "true"}
-_FLAG: Final = re.compile(r"--[a-z][\w-]+\w")
+_FLAG: Final = r"--[a-z][\w-]+\w"
 _NOT_OF_VARIABLES: Final = ("refused", "needs", "unexpected", "one")  # there they are named as examples
 
 
@@ -102,7 +102,7 @@ class Told(Struct, frozen=True):
 
 def speaks_of(failure: Failure, frame: Frame | None, facts: Facts | None) -> Told | None:
     """Return what message and innermost line say of the user's settings, None where they name none."""
-    if facts is None or _NO_SETTING.search(failure.message):
+    if facts is None or re.search(_NO_SETTING, failure.message):
         return None
     if (asked := schema.refused(failure.message)) is not None:
         return Told(asked, None, True)
@@ -127,10 +127,10 @@ def speaks_of(failure: Failure, frame: Frame | None, facts: Facts | None) -> Tol
 
 def _refused_variable(message: str) -> Told | None:
     """Return what to do about the value of an environment variable that a message refuses."""
-    found = _REFUSED_VARIABLE.search(message[: named.LONGEST])
+    found = re.search(_REFUSED_VARIABLE, message[: named.LONGEST])
     if found is None:
         return None
-    flag = _FLAG.search(message[: named.LONGEST], found.end())
+    flag = re.compile(_FLAG).search(message[: named.LONGEST], found.end())
     other = f", or do without {flag[0]}" if flag else ""
     name, value = found["name"], found["value"]
     if (instead := _SWITCHES.get(value.lower())) is not None:
@@ -175,7 +175,7 @@ class _Reader(Struct, frozen=True):
 
     def _as_said(self, name: Name) -> tuple[Standing, ...]:
         """Return an argument of a system whose keys nobody lists under the name that the text has for it."""
-        sure = name.sure and (len(name.path) == 1 or _ARGUMENTS.fullmatch(name.path[0]) is not None)
+        sure = name.sure and (len(name.path) == 1 or re.fullmatch(_ARGUMENTS, name.path[0]) is not None)
         bare = len(name.path) == 1 and any(name.path[0] in keys.tails(each) for each in _LISTED)
         return () if _is_listed(self.facts) or not (sure or bare) else (Standing(name.path[-1]),)
 
@@ -198,7 +198,7 @@ def _agrees(name: Name, found: Sequence[Standing]) -> bool:
     """Say whether a common word such as ``n`` or ``lr`` is told by what stands before it, too."""
     before = name.path[-2]
     return all(before in keys.parts_of(each.key)[:-1] for each in found) or (
-        _ARGUMENTS.fullmatch(before) is not None and all(each.key.startswith("-") for each in found)
+        re.fullmatch(_ARGUMENTS, before) is not None and all(each.key.startswith("-") for each in found)
     )
 
 
@@ -250,7 +250,7 @@ def _in_one_breath(subjects: list[Subject], text: str) -> tuple[list[Subject], l
 
 def _is_whole(text: str, subjects: Sequence[Subject]) -> bool:
     """Say whether a side of an equation is a setting, or a product of settings that are all known."""
-    factors = 1 + len(_TIMES.findall(text))
+    factors = 1 + len(re.findall(_TIMES, text))
     return factors == 1 or factors == len(subjects)
 
 
@@ -303,7 +303,7 @@ def _choices(subjects: Sequence[Subject], facts: Facts) -> str:
 
 def _of_values(message: str, facts: Facts) -> Told | None:
     """Return the settings whose values the message quotes: a path, a model, a column."""
-    for match in _QUOTED.finditer(message):
+    for match in re.finditer(_QUOTED, message):
         for text in _upwards(match[1] or match[2]):
             found = standing.of_value(facts, text)
             if found:
@@ -340,7 +340,7 @@ def _spelled(subjects: Sequence[Subject], text: str, facts: Facts) -> str:
     """Return settings as the user would write them, with their places; a product as such."""
     each = [_spell_all(subject, facts) for subject in subjects]
     between = text[subjects[0].name.end : subjects[-1].name.start] if len(subjects) > 1 else ""
-    return (" × " if _TIMES.search(between) else ", ").join(each[:MOST_SHOWN])
+    return (" × " if re.search(_TIMES, between) else ", ").join(each[:MOST_SHOWN])
 
 
 def _spell_all(subject: Subject, facts: Facts) -> str:

@@ -6,14 +6,14 @@ import math
 import re
 from typing import Final
 
-_PAIRS: Final = re.compile(
+_PAIRS: Final = (
     r"size of tensor a \((?P<a1>\d+)\) must match the size of tensor b \((?P<b1>\d+)\)"
     r"|Expected size (?P<a2>\d+) but got size (?P<b2>\d+)"
     r"|cannot be multiplied \(\d+x(?P<a3>\d+) and (?P<b3>\d+)x\d+\)"
     r"|The expanded size of the tensor \((?P<a4>\d+)\) must match the existing size \((?P<b4>\d+)\)"
 )
-_SHAPE: Final = re.compile(r"shape '\[(?P<shape>\d+(?:, \d+)*)\]' is invalid for input of size (?P<size>\d+)")
-_ROWS: Final = re.compile(r"input batch_size \((\d+)\) to match target batch_size \((\d+)\)")
+_SHAPE: Final = r"shape '\[(?P<shape>\d+(?:, \d+)*)\]' is invalid for input of size (?P<size>\d+)"
+_ROWS: Final = r"input batch_size \((\d+)\) to match target batch_size \((\d+)\)"
 MOST_TIMES: Final = 64
 MOST_OUTPUTS: Final = 9
 MOST_APART: Final = 2
@@ -24,13 +24,13 @@ PADDED_BY: Final = 2048
 
 def compared(message: str) -> str | None:
     """Return what the two sizes of a message tell of their cause, None if they tell nothing."""
-    rows = _ROWS.search(message)
+    rows = re.search(_ROWS, message)
     if rows is not None:
         return _of_rows(int(rows[1]), int(rows[2]))
-    shape = _SHAPE.search(message)
+    shape = re.search(_SHAPE, message)
     if shape is not None:
         return _of_shape(math.prod(map(int, shape["shape"].split(", "))), int(shape["size"]))
-    found = _PAIRS.search(message)
+    found = re.search(_PAIRS, message)
     if found is None:
         return None
     one, other = sorted(int(number) for number in found.groups() if number is not None)

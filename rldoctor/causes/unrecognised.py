@@ -30,19 +30,19 @@ REST: Final = (
     "on the other stream (stderr), or in the process's own file"
 )
 SHOWN_FRAMES: Final = 5
-_BARE: Final = re.compile(r":$|^\d{1,3}%\|")  # headings and progress bars say nothing of a failure
-_HEAD: Final = re.compile(
+_BARE: Final = r":$|^\d{1,3}%\|"  # headings and progress bars say nothing of a failure
+_HEAD: Final = (
     r"(?:\[[^\]]{0,80}\]:? ?|[EFCW]?\d{4} [\d:.]{8,20} +\d+ |\d{4}-\d\d-\d\d[ T][\d:.,]+ "
     r"|[\w./+-]{1,120}\.(?:cc?|cpp|cxx|cuh?|h|hpp|py|go|rs):\d+[\]:]? "
     r"|(?:NCCL )?(?:FATAL|ERROR|CRITICAL|WARN)\b[:!]? ?)+"
 )
 """What a logger writes before a message: time, place in its own source, level."""
-_DOTTED: Final = re.compile(r"[A-Za-z_][\w.]*")
+_DOTTED: Final = r"[A-Za-z_][\w.]*"
 LONGEST_SEARCH: Final = 120
 LONGEST_TITLE: Final = 300
 LONGEST_TEXT: Final = 1000
 
-WARNING: Final = re.compile(r"\s*WARN(?:ING)?\b")
+WARNING: Final = r"\s*WARN(?:ING)?\b"
 CAUSE, KILLED, FOLLOWS, REPORTS = range(4)
 """How likely something is what began it: a cause, a death by signal, an effect on peers, a mere report."""
 FOLLOW: Final = (
@@ -71,22 +71,21 @@ EVENTS: Final = {
 }
 ABORTED: Final = "(SIGABRT)"  # how a process ends itself that has told why
 _ENDED_BY_OTHERS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGABRT")
-_REPORTS = re.compile(
+_REPORTS = (
     r"(ChildFailedError|ActorDiedError|RayActorError|ActorUnavailableError|WorkerCrashedError|OwnerDiedError"
     r"|EngineDeadError|SignalException|NodeDiedError|CalledProcessError|BrokenProcessPool|KeyboardInterrupt"
     r"|GetTimeoutError)$"
 )
-_STANDARD = re.compile(r"/lib/python3\.\d+/(?!site-packages|dist-packages)")
-_REPORTED = re.compile(
+_STANDARD = r"/lib/python3\.\d+/(?!site-packages|dist-packages)"
+_REPORTED = (
     r"(?i)\b(?:sub|child |worker |rollout )?process\b.{0,60}\b(?:exited|failed|died|terminated|crashed)\b"
     r"|\bthread (?:has died|is dead|died)\b|\bsee (?:the )?(?:chained|above|original|previous|root cause"
     r"|(?:its|their|the worker's|worker|child) logs?)\b|\bfailed with exit ?code\b|failed on all \d+ workers"
     r"|^(?:worker|child|subprocess|engine|actor)s? .{0,40}\b(?:died|dead|crashed|exited)\b"
 )
-_FOLLOWS = re.compile(
-    r"connection (reset|closed|refused|aborted)|broken pipe|socket (closed|timeout)|gloo/transport|watchdog"
-    r"|remote process exited|ncclremoteerror|store.{0,40}(timed out|timeout)|\bcancelled\b",
-    re.IGNORECASE,
+_FOLLOWS = (
+    r"(?i)connection (reset|closed|refused|aborted)|broken pipe|socket (closed|timeout)|gloo/transport"
+    r"|watchdog|remote process exited|ncclremoteerror|store.{0,40}(timed out|timeout)|\bcancelled\b"
 )
 
 
@@ -223,22 +222,22 @@ def _first_line(message: str) -> str:
 
 
 def _rank(failure: Failure) -> int:
-    if failure.exception == words.CUT or _REPORTS.search(failure.exception) or _reports(failure.message):
+    if failure.exception == words.CUT or re.search(_REPORTS, failure.exception) or _reports(failure.message):
         return REPORTS
     if _is_of_helper(failure):
         return REPORTS
-    return FOLLOWS if _FOLLOWS.search(failure.message) else CAUSE
+    return FOLLOWS if re.search(_FOLLOWS, failure.message) else CAUSE
 
 
 def _is_of_helper(failure: Failure) -> bool:
     """Say whether a few lines of Python inside of a script raised it: the script may go on without."""
     outer, *inner = [frame.file for frame in failure.frames] or [""]
-    return outer == "<stdin>" and all(_STANDARD.search(file) for file in inner)
+    return outer == "<stdin>" and all(re.search(_STANDARD, file) for file in inner)
 
 
 def _reports(message: str) -> bool:
     """Say whether an exception's words only tell that another part has ended."""
-    return _REPORTED.search(_first_line(message)[:LONGEST_TITLE]) is not None
+    return re.search(_REPORTED, _first_line(message)[:LONGEST_TITLE]) is not None
 
 
 def _within(line: LogLine, failure: Failure) -> bool:
@@ -261,7 +260,7 @@ def _events(reading: LogReading, claimed: Sequence[LogLine]) -> Iterator[Candida
     for event in reading.events:
         if event.kind not in EVENTS or not event.lines or all(map(reading.went_on, event.lines)):
             continue
-        if event.kind == "checkpoint_missing" and WARNING.match(event.lines[0].text):
+        if event.kind == "checkpoint_missing" and re.match(WARNING, event.lines[0].text):
             continue  # the program goes on without
         if not any((line.file, line.number) in taken for line in event.lines):
             yield Candidate(
@@ -328,7 +327,7 @@ def _further(failure: Failure) -> Iterator[Evidence]:
     begun = bool(lines) and lines[0].strip() in failure.line.text
     inside = takewhile(lambda text: not text.lstrip().startswith("```"), lines[begun : begun + 4])
     texts = [text.strip() for text in inside]
-    told = [text[:LONGEST_TEXT] for text in texts if text.strip(' =-*"') and not _BARE.search(text)]
+    told = [text[:LONGEST_TEXT] for text in texts if text.strip(' =-*"') and not re.search(_BARE, text)]
     yield from (Evidence(text=text) for text in told[:2])
 
 
@@ -372,8 +371,8 @@ def _verdict(failure: Failure | None) -> Verdict:
 
 def _words(title: str) -> str:
     """Return what to search for: an exception's short name and its message's start, no logger's head."""
-    said = title[head.end() :] if (head := _HEAD.match(title)) and head.end() < len(title) else title
+    said = title[head.end() :] if (head := re.match(_HEAD, title)) and head.end() < len(title) else title
     name, colon, message = said.partition(": ")
-    if not _DOTTED.fullmatch(name):
+    if not re.fullmatch(_DOTTED, name):
         return said[:LONGEST_SEARCH].strip()
     return f"{name.rsplit('.', 1)[-1]} {message[:80]}".strip() if colon else name

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from rldoctor.logs.failures import Failure
 
 CUT: Final = "Traceback without its exception"  # as the reading of tracebacks calls it
-RAISES: Final = re.compile(r"raise\s+([A-Z]\w*(?:\.\w+)*)\(|(assert)\b")
+RAISES: Final = r"raise\s+([A-Z]\w*(?:\.\w+)*)\(|(assert)\b"
 BY_RAY: Final = "RayTaskError("
 LONGEST_TEXT: Final = 1000
 LOOK_BACK: Final = 80
-LOUD: Final = re.compile(
+LOUD: Final = (
     r"\b(?:ERROR|FATAL|CRITICAL)\b|^(?:[Ff]atal|[Ee]rror|ERR)\b.{0,20}[:!]|\b(?:[Ff]atal error|[Ee]rror): \S"
     r"|\b(?:[Aa]n|[Ii]nternal) error occurred\b|: command not found$|^terminate called|what\(\):  \S"
     r"|(?:^|^ ?\d{1,5}: )\[Errno \d+\] [A-Z]"
@@ -34,11 +34,9 @@ FATAL: Final = re.compile(
     r"|NVRM: .{0,80}(?:[Tt]imed out|[Ff]ailed|ERROR)|NCCL WARN .{0,80}(?:[Ff]ailed|[Ee]rror|[Mm]ismatch)"
     r"|\d [CF] \d+ \d+\] |^F\d{4} \d\d:|(?:错误|失败)[:：]|异常退出"
 )
-GAVE_UP: Final = re.compile(
-    r"(?:[\w.-]{1,40}: )?(?:Failed|Unable|Cannot|Can not|Could not|Can't|Couldn't) (?:to )?[a-z]"
-)
+GAVE_UP: Final = r"(?:[\w.-]{1,40}: )?(?:Failed|Unable|Cannot|Can not|Could not|Can't|Couldn't) (?:to )?[a-z]"
 LAST: Final = 2  # lines at the end that such words must be among
-CALM: Final = re.compile(r"(?:^|[\s)\]m])INFO\b(?!.{0,80}(?i:exit|terminat|shut))")
+CALM: Final = r"(?:^|[\s)\]m])INFO\b(?!.{0,80}(?i:exit|terminat|shut))"
 GOES_ON: Final = 4  # lines of a logger in its usual voice behind a loud one
 NAMED: Final = re.compile(r"\b(?:ERROR|CRITICAL|FATAL)\b.{0,20}?\b[A-Z]\w*(?:Error|Exception): \S")
 """An exception that a logger tells without its traceback says more than the state logged before it."""
@@ -46,7 +44,7 @@ WRAPPED: Final = re.compile(
     r"\b(?:subprocess-exited-with-error|metadata-generation-failed|failed-wheel-build)|wheels? for "
 )
 """What pip says of a build whose own words it shows."""
-MILD: Final = re.compile(
+MILD: Final = (
     r"\b(?:INFO|(?<!NCCL )WARN(?:ING)?|DEBUG|warning)\b|\[W\d|\b(?:[Nn]o|0) errors?\b"
     r"|[Rr]etr(?:y|ied)(?! count)|step[:=]|loss|pip's dependency resolver does not currently"
 )
@@ -124,7 +122,7 @@ def loud_end(reading: LogReading) -> LogLine | None:
     ]
     if True not in loud or any(line.time is not None for line in _quiet_after(lines, loud)):
         return None
-    if sum(CALM.search(text) is not None for text in whole[loud.index(True) :]) >= GOES_ON:
+    if sum(re.search(CALM, text) is not None for text in whole[loud.index(True) :]) >= GOES_ON:
         return None
     named = [is_loud and NAMED.search(text) is not None for text, is_loud in zip(whole, loud, strict=True)]
     own = [is_loud and WRAPPED.search(text) is None for text, is_loud in zip(whole, loud, strict=True)]
@@ -142,7 +140,7 @@ def _quiet_after(lines: Sequence[LogLine], loud: Sequence[bool]) -> Iterator[Log
 def completed(failure: Failure) -> Failure:
     """Return a failure whose last line is missing with the exception that its innermost code raises."""
     frame = next(iter(failure.chain[0].frames[-1:]), None)
-    raised = RAISES.match(frame.code) if frame is not None and failure.exception == CUT else None
+    raised = re.match(RAISES, frame.code) if frame is not None and failure.exception == CUT else None
     if raised is None:
         return failure
     name = raised[1] or "AssertionError"
@@ -158,15 +156,15 @@ def bare_check(failure: Failure) -> Iterator[Evidence]:
 
 
 def _is_fatal(text: str) -> bool:
-    return FATAL.search(text) is not None and MILD.search(text) is None and LAUNCHERS.search(text) is None
+    return FATAL.search(text) is not None and re.search(MILD, text) is None and LAUNCHERS.search(text) is None
 
 
 def _gave_up(line: LogLine, text: str) -> bool:
-    return GAVE_UP.match(line.text) is not None and MILD.search(text) is None
+    return re.match(GAVE_UP, line.text) is not None and re.search(MILD, text) is None
 
 
 def _is_loud(text: str) -> bool:
-    return LOUD.search(text) is not None and not any(seen.search(text) for seen in (LAUNCHERS, WRAPPED))
+    return re.search(LOUD, text) is not None and not any(seen.search(text) for seen in (LAUNCHERS, WRAPPED))
 
 
 def _at(line: LogLine) -> tuple[str, int]:

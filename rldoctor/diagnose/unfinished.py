@@ -18,7 +18,7 @@ MARK: Final = "%|"  # of a bar, each of whose states would be a count
 TAIL: Final = 40  # lines at the end of a log in which a step is told
 LAST: Final = 12  # of which the log may say that it is done
 NEAR: Final = 1  # a bar may count the step that is under way
-DONE: Final = re.compile(
+DONE: Final = (
     r"(?i)\b(?:finish(?:ed|ing)|complet(?:e|ed)|done|train_runtime|early stop\w*|succeeded|after training)\b"
 )
 
@@ -34,7 +34,7 @@ def told(reading: LogReading) -> str:
         return ""
     end = text.scan.lines[text.index[file]]
     tail = list(text.between(text.index[file], max(1, end - TAIL), end))
-    if any(DONE.search(text.whole(line)) for line in tail[-LAST:]):
+    if any(re.search(DONE, text.whole(line)) for line in tail[-LAST:]):
         return ""
     step = samples[-1].step or 0 if samples else 0
     rows = (row for row in map(text.whole, tail) if MARK not in row)

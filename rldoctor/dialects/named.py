@@ -32,7 +32,7 @@ _BY_CODE: Final = {
 }
 """Trainers that have no dialect and are told by whose code failed."""
 _FOLDER: Final = Path(__file__).parent / "arguments"
-_SAME: Final = re.compile(r"(?:real|total|actual|effective|given|current|requested|configured|n)_")
+_SAME: Final = r"(?:real|total|actual|effective|given|current|requested|configured|n)_"
 _HANDED_ON: Final = {
     "vllm": re.compile(r".+\.engine_kwargs\.vllm"),
     "sglang": re.compile(r".+\.engine_kwargs\.sglang"),
@@ -60,7 +60,7 @@ def keys_of(system: str, path: Sequence[str]) -> tuple[str, ...]:
 
 def shortened(system: str, name: str) -> str:
     """Return the end of a name that is a key's: ``train_batch_size`` of ``real_train_batch_size``."""
-    end = _SAME.sub("", name, count=1) if _SAME.match(name) else name
+    end = re.compile(_SAME).sub("", name, count=1) if re.match(_SAME, name) else name
     return end if end in tails(system) else name
 
 

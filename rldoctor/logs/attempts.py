@@ -18,24 +18,23 @@ RAY: Final = "Started a local Ray instance"
 SUCCEEDED: Final = "/Job '[\\w.-]{1,80}' succeeded|Final validation metrics: /"
 CANCELLED: Final = "/error: \\*\\*\\* (?:JOB|STEP) \\d{1,10}/"
 PATTERNS: Final = (RAY, SUCCEEDED, CANCELLED)
-ATTEMPT: Final = re.compile(
-    r"(?P<before>(?:.*/)?logs/trainer_|.*/attempt_)(?P<number>\d{1,4})"
-    r"(?P<after>\.log|/\d{1,5}/std(?:out|err)(?:\.log)?)",
-    re.DOTALL,
+ATTEMPT: Final = (
+    r"(?s)(?P<before>(?:.*/)?logs/trainer_|.*/attempt_)(?P<number>\d{1,4})"
+    r"(?P<after>\.log|/\d{1,5}/std(?:out|err)(?:\.log)?)"
 )
-TRACED: Final = re.compile(
+TRACED: Final = (
     r"\+{1,3} (?P<program>.{0,200}?(?:(?<= -m )[\w.]+|[\w./-]+\.py|torchrun|accelerate|deepspeed)(?= |$))"
 )
 
 JOB: Final = re.compile(r"error: \*\*\* (?:JOB|STEP) (\d{1,10})")
-AGAIN: Final = re.compile(
+AGAIN: Final = (
     r"(?i)\b(?:re-?start|re-?launch|re-?try|re-?run|attempt|try|trial)(?:ing|ed|s)?(?: count| no\.?| number)?"
     r"[ #:(\[=]{0,3}\d|\b(?:restarting|relaunching|retrying|resubmitting|re-?queue(?:ing|d)?)\b"
     r"|will restart worker group|^\s*\+{1,3} .{0,200}(?:python|torchrun)"
 )  # what a wrapper says when it starts a program once more
 BEHIND: Final = 60  # lines behind a failure in which it does
 LONGEST: Final = 1000  # characters of a line that evidence quotes
-NUMBERS: Final = re.compile(r"0x[0-9a-f]+|\d+")
+NUMBERS: Final = r"0x[0-9a-f]+|\d+"
 
 
 def times(reading: LogReading, file: str | None, words: str) -> int:
@@ -50,11 +49,11 @@ def times(reading: LogReading, file: str | None, words: str) -> int:
         text.between(text.index[file], one + 1, min(other - 1, one + BEHIND))
         for one, other in pairwise(sorted(alike))
     )
-    return 1 + sum(any(AGAIN.search(line.text) for line in lines) for lines in between)
+    return 1 + sum(any(re.search(AGAIN, line.text) for line in lines) for lines in between)
 
 
 def _same(text: str, words: str) -> bool:
-    return NUMBERS.sub("0", text.strip()[:LONGEST]) == NUMBERS.sub("0", words.strip())
+    return re.sub(NUMBERS, "0", text.strip()[:LONGEST]) == re.sub(NUMBERS, "0", words.strip())
 
 
 def last_starts(hits: Mapping[str, tuple[LogLine, ...]], ends: Iterable[LogLine]) -> dict[str, int]:
@@ -99,7 +98,7 @@ def other_attempts(names: Iterable[str], stepped: Collection[str]) -> dict[str, 
     What ended it is told by the last attempt that made steps: a later one only failed to start. Where none
     did it is the last.
     """
-    numbered = {name: found for name in names if (found := ATTEMPT.fullmatch(name)) is not None}
+    numbered = {name: found for name in names if (found := re.fullmatch(ATTEMPT, name)) is not None}
     of = {name: (found["before"], int(found["number"])) for name, found in numbered.items()}
     last: dict[str, tuple[bool, int]] = {}
     for name, (before, number) in of.items():
@@ -116,6 +115,6 @@ def _starts(hits: Mapping[str, tuple[LogLine, ...]]) -> Iterator[tuple[str, LogL
     """Yield the lines that start a run, each with the program that it starts."""
     yield from (("ray", line) for line in hits.get(RAY, ()))
     for line in hits.get(COMMAND, ()):
-        found = TRACED.match(line.text)
+        found = re.match(TRACED, line.text)
         if found is not None:
             yield found["program"], line

@@ -8,12 +8,12 @@ from typing import Final
 
 from rldoctor.types import LogLine
 
-PROSE: Final = re.compile(
+PROSE: Final = (
     r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}"
     r"|(?i:\b(?:i|my|we|this|that|but|what|why|how|please|anyone|does|there|when|then|because|thanks?)\b.{0,200}){2}"
     r"|^\s{0,8}[*•-] \*{0,2}[A-Z][a-z]+(?: [\w“”\"()’'./,%-]+){4,}[.:;)]?\*{0,2}\s*$"
 )
-PRINTED: Final = re.compile(
+PRINTED: Final = (
     r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|^\s*[{\[(]|pid=\d|\w\.py\b|\w=\w|['\"]:"
 )
 FENCE: Final = re.compile(r"\s{0,3}(?:```|~~~)")  # of the Markdown around a pasted log
@@ -22,18 +22,18 @@ PARAGRAPH: Final = 800  # characters of a line outside of all fences
 EDGE: Final = 4  # lines at the beginning and at the end of a text without fences in which a person speaks
 LONG_SENTENCE: Final = 9  # spaces
 OPENS: Final = (":", ".", "?", ",", "：", "。", "？")  # how the first line of a page ends
-ASIDE: Final = re.compile(r"https?://\S+|`[^`]{1,80}`")  # addresses of pages, and code within a sentence
-SENTENCE: Final = re.compile(r"[A-Za-z'’]+(?: [\w'’\"`(),/%.~-]+){3}|[\u4e00-\u9fff]{4}")
+ASIDE: Final = r"https?://\S+|`[^`]{1,80}`"  # addresses of pages, and code within a sentence
+SENTENCE: Final = r"[A-Za-z'’]+(?: [\w'’\"`(),/%.~-]+){3}|[\u4e00-\u9fff]{4}"
 
 
 def is_prose(text: str, longest: int = LONGEST_WORDS) -> bool:
     """Say whether a line is a person's sentence, not a program's."""
-    return len(text) <= longest and PROSE.search(text) is not None and not is_printed(text)
+    return len(text) <= longest and re.search(PROSE, text) is not None and not is_printed(text)
 
 
 def is_printed(text: str) -> bool:
     """Say whether a line looks like a program's, addresses of pages and quoted code aside."""
-    return PRINTED.search(ASIDE.sub("", text) if "://" in text or "`" in text else text) is not None
+    return re.search(PRINTED, re.sub(ASIDE, "", text) if "://" in text or "`" in text else text) is not None
 
 
 def words_beside(lines: Sequence[LogLine]) -> Iterator[LogLine]:
@@ -68,4 +68,4 @@ def _is_long(text: str) -> bool:
 
 
 def _is_sentence(text: str) -> bool:
-    return len(text) <= PARAGRAPH and SENTENCE.search(text) is not None and not is_printed(text)
+    return len(text) <= PARAGRAPH and re.search(SENTENCE, text) is not None and not is_printed(text)

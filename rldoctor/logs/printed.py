@@ -17,16 +17,16 @@ COMMAND: Final = (
     r"/(?:^|[\s+;&`\x22'])(?:python3?(?:\.\d+)?|torchrun|accelerate launch|deepspeed)\s(?:.{0,400}\s)?"
     r"(?:[\w.+]+=\S|--[a-z][\w-]+[ =]|[\w./]+\s*\\$)/"
 )
-ITEM: Final = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(,|\])""")
-MODULE: Final = re.compile(
+ITEM: Final = r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(,|\])"""
+MODULE: Final = (
     r'File "[^"]*/(?P<path>(?:verl|recipe|slime|areal|chatlearn|openrlhf|rlinf)/[\w/]{1,200})\.py", line'
 )
-ARGUMENT: Final = re.compile(r"\s*(?P<name>[a-z][\w]{0,100}) \.{2,} ?(?P<value>.*)$")
-SHELL_LINE: Final = re.compile(
+ARGUMENT: Final = r"\s*(?P<name>[a-z][\w]{0,100}) \.{2,} ?(?P<value>.*)$"
+SHELL_LINE: Final = (
     r"\s*(?:(?:export\s+)?[A-Za-z_]\w*=|#|set [-+]|if |fi$|then$|else$"
     r"|(?:python3?|cd|pip|ulimit|echo|source|ray) |$)"
 )
-TRACE: Final = re.compile(r"\+{1,4} (?=\S)")
+TRACE: Final = r"\+{1,4} (?=\S)"
 # What vLLM's config calls otherwise than the flag that gives it.
 ENGINE_FIELDS: Final = {
     "model": "model",
@@ -42,7 +42,7 @@ ENGINE_FIELDS: Final = {
     "enable_prefix_caching": "enable_prefix_caching",
     "enable_chunked_prefill": "enable_chunked_prefill",
 }
-ENGINE_FIELD: Final = re.compile(rf"(?:^|[ ,])({'|'.join(ENGINE_FIELDS)})=('[^']*'|[^\s,]+)")
+ENGINE_FIELD: Final = rf"(?:^|[ ,])({'|'.join(ENGINE_FIELDS)})=('[^']*'|[^\s,]+)"
 LONGEST: Final = 1 << 18
 MOST_LINES: Final = 2000
 SCRIPT_LINES: Final = 80
@@ -62,7 +62,7 @@ def hydra_overrides(seen: Seen, line: LogLine) -> Found | None:
     at = line.text.find("[", said)
     words: list[str] = []
     while said >= 0 and at >= 0:
-        item = ITEM.match(line.text, at + 1)
+        item = re.compile(ITEM).match(line.text, at + 1)
         if item is None:
             break
         words.append(re.sub(r"\\(.)", r"\1", item[1] if item[1] is not None else item[2]))
@@ -72,7 +72,7 @@ def hydra_overrides(seen: Seen, line: LogLine) -> Found | None:
     if not words:
         return None
     texts = [line.text[at:], *(other.text for other in seen.after(line, 40))]
-    module = next((found for text in texts if (found := MODULE.search(text))), None)
+    module = next((found for text in texts if (found := re.search(MODULE, text))), None)
     program = module["path"].replace("/", ".") if module else "main"
     start = f"python3 -m {shlex.quote(program)} --config-name={_config_name(words)}"
     return Found(f"{start} {shlex.join(words)}", "command", (line.number,))
@@ -93,11 +93,13 @@ def command(seen: Seen, line: LogLine) -> Found | None:
     before = list(seen.before(line, SCRIPT_LINES))
     while before and _goes_on(before[-1].text):
         lines.insert(0, before.pop())
-    trace = TRACE.match(lines[0].text)
+    trace = re.match(TRACE, lines[0].text)
     if trace is None:
-        while before and (SHELL_LINE.match(before[-1].text) or _goes_on(before[-1].text)):
+        while before and (re.match(SHELL_LINE, before[-1].text) or _goes_on(before[-1].text)):
             lines.insert(0, before.pop())
-    texts = [TRACE.sub("", other.text, count=1) if trace else other.text.strip("`") for other in lines]
+    texts = [
+        re.compile(TRACE).sub("", other.text, count=1) if trace else other.text.strip("`") for other in lines
+    ]
     return Found("\n".join(texts) + "\n", "shell", tuple(other.number for other in lines))
 
 
@@ -106,7 +108,7 @@ def argument_dump(seen: Seen, line: LogLine) -> Found | None:
     words: list[str] = []
     numbers: list[int] = []
     for other in seen.after(line, MOST_LINES):
-        found = ARGUMENT.match(other.text)
+        found = re.match(ARGUMENT, other.text)
         if found is not None:
             flag = _flag(found["name"], found["value"].strip())
             if flag:
@@ -171,7 +173,7 @@ def engine_args(seen: Seen, line: LogLine) -> Found | None:
 def engine_config(seen: Seen, line: LogLine) -> Found | None:
     """Read what vLLM's engine prints of its config as the flags that give it."""
     said = line.text.partition("with config: ")[2]
-    values = {ENGINE_FIELDS[found[1]]: found[2].strip("'") for found in ENGINE_FIELD.finditer(said)}
+    values = {ENGINE_FIELDS[found[1]]: found[2].strip("'") for found in re.finditer(ENGINE_FIELD, said)}
     return _served("vllm serve", values, line)
 
 

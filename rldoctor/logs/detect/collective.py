@@ -22,21 +22,21 @@ STACK: Final = "Stack trace of the failed collective"
 NO_RECORDER: Final = "because FlightRecorder is disabled"
 PATTERNS: Final = (TIMEOUT, ENQUEUED, STACK, NO_RECORDER, *late.PATTERNS)
 
-WORK: Final = re.compile(
+WORK: Final = (
     r"WorkNCCL\((?:SeqNum=(?P<seq>\d{1,12}), )?OpType=(?P<op>\w{1,40})(?:, NumelIn=(?P<elements>\d{1,15}))?"
     r"(?:, NumelOut=\d{1,15})?.{0,80}?Timeout\(ms\)=(?P<timeout>\d{1,12})\)"
     r"(?: ran for (?P<elapsed>\d{1,12}) milli)?"
 )
-GROUP: Final = re.compile(
+GROUP: Final = (
     r"\[PG (?:ID )?(?P<id>\w{1,40}) (?:PG )?GUID (?P<guid>[\w.-]{1,60})"
     r"(?:\((?P<name>[\w.:-]{1,80})\))? Rank (?P<rank>\d{1,6})\]"
 )
-AT_WORK: Final = re.compile(r"(?:work sequence id: ?|at (?:NCCL )?work: ?)(?P<seq>\d{1,12})")
-LAST: Final = re.compile(
+AT_WORK: Final = r"(?:work sequence id: ?|at (?:NCCL )?work: ?)(?P<seq>\d{1,12})"
+LAST: Final = (
     r"last enqueued (?:NCCL )?work: ?(?P<enqueued>-?\d{1,12}), "
     r"last completed (?:NCCL )?work: ?(?P<completed>-?\d{1,12})"
 )
-FAILED_FRAME: Final = re.compile(
+FAILED_FRAME: Final = (
     r"(?:^|\s)#\d{1,4} (?P<function>[\w.<>]{1,200}) from (?P<file>\S{1,400}):(?P<line>\d{1,7})\s*$"
 )
 MOST_FRAMES: Final = 80
@@ -78,7 +78,7 @@ def _waiting(seen: Seen) -> list[_Waiting]:
     """Return what each rank waits in, each once although the watchdog says it twice."""
     found: dict[tuple[Any, ...], _Waiting] = {}
     for line in seen.lines(TIMEOUT):
-        work = WORK.search(line.text)
+        work = re.search(WORK, line.text)
         if work is None:
             continue
         seq = int(work["seq"]) if work["seq"] else None
@@ -111,7 +111,7 @@ def _add_groups(waiting: Collection[_Waiting], lines: Iterable[LogLine]) -> None
     by_seq: dict[int, set[str]] = {}
     ranks = _by_rank(waiting)
     for line in lines:
-        group, seq, last = _group(line), AT_WORK.search(line.text), LAST.search(line.text)
+        group, seq, last = _group(line), re.search(AT_WORK, line.text), re.search(LAST, line.text)
         number = int(seq["seq"]) if seq else None
         if group is not None and number is not None:
             by_seq.setdefault(number, set()).add(group)
@@ -150,7 +150,7 @@ def _frames(seen: Seen, line: LogLine) -> tuple[Frame, ...]:
     """Return the frames after a line, outermost first."""
     frames: list[Frame] = []
     for other in seen.after(line, MOST_FRAMES):
-        found = FAILED_FRAME.search(other.text)
+        found = re.search(FAILED_FRAME, other.text)
         if found is not None and other.who.rank in (None, line.who.rank):
             frames.append(Frame(found["file"], int(found["line"]), found["function"]))
         elif found is None and frames and other.text.strip() and other.who.rank in (None, line.who.rank):
@@ -231,7 +231,7 @@ def _near(one: LogLine, other: LogLine) -> bool:
 
 
 def _group(line: LogLine) -> str | None:
-    found = GROUP.search(line.text)
+    found = re.search(GROUP, line.text)
     if found is None:
         return None
     return found["name"] or f"PG {found['id']} {found['guid']}"

@@ -9,7 +9,7 @@ from typing import Final
 from rldoctor.logs.persons import is_printed
 from rldoctor.types import LogLine
 
-SAID_TO: Final = re.compile(
+SAID_TO: Final = (
     r"(?i)(?<![a-z])(?:stuck|stucks|stucked|hangs?|hung|hanged|hanging|freezes|frozen|froze|deadlock(?:s|ed)?)(?![a-z]"
     r"| (?:up\b|detect|check|monitor|time-?out|modules?\b|param|layer|weight|backbone|base|model|embed))"
     r"|\bstops? (?:here|there|responding)|\bno (?:further|more|other) (?:output|response|logs?|progress)\b"
@@ -26,8 +26,8 @@ SAID_TO: Final = re.compile(
     r"|卡[住死在了]|不动|停在|停住|停留在|停滞|挂起|没有?反应|无响应|没有?输出|没有?进展|不再?(?:打印|输出)"
     r"|无法继续|一直(?:在)?等"
 )  # in a person's own words, which stand among the lines that were pasted
-IN_CHINESE: Final = re.compile(r"[\u4e00-\u9fff]{4}")
-STAMPED: Final = re.compile(r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|pid=\d|\w\.py\b")
+IN_CHINESE: Final = r"[\u4e00-\u9fff]{4}"
+STAMPED: Final = r"\d\d:\d\d:\d\d|\d%\||\b(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\b|pid=\d|\w\.py\b"
 HALTS: Final = r"(?<![a-z])(?:stuck|hangs?|hung|hanging|freezes|stops?|deadlocks?)(?![a-z]).{0,30}?"
 NEVER: Final = "(?!)"
 OF_PHASE: Final = tuple(
@@ -53,20 +53,26 @@ OF_PHASE: Final = tuple(
     )
 )  # where a person says that it stands
 PHASE_OF: Final[Mapping[str, str]] = {"saving": "checkpoint"}  # else it is called as what is under way
-QUOTED: Final = re.compile(r"[\"'`“”‘’「]{1,3}([^\"'`“”‘’「」]{6,200})[\"'`“”‘’」]{1,3}")
+QUOTED: Final = r"[\"'`“”‘’「]{1,3}([^\"'`“”‘’「」]{6,200})[\"'`“”‘’」]{1,3}"
 LONGEST_SENTENCE: Final = 400  # characters in which a person says so
 
 
 def is_said_to_stand(text: str) -> bool:
     """Say whether a line is a person's sentence that nothing moves; a Chinese one may quote a value."""
-    printed = STAMPED.search(text) is not None if IN_CHINESE.search(text) else is_printed(text)
-    return len(text) <= LONGEST_SENTENCE and SAID_TO.search(text) is not None and not printed
+    printed = re.search(STAMPED, text) is not None if re.search(IN_CHINESE, text) else is_printed(text)
+    return len(text) <= LONGEST_SENTENCE and re.search(SAID_TO, text) is not None and not printed
 
 
 def named(words: Sequence[LogLine], said: Sequence[LogLine]) -> LogLine | None:
     """Return the newest line that a person's words quote as the one at which it stands."""
-    halts = ((line.text, found.end()) for line in words if (found := SAID_TO.search(line.text)) is not None)
-    quotes = [_plain(found[1].strip(" .…>")) for text, end in halts for found in QUOTED.finditer(text, end)]
+    halts = (
+        (line.text, found.end()) for line in words if (found := re.search(SAID_TO, line.text)) is not None
+    )
+    quotes = [
+        _plain(found[1].strip(" .…>"))
+        for text, end in halts
+        for found in re.compile(QUOTED).finditer(text, end)
+    ]
     lines = (line for line in reversed(said) if any(quote in _plain(line.text) for quote in quotes))
     return next(lines, None)
 

@@ -15,28 +15,20 @@ from rldoctor.logs.failures import Frame
 from rldoctor.logs.seen import Seen
 from rldoctor.types import LogLine
 
-PROCESS: Final = re.compile(r"Process \d{1,10}: ")
-THREAD: Final = re.compile(
-    r'Thread (?:\d+|0x[0-9a-fA-F]+) \((?P<state>[\w+ ]{1,30})\)(?:: "(?P<name>[^"]{0,100})")?'
-)
-SPY: Final = re.compile(
+PROCESS: Final = r"Process \d{1,10}: "
+THREAD: Final = r'Thread (?:\d+|0x[0-9a-fA-F]+) \((?P<state>[\w+ ]{1,30})\)(?:: "(?P<name>[^"]{0,100})")?'
+SPY: Final = (
     r"\s{1,16}(?P<name>[A-Za-z_<][\w.<>]{0,200}) \((?P<file>[^()\s]{1,400}\.py):(?P<line>\d{1,7})\)\s*$"
 )
-FAULT: Final = re.compile(
-    r'\s*File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7}) in (?P<name>[\w<>.]{1,200})\s*$'
-)
-PRINTED: Final = re.compile(
-    r"[-#\s]{0,8}(?i:thread ?id): ?\d{1,20}\b[\s-]{0,8}$"
-)  # a signal's handler printed it
-CALLED: Final = re.compile(
-    r'\s*File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7}), in (?P<name>[\w<>.]{1,200})\s*$'
-)
-GDB_THREAD: Final = re.compile(r"\s*Thread \d{1,6} \((?:Thread|LWP) ?[\w ()]{0,60}\)")
-GDB: Final = re.compile(
+FAULT: Final = r'\s*File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7}) in (?P<name>[\w<>.]{1,200})\s*$'
+PRINTED: Final = r"[-#\s]{0,8}(?i:thread ?id): ?\d{1,20}\b[\s-]{0,8}$"  # a signal's handler printed it
+CALLED: Final = r'\s*File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7}), in (?P<name>[\w<>.]{1,200})\s*$'
+GDB_THREAD: Final = r"\s*Thread \d{1,6} \((?:Thread|LWP) ?[\w ()]{0,60}\)"
+GDB: Final = (
     r"\s*#\d{1,4} +(?:0x[0-9a-f]{4,20} in )?(?P<name>[A-Za-z_~][^ (]{0,300}) ?\(.{0,3000}?"
     r"(?:\) ?(?:from|at) (?P<file>[^\s:]{1,400})(?::(?P<line>\d{1,7}))?)?\s*$"
 )
-GDB_IDLE: Final = re.compile(
+GDB_IDLE: Final = (
     r"(?:poll|ppoll|select|epoll_wait|accept4?|read|recv|nanosleep|start_thread|clone3?|_?_?libc_start\w*|_start"
     r"|pthread_cond_(?:timed)?wait\S*|event_base_loop|futex_\S+|_?_?lll_lock_wait|do_futex_wait\S*|sem_wait\S*)$"
 )
@@ -84,7 +76,7 @@ class _Thread(Struct):
 
 def _waits(frame: Frame) -> bool:
     return any(word in frame.file for word in IDLE) or (
-        not frame.line and GDB_IDLE.match(frame.function) is not None
+        not frame.line and re.match(GDB_IDLE, frame.function) is not None
     )
 
 
@@ -119,7 +111,9 @@ def _processes(lines: Sequence[LogLine]) -> Iterator[list[_Thread]]:
     bare = _Thread()
     for line in lines:
         opened = _opened(line.text)
-        if PROCESS.match(line.text) or (opened and opened.main and any(thread.main for thread in threads)):
+        if re.match(PROCESS, line.text) or (
+            opened and opened.main and any(thread.main for thread in threads)
+        ):
             yield threads
             threads = []
         if opened:
@@ -137,25 +131,25 @@ def _processes(lines: Sequence[LogLine]) -> Iterator[list[_Thread]]:
 
 def _opened(text: str) -> _Thread | None:
     """Return the thread whose stack begins behind a line."""
-    head = THREAD.match(text)
+    head = re.match(THREAD, text)
     if head:
         return _Thread(head["state"], head["name"] == "MainThread")
-    if PRINTED.match(text):
+    if re.match(PRINTED, text):
         return _Thread(printed=True)
-    return _Thread() if GDB_THREAD.match(text) else None
+    return _Thread() if re.match(GDB_THREAD, text) else None
 
 
 def _frame(text: str, threads: Sequence[_Thread], bare: _Thread) -> tuple[Frame, _Thread] | None:
     """Return the frame that a line shows, and the thread to which it belongs."""
     last = threads[-1] if threads else None
-    called = CALLED.match(text) if last is not None and last.printed else None
-    spy = SPY.match(text)
-    found = called or spy or FAULT.match(text)
+    called = re.match(CALLED, text) if last is not None and last.printed else None
+    spy = re.match(SPY, text)
+    found = called or spy or re.match(FAULT, text)
     if found:
         return Frame(found["file"], int(found["line"]), found["name"]), (
             last if last is not None and (called or spy) else bare
         )
-    native = GDB.match(text) if last is not None else None
+    native = re.match(GDB, text) if last is not None else None
     if native is None or last is None:
         return None
     return Frame(native["file"] or "", int(native["line"] or 0), native["name"]), last

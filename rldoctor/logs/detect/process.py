@@ -66,41 +66,37 @@ RETRIED: Final = "/Will resubmit task after|on actor, state: RESTARTING,/"
 DEATHS: Final = (TABLE, ELASTIC, *CRASHED, *BY_CODE, *ENDED, *RAY)
 PATTERNS: Final = (*DEATHS, RETRIED)
 
-ELASTIC_LINE: Final = re.compile(
+ELASTIC_LINE: Final = (
     r"failed \(exitcode: (?P<code>-?\d{1,5})\) local_rank: (?P<rank>\d{1,5}) \(pid: (?P<pid>\d{1,10})\)"
 )
-ROW: Final = re.compile(r"\s*(?P<key>time|host|rank|exitcode|error_file|traceback)\s*: (?P<value>.*)")
-BY_LAUNCHER: Final = re.compile(
-    r"\s*exitcode\s*:|.{0,200}\blocal_rank: \d"
-)  # torchrun's own table tells more
-RANK: Final = re.compile(r"(\d{1,6})(?: \(local_rank: (\d{1,5})\))?")
-CODE: Final = re.compile(r"(-?\d{1,5}) +\(pid: (\d{1,10})\)")
-SIGNAL: Final = re.compile(
+ROW: Final = r"\s*(?P<key>time|host|rank|exitcode|error_file|traceback)\s*: (?P<value>.*)"
+BY_LAUNCHER: Final = r"\s*exitcode\s*:|.{0,200}\blocal_rank: \d"  # torchrun's own table tells more
+RANK: Final = r"(\d{1,6})(?: \(local_rank: (\d{1,5})\))?"
+CODE: Final = r"(-?\d{1,5}) +\(pid: (\d{1,10})\)"
+SIGNAL: Final = (
     r"\b(SIG(?:KILL|TERM|SEGV|ABRT|BUS|INT|QUIT|HUP|ILL|FPE|PIPE|USR[12]))\b"
     r"|\b(?:[Ss]ignal:?|Received) (\d{1,2})\b"
     r"|(?i:(sigquit|sigterm|sigkill))(?!_handler)"
     rf"|{CODE_IS}(-\d{{1,2}}|1[34]\d)\b"
 )
-LEFT: Final = re.compile(rf"{CODE_IS}(\d{{1,3}})\b")
-LOST: Final = re.compile(
+LEFT: Final = rf"{CODE_IS}(\d{{1,3}})\b"
+LOST: Final = (
     r"(?i)connection (?:was )?(?:closed|reset) by (?:remote )?peer|remote process exited|broken pipe"
     r"|ncclRemoteError"
 )
-WAITED: Final = re.compile(r"Timed out waiting \d{1,12}ms")
-EXIT_TYPE: Final = re.compile(
-    r"Worker exit type: (?P<type>\w+)(?: Worker exit detail: (?P<detail>.{0,300}))?"
-)
-HELPER: Final = re.compile(
+WAITED: Final = r"Timed out waiting \d{1,12}ms"
+EXIT_TYPE: Final = r"Worker exit type: (?P<type>\w+)(?: Worker exit detail: (?P<detail>.{0,300}))?"
+HELPER: Final = (
     r": line \d+: +\d+ Killed .*\b(?:vllm serve|api_server|launch_server|http\.server|ray start|tensorboard"
     r"|nvidia-smi|sleep|tail|watch|top)\b|Subprocess \w{1,40} \(pid=\d{1,10}\) crashed with exit code -15\b"
 )  # what a script itself ends when it needs it no more, and what a server's end takes with it
-EXIT_CODE: Final = re.compile(r"with an? exit code (-?\d{1,5})\b")
-RAYS_OWN: Final = re.compile(
+EXIT_CODE: Final = r"with an? exit code (-?\d{1,5})\b"
+RAYS_OWN: Final = (  # what Ray keeps a record of, at the end of good runs too
     r"\[[\d-]+ [\d:,]+ [DI] \d+ \d+\] |\s*(?:serialized_exception|formatted_exception_string): "
-)  # what Ray keeps a record of, at the end of good runs too
-RAYLETS_EVENTS: Final = re.compile(r"(?:^|/)event_RAYLET\.log$")  # what a raylet keeps of each death
-CLASS_NAME: Final = re.compile(r"class_name: (\w+)")
-PID: Final = re.compile(r"\bpid: ?(\d{1,10})")
+)
+RAYLETS_EVENTS: Final = r"(?:^|/)event_RAYLET\.log$"  # what a raylet keeps of each death
+CLASS_NAME: Final = r"class_name: (\w+)"
+PID: Final = r"\bpid: ?(\d{1,10})"
 LEAST_SIGNAL: Final = 128  # shells add a signal's number to it
 WORDS: Final = {
     "Killed": "SIGKILL",
@@ -121,16 +117,16 @@ def detect(seen: Seen) -> Iterator[Sighting]:
     yield from deaths or _silent(seen)
     workers = {(line.file, line.number) for line in seen.lines(*RAY)}
     ended = [line for line in seen.lines(*ENDED) if _is_last(seen, line)]
-    coded = [line for line in seen.lines(*BY_CODE) if not BY_LAUNCHER.match(line.text)]
+    coded = [line for line in seen.lines(*BY_CODE) if not re.match(BY_LAUNCHER, line.text)]
     own = [line for line in ended if line not in coded]  # those after it were stopped for it
     coded = [line for line in coded if not any(_precedes(first, line) for first in own)]
     ended = [line for line in ended if line in own or line in coded]
     for line in dict.fromkeys((*seen.lines(*CRASHED), *coded, *ended)):
-        spared = "[shutdown]" in line.text or HELPER.search(line.text)
+        spared = "[shutdown]" in line.text or re.search(HELPER, line.text)
         if (line.file, line.number) not in workers and not spared:
             yield _crashed(seen, line)
-    told = [line for line in seen.lines(*RAY) if not RAYS_OWN.match(seen.text.whole(line))]
-    kept = [line for line in told if RAYLETS_EVENTS.search(line.file)]
+    told = [line for line in seen.lines(*RAY) if not re.match(RAYS_OWN, seen.text.whole(line))]
+    kept = [line for line in told if re.search(RAYLETS_EVENTS, line.file)]
     retried = kept if len(kept) <= sum(1 for _ in seen.lines(RETRIED)) else []
     yield from (_worker(seen, line) for line in told if line not in retried)
 
@@ -144,13 +140,13 @@ def _table(seen: Seen, line: LogLine, killed: bool) -> Iterator[Sighting]:
     """Read the first failure of torchrun's table; where one was killed a mere code tells nothing."""
     rows: dict[str, tuple[str, LogLine]] = {}
     for other in seen.after(line, 10):
-        found = ROW.match(other.text)
+        found = re.match(ROW, other.text)
         if found is not None:
             rows.setdefault(found["key"], (found["value"].strip(), other))
         elif "=====" in other.text:
             break
-    code = CODE.match(rows["exitcode"][0]) if "exitcode" in rows else None
-    found = RANK.match(rows["rank"][0]) if "rank" in rows else None
+    code = re.match(CODE, rows["exitcode"][0]) if "exitcode" in rows else None
+    found = re.match(RANK, rows["rank"][0]) if "rank" in rows else None
     rank = int(found[1]) if found else None
     silent = rank is not None and not killed and _is_silent(seen, rank)
     if code is None or (_is_told(seen, line, int(code[1])) and not silent):
@@ -168,7 +164,7 @@ def _is_silent(seen: Seen, rank: int) -> bool:
         one.who.rank for one in seen.failures if not (one.ignored or one.recovered or _is_of_launcher(one))
     }
     others = [one for one in seen.failures if one.who.rank in failed]
-    reports = all(LOST.search(one.message) or WAITED.search(one.message) for one in others)
+    reports = all(re.search(LOST, one.message) or re.search(WAITED, one.message) for one in others)
     return bool(failed) and None not in failed and rank not in failed and reports
 
 
@@ -177,7 +173,7 @@ def _silent(seen: Seen) -> Iterator[Sighting]:
     failed = [one for one in seen.failures if not (one.ignored or one.recovered or _is_of_launcher(one))]
     ranks = {one.who.rank for one in failed}
     quiet = sorted(logged_ranks(seen) - ranks)
-    if not quiet or len(quiet) > len(ranks) or not all(LOST.search(one.message) for one in failed):
+    if not quiet or len(quiet) > len(ranks) or not all(re.search(LOST, one.message) for one in failed):
         return
     for line in last_lines(seen, quiet):
         rank = seen.ranks_of_logs[line.file]
@@ -190,7 +186,7 @@ def _is_of_launcher(failure: Failure) -> bool:
 
 
 def _elastic(seen: Seen, line: LogLine) -> Iterator[Sighting]:
-    found = ELASTIC_LINE.search(line.text)
+    found = re.search(ELASTIC_LINE, line.text)
     if found is not None and not _is_told(seen, line, int(found["code"])):
         fields = {**_ending(int(found["code"])), "phase": seen.phase(line)}
         who = Identity(pid=int(found["pid"]))
@@ -225,12 +221,12 @@ def _signal_name(number: int) -> str | None:
 
 
 def _crashed(seen: Seen, line: LogLine) -> Sighting:
-    found = SIGNAL.search(line.text)
+    found = re.search(SIGNAL, line.text)
     name = None
     if found is not None:
         name = _of_number(found[2] or found[4]) or (found[1] or found[3] or "").upper() or None
     name = name or next((signal for word, signal in WORDS.items() if word in line.text), None)
-    code = LEFT.search(line.text) if name is None else None
+    code = re.search(LEFT, line.text) if name is None else None
     stack = main_thread(seen.after(line, STACK_LINES), line) if FATAL in line.text else []
     fields = {
         "signal": name,
@@ -253,14 +249,14 @@ def _of_number(text: str | None) -> str | None:
 def _worker(seen: Seen, line: LogLine) -> Sighting:
     """Read what Ray says about an actor that died, on this line and those that follow."""
     text = "\n".join([line.text, *(other.text for other in seen.after(line, 8))])
-    actor, pid, ending = CLASS_NAME.search(text), PID.search(text), EXIT_TYPE.search(text)
+    actor, pid, ending = re.search(CLASS_NAME, text), re.search(PID, text), re.search(EXIT_TYPE, text)
     failure = seen.failure_at(line)
     reason = f"{ending['type']} {ending['detail'] or ''}".strip() if ending else line.text.strip()[:300]
     fields = {
         "actor": actor[1] if actor else None,
         "reason": reason,
         "signal": "SIGKILL" if "SIGKILL" in reason and "potential" not in reason else None,
-        "exit_code": int(code[1]) if (code := EXIT_CODE.search(reason)) else None,
+        "exit_code": int(code[1]) if (code := re.search(EXIT_CODE, reason)) else None,
         "phase": seen.phase(line, failure.frames if failure else ()),
         "step": seen.step(line),
     }

@@ -13,7 +13,7 @@ from rldoctor.logs.detect.sightings import Sighting, sighting
 from rldoctor.logs.seen import Seen
 from rldoctor.types import LogLine
 
-PART: Final = re.compile(
+PART: Final = (
     r"['\"]?\brewards?/(?P<name>[A-Za-z]\w{1,60})(?:/mean)?['\"]? {0,3}[:=] {0,3}['\"]?"
     r"(?:np\.\w{1,12}\()?(?P<value>-?\d+\.?\d*(?:e[-+]?\d+)?)(?![\w.])"
 )
@@ -21,9 +21,7 @@ WHOLE: Final = frozenset(
     {"mean", "std", "min", "max", "overall", "total", "score", "sum", "all", "avg", "average"}
     | {"chosen", "rejected", "margins", "accuracies"}
 )  # names of the whole, and of pairs of preferences
-DEDUCTED: Final = re.compile(
-    r"(?i)penal|overlong|length|len\b|repet|cost|neg|punish|bonus|lang|tool|error|fail"
-)
+DEDUCTED: Final = r"(?i)penal|overlong|length|len\b|repet|cost|neg|punish|bonus|lang|tool|error|fail"
 MOST_LINES: Final = 600
 FEWEST: Final = 8  # steps
 
@@ -36,7 +34,7 @@ def detect(seen: Seen) -> Iterator[Sighting]:
         if "reward/" not in line.text and "rewards/" not in line.text:
             continue
         parts = files.setdefault(line.file, {})
-        for found in PART.finditer(line.text):
+        for found in re.finditer(PART, line.text):
             value = shapes.number(found["value"])
             if found["name"] not in WHOLE and value is not None:
                 parts.setdefault(found["name"], []).append((value, line))
@@ -50,7 +48,7 @@ def _constant(parts: dict[str, list[tuple[float, LogLine]]]) -> Iterator[Sightin
         return
     for name, told in parts.items():
         value = told[0][0]
-        if len(told) < FEWEST or DEDUCTED.search(name) or any(other != value for other, _ in told):
+        if len(told) < FEWEST or re.search(DEDUCTED, name) or any(other != value for other, _ in told):
             continue
         first, middle, last = told[0][1], told[len(told) // 2][1], told[-1][1]
         fields: dict[str, object] = {"name": name, "value": value, "steps": len(told)}

@@ -15,22 +15,22 @@ from rldoctor.logs.seen import Seen
 from rldoctor.types import LogLine, Sample
 
 MOST_LOGS: Final = 4
-SLOW: Final = re.compile(
+SLOW: Final = (
     r"(?ia)\bslow(?:er|ly|ness)?\b|\btakes? (?:too|very|so|extremely) (?:long|much time)"
     r"|\b(?:training|step|total) time of \d|\btakes (?:about |around |over )?\d+ ?(?:hours|days|h\b)"
     r"|\b(?:very|too) long time\b|\bbottleneck|\bdominat(?:es|ed|ing)\b|\blow(?:er)? (?:speed|throughput)\b"
     r"|\b(?:speed|throughput)\b.{0,40}\blow(?:er)?\b|慢|耗时|时间.{0,6}长|效率.{0,3}低|吞吐.{0,6}低"
 )
-VERY: Final = re.compile(
+VERY: Final = (
     r"(?ia)\b(?:very|extremely|too|so|much|really|unusually|abnormally) slow|\bslower than|\btoo long"
     r"|\bextremely low|(?:很|太|非常|极其|特别|异常)慢"
 )  # what counts without any number beside it
-WORDS: Final = re.compile(
+WORDS: Final = (
     r"(?ia)(?P<rollout>rollout|generat|inference|sampling|vllm|sglang|推理|生成|采样)"
     r"|(?P<reward>reward|scor|judge|打分|奖励)|(?P<sync>weight (?:sync|update)|sync\w* weights)"
     r"|(?P<checkpoint>\bsav(?:e|ing)\b|checkpoint|保存)|(?P<train>train|updat|backward|训练|更新)"
 )
-QUOTED: Final = re.compile(r"`[^`]{0,120}`")
+QUOTED: Final = r"`[^`]{0,120}`"
 NEAR: Final = 60  # characters between a phase and what is said of it
 PHASES: Final[Mapping[str, str]] = {
     "rollout_time": "rollout",
@@ -42,12 +42,10 @@ PHASES: Final[Mapping[str, str]] = {
     "save_time": "checkpoint",
     "data_time": "data",
 }
-ENGINE: Final = re.compile(
-    r"generation throughput: (?P<made>[\d.]+) tokens/s, Running: (?P<running>\d+) reqs?"
-)
+ENGINE: Final = r"generation throughput: (?P<made>[\d.]+) tokens/s, Running: (?P<running>\d+) reqs?"
 CRAWL: Final = 3.0  # tokens a second in all, below which an engine with requests only crawls
 LASTING: Final = 3  # states in a row
-BAR: Final = re.compile(r"\b\d{1,9}/\d{1,9} \[[^\]]{1,40}?, *(?P<seconds>\d{2,6}(?:\.\d+)?)s/it")
+BAR: Final = r"\b\d{1,9}/\d{1,9} \[[^\]]{1,40}?, *(?P<seconds>\d{2,6}(?:\.\d+)?)s/it"
 LONG: Final = 30.0  # seconds a step, from which on a bar shows what a person calls slow
 LAME: Final[Mapping[str, float]] = {
     "save_time": 1800.0,
@@ -64,9 +62,9 @@ def detect(seen: Seen) -> Iterator[Sighting]:
         return
     for log, name in enumerate(log.name for log in seen.text.logs[:MOST_LOGS]):
         lines = list(end_of(seen.text, log))
-        engine = [(line, found) for line in lines if (found := ENGINE.search(line.text)) is not None]
+        engine = [(line, found) for line in lines if (found := re.search(ENGINE, line.text)) is not None]
         short = seen.text.scan.lines[log] <= WHOLE
-        said = [line for line in words_beside(lines) if SLOW.search(line.text)] if short else []
+        said = [line for line in words_beside(lines) if re.search(SLOW, line.text)] if short else []
         if said:
             samples = [sample for sample in seen.samples if sample.line.file == name]
             timed = _timed(said[0], samples) or _told(said, [line for line, _ in engine])
@@ -99,7 +97,7 @@ def _told(said: Sequence[LogLine], engine: Sequence[LogLine]) -> list[Sighting]:
         return [complaint(engine[-1], _slow("rollout"), (engine[0], said[0]))]
     for line in said:
         phase = _phase(line.text)
-        if phase is not None and VERY.search(line.text):
+        if phase is not None and re.search(VERY, line.text):
             return [complaint(line, _slow(phase), ())]
     return []
 
@@ -122,19 +120,19 @@ def _lame(samples: Iterable[Sample]) -> Sighting | None:
 
 def _of_bar(said: LogLine, samples: Sequence[Sample], lines: Sequence[LogLine]) -> list[Sighting]:
     """Return the last bar whose steps take long; of reinforcement learning it is most often the sampling."""
-    bars = [line for line in lines if (bar := BAR.search(line.text)) and float(bar["seconds"]) >= LONG]
+    bars = [line for line in lines if (bar := re.search(BAR, line.text)) and float(bar["seconds"]) >= LONG]
     phase = "rollout" if any(sample.metric in OF_RL for sample in samples) else "train"
     return [complaint(bars[-1], _slow(phase), (said,))] if bars else []
 
 
 def _phase(text: str) -> str | None:
     """Return the phase that a sentence calls slow: the one named last before that word, else the next."""
-    bare = QUOTED.sub("", text)
-    slow = SLOW.search(bare)
+    bare = re.sub(QUOTED, "", text)
+    slow = re.search(SLOW, bare)
     if slow is None:
         return None
-    before = list(WORDS.finditer(bare, max(0, slow.start() - NEAR), slow.start()))
-    found = before[-1] if before else WORDS.search(bare, slow.end(), slow.end() + NEAR)
+    before = list(re.compile(WORDS).finditer(bare, max(0, slow.start() - NEAR), slow.start()))
+    found = before[-1] if before else re.compile(WORDS).search(bare, slow.end(), slow.end() + NEAR)
     return found.lastgroup if found is not None else None
 
 

@@ -16,7 +16,7 @@ from rldoctor.logs.seen import Seen
 from rldoctor.types import LogLine, Sample
 
 MOST_LOGS: Final = 4
-ABOUT: Final = re.compile(
+ABOUT: Final = (
     r"(?ia)(?P<reward>(?<![a-z])(?:rewards?|scores?|accurac(?:y|ies)|acc"
     r"|(?:eval(?:uation)?|validation|test)[ _](?:results?|performance))\b|奖励|得分|准确率)"
     r"|(?P<kl>(?<![a-z])kl(?![a-z])|散度)"
@@ -29,7 +29,7 @@ ABOUT: Final = re.compile(
     r"|(?P<memory>\b(?:memory|ram|vram)\b|显存|内存)"
     r"|(?P<grad>\bgrad(?:ient)?s?[ _]?norms?\b|\bgradients?\b|梯度)"
 )
-WAY: Final = re.compile(
+WAY: Final = (
     r"(?ia)(?P<zero>(?:\b(?:always|all|only|stays?|stayed|remain\w*|constant\w*|still|are|is|was|keeps?)\b|=|为|都是|一直是?)"
     r".{0,24}?(?:\bzeros?\b|(?<![\d.])0(?:\.0+)?(?![\d.]*[\d%]| ?(?:and|or|to|-)\b))|为零|\bzero\s*$)"
     r"|(?P<flat>(?:\bnot|n't|n’t|\bnever|\bhardly|\bbarely|\bno longer|\bstop(?:s|ped)?)\b.{0,16}?"
@@ -50,25 +50,25 @@ WAY: Final = re.compile(
     r" (?:high|large|big|long)\b"
     r"|越.{0,4}[长大高]|[特非异][别常]的?[大高长]|巨大|增长|增加|升高|上涨|上升|爆炸|增大|飙升|突增|骤增|激增|暴涨|过大|过高|很大|偏大|太大|很高|变长|发散)"
 )
-CLAUSE: Final = re.compile(r"[.。!?！？;；]\s|[。！？；，](?!但|然后)|, (?!but|then|however)")
-RUIN: Final = re.compile(
+CLAUSE: Final = r"[.。!?！？;；]\s|[。！？；，](?!但|然后)|, (?!but|then|however)"
+RUIN: Final = (
     r"(?ia)\b(?:training|experiment|run|policy|model)s?\b[^.,;?!]{0,24}\b(?:collaps\w+|explo[ds]\w*|diverg(?:es|ed|ing))"
     r"|\b(?:training|policy|model) collapse\b|\bsudden (?:drop|decline|collapse)\b"
     r"|\b(?:drops?|collapses?|collapsed) (?:after|at|around|from) (?:about |around )?"
     r"(?:step|epoch|iteration)s?\b"
     r"|(?:训练|模型).{0,6}(?:崩|发散)"
 )  # of the whole run
-GARBLED: Final = re.compile(
+GARBLED: Final = (
     r"(?i)\b(?:gibberish|garbled|nonsensical|(?:token|word)[- ](?:soup|salad))\b"
     r"|\b(?:generat|output|answer|respon|rollout|repl)\w*\W.{0,60}?(?:\bgarbage\b|\bnonsense\b|!{3})"
     r"|\b(?:garbage|nonsense) (?:output|text|token|answer|response)s?\b"
     r"|乱码|(?:全是|都是|只.{0,4}输出|不停.{0,6}(?:生成|重复)).{0,4}(?:感叹号|!!|！！)"
 )  # what an engine answers, not its numbers
-PASSING: Final = re.compile(r"(?i)\b(?:at|in|on) some steps\b|\boccasional|\bsometimes\b|偶尔|个别")
-TURN: Final = re.compile(r"(?i)\b(?:but|then|until|however)\b|但|然后")  # what follows counts, not what was
-DENIED: Final = re.compile(r"(?i)(?:n['’]t|\bnot|\bnever)\b(?: \w+){0,2} $")
-ASIDE: Final = re.compile(r"\([^()]{0,40}\)")
-ALL: Final = re.compile(
+PASSING: Final = r"(?i)\b(?:at|in|on) some steps\b|\boccasional|\bsometimes\b|偶尔|个别"
+TURN: Final = r"(?i)\b(?:but|then|until|however)\b|但|然后"  # what follows counts, not what was
+DENIED: Final = r"(?i)(?:n['’]t|\bnot|\bnever)\b(?: \w+){0,2} $"
+ASIDE: Final = r"\([^()]{0,40}\)"
+ALL: Final = (
     r"(?ia)(?:\b(?:always|stays?(?: at)?|is|are|remains?)|=|为|是)\W{0,3}(?:1(?:\.0+)?|100 ?%)(?![\d.]*\d)"
 )
 AFTER: Final = 60
@@ -83,7 +83,7 @@ BAD: Final[Mapping[str, frozenset[str]]] = {
     "memory": frozenset({"up"}),
 }
 OF_RL: Final = frozenset({"reward_mean", "response_length"})  # its loss may begin at 0 and rise
-REINFORCED: Final = re.compile(r"(?i)grpo|ppo|rlhf|reinforce|reward|奖励|强化")
+REINFORCED: Final = r"(?i)grpo|ppo|rlhf|reinforce|reward|奖励|强化"
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "output": (),
     "memory": ("host_memory", "memory_reserved", "memory_allocated"),
@@ -106,7 +106,7 @@ def detect(seen: Seen) -> Iterator[Sighting]:
         samples = [sample for sample in seen.samples if sample.line.file == name]
         rl = any(sample.metric in OF_RL for sample in samples)
         words = list(words_beside(list(end_of(seen.text, log))))
-        told_of_rl = any(REINFORCED.search(line.text) for line in words)
+        told_of_rl = any(re.search(REINFORCED, line.text) for line in words)
         for (about, way), (line, *others) in _heard(words).items():
             shown = _shown(about, samples)
             if about != "loss" or (not rl and (shown or (way == "up" and not told_of_rl))):
@@ -117,23 +117,23 @@ def _heard(words: Sequence[LogLine]) -> dict[tuple[str, str], list[LogLine]]:
     """Return what a person complains of, each with the sentences that say so."""
     told: dict[tuple[str, str], list[LogLine]] = {}
     for line in words:
-        for what in () if PASSING.search(line.text) else complaints(line.text):
+        for what in () if re.search(PASSING, line.text) else complaints(line.text):
             told.setdefault(what, []).append(line)
-        if GARBLED.search(line.text):
+        if re.search(GARBLED, line.text):
             told.setdefault(("output", "garbled"), []).append(line)
-    ruined = [line for line in words if RUIN.search(line.text)]
+    ruined = [line for line in words if re.search(RUIN, line.text)]
     return {("reward", "down"): ruined} if not told and ruined else told
 
 
 def complaints(text: str) -> Iterator[tuple[str, str]]:
     """Yield what a sentence says of the numbers of a run that is bad for them."""
-    found = list(ABOUT.finditer(text))
+    found = list(re.finditer(ABOUT, text))
     for here, after in zip_longest(found, found[1:]):
         about = here.lastgroup or ""
         end = min(here.end() + AFTER, after.start() if after is not None else len(text))
-        clause = CLAUSE.split(ASIDE.sub("", text[here.end() : end]), maxsplit=1)[0]
+        clause = re.compile(CLAUSE).split(re.sub(ASIDE, "", text[here.end() : end]), maxsplit=1)[0]
         before = text[max(0, here.start() - BEFORE) : here.start()]
-        cut = here[0].lower().endswith("ratio") and ALL.search(clause) is not None  # of all answers
+        cut = here[0].lower().endswith("ratio") and re.search(ALL, clause) is not None  # of all answers
         way = "up" if cut else _way(clause, before)
         if way in BAD[about]:
             yield about, way
@@ -141,16 +141,16 @@ def complaints(text: str) -> Iterator[tuple[str, str]]:
 
 def _way(after: str, before: str) -> str:
     """Return which way something goes by the words behind its name, else by those before it."""
-    turn = TURN.search(after)
-    way = (WAY.search(after, turn.end()) if turn is not None else None) or WAY.search(after)
+    turn = re.search(TURN, after)
+    way = (re.compile(WAY).search(after, turn.end()) if turn is not None else None) or re.search(WAY, after)
     if way is None:
-        way = WAY.search(before)
+        way = re.search(WAY, before)
         return (
             ""
             if way is None or (way.lastgroup == "zero" and way.end() < len(before))
             else way.lastgroup or ""
         )
-    return "flat" if way.lastgroup == "up" and DENIED.search(before) else way.lastgroup or ""
+    return "flat" if way.lastgroup == "up" and re.search(DENIED, before) else way.lastgroup or ""
 
 
 def _shown(about: str, samples: Sequence[Sample]) -> tuple[LogLine, ...]:
