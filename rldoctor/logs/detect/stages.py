@@ -23,6 +23,7 @@ ROWS: Final = (
         "rollout.graph_capture",
         r"CUDA graphs can take additional|[Cc]apturing the model for CUDA graphs",
     ),
+    ("nccl", "start", r"NCCL CALL \w"),
     ("nccl", "start", r"NCCL (?:INFO|version) (?!.{0,60}(?:Init COMPLETE|Destroy COMPLETE|Abort COMPLETE))"),
     (
         "nccl",
@@ -106,6 +107,7 @@ ROWS: Final = (
     ("extensions", "start", r"Emitting ninja build file|Detected CUDA files, patching ldflags"),
     ("extensions", "start", r"compiling and loading fused kernels|compiling dataset index builder"),
     ("engine", "rollout", r"No available shared memory broadcast block|run together took [\d.]+ s in total"),
+    ("ray", "start", r"Status message: Job is currently running|Status for job '\w+': RUNNING"),
     ("ray", "start", r"Creating a new placement group|Waiting for (?:creating a )?placement group"),
     ("ray", "start", r"Waiting for register center actor|Waiting for (?:the )?(?:Ray|ray) (?:cluster|head)"),
     ("download", "start", r"(?:Fetching \d+ files|Downloading (?:shards|.{0,60})):" + PERCENT),
