@@ -15,6 +15,7 @@ from rldoctor.types import Command, Event, Setting
 
 DASHBOARD: Final = "8265"
 VISIBLE: Final = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
+MACHINES: Final = (("policy", "cluster.gpus_per_node"), ("policy", "cluster.gpus"))
 _PROCESSES: Final = ("--nproc_per_node", "--nproc-per-node", "--num-gpus", "--num_processes")
 _STARTERS: Final = ("torchrun", "ray start", "torch.distributed.run", "torch.distributed.launch")
 _COUNTED: Final = (
@@ -44,6 +45,7 @@ def misstarted(facts: Facts) -> Iterator[Event]:
             yield from _hidden(setting, command)
             yield from _unallocated(setting, facts)
     yield from _elsewhere(facts.world)
+    yield from _asked_of_fewer(facts)
 
 
 def _processes(command: Command) -> Setting | None:
@@ -93,17 +95,37 @@ def _no_lists(world: Sequence[Command]) -> Iterator[Event]:
 
 def _hidden(setting: Setting, command: Command) -> Iterator[Event]:
     """Yield a starter that counts on more GPUs than the environment shows it."""
+    asked = int(setting.value)
+    for shown, count in _shown(command):
+        if count < asked:
+            says = f"{command.program} counts on {asked} GPUs of a node, and {shown.key} shows {count}"
+            every = ",".join(map(str, range(asked)))
+            advice = f"{setting.key} {count}, or {shown.key}={every}"
+            yield _event(shown, says, f"{setting.key} {asked}, {shown.key}={shown.value}", advice)
+
+
+def _shown(command: Command) -> Iterator[tuple[Setting, int]]:
+    """Yield each variable that shows a command some of the GPUs, and how many."""
     for shown in command.env:
-        if shown.key not in VISIBLE or shown.state == "unknown" or shown.form == "delete":
-            continue
-        names = [name.strip() for name in str(shown.value).strip("'\" ").split(",")]
-        asked = int(setting.value)
-        if all(name.isdigit() for name in names) and len(names) < asked:
-            says = f"{command.program} counts on {asked} GPUs of a node, and {shown.key} shows {len(names)}"
-            every = ",".join(str(number) for number in range(asked))
-            advice = f"{setting.key} {len(names)}, or {shown.key}={every}"
-            text = f"{setting.key} {asked}, {shown.key}={shown.value}"
-            yield _event(shown, says, text, advice)
+        if shown.key in VISIBLE and shown.state != "unknown" and shown.form != "delete":
+            names = [name.strip() for name in str(shown.value).strip("'\" ").split(",")]
+            if all(name.isdigit() for name in names):
+                yield shown, len(names)
+
+
+def _asked_of_fewer(facts: Facts) -> Iterator[Event]:
+    """Yield a launch that is shown fewer GPUs of a node than it asks for, whatever the machine has."""
+    command, table = facts.start.command, facts.table
+    told = table is not None and not table.told.isdisjoint(MACHINES)
+    if command is None or table is None or not told or any("ray" in each.program for each in facts.world):
+        return
+    asked, setting = table.get("train.gpus_per_node"), table.setting("train.gpus_per_node", "policy")
+    for shown, count in _shown(command) if isinstance(asked, int) and setting is not None else ():
+        if setting is not None and count < asked:
+            says = f"The launch asks for {asked} GPUs of a node, and {shown.key} shows it {count}"
+            every = ",".join(map(str, range(asked)))
+            advice = f"{setting.key} {count}, or {shown.key}={every}"
+            yield _event(shown, says, f"{setting.key} {asked}, {shown.key}={shown.value}", advice)
 
 
 def _unallocated(setting: Setting, facts: Facts) -> Iterator[Event]:
