@@ -132,6 +132,6 @@ def test_a_launch_is_shown_fewer_gpus_than_the_machine_has(asked: int, wrong: bo
     file = tmp_path / "run.sh"
     launch = f"python3 -m verl.trainer.main_ppo trainer.n_gpus_per_node={asked} trainer.nnodes=1"
     file.write_text(f"export CUDA_VISIBLE_DEVICES=0,1,2,3\n{launch}\n")
-    told = ToldFacts(set={"cluster.gpus_per_node": 8, "cluster.nodes": 1})
+    told = ToldFacts(set={"cluster.gpus_per_node": "8", "cluster.nodes": "1"})
     titles = [each.title for each in check([str(file)], told).report.findings]
     assert any("CUDA_VISIBLE_DEVICES shows it 4" in title for title in titles) is wrong
