@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -15,10 +16,9 @@ from rldoctor.types import Command, Setting
 
 Fate = Literal["refused", "ignored", "unclear"]
 Manner = Literal["hydra", "structured", "argparse"]
+SYSTEMS: Final = ("verl", "slime", "megatron", "areal", "chatlearn", "vllm", "sglang")
 _FREE: Final = ("any", "dict")
-_OLD_CHATLEARN: Final = ("runtime.", "runtime_env.", "includes")
-MAIN: Final = "verl/trainer/config/ppo_trainer"
-_HYDRA: Final = re.compile(r"hydra[./].*|.*[@/].*")
+HYDRA_OWN: Final = re.compile(r"hydra[./].*|.*[@/].*")
 
 
 class Part(Struct, frozen=True):
@@ -133,11 +133,17 @@ Build = Callable[[str, Command, Sequence[Setting]], Grammar | None]
 
 def of(system: str, release: str, command: Command, below: Sequence[Setting] = ()) -> Grammar | None:
     """Return what a command may say in a release, or the next that is known; None if nobody can tell."""
-    build = _BUILDERS.get(system)
-    if build is None or not catalogue.has(system):
+    if system not in SYSTEMS or not catalogue.has(system):
         return None
     known = catalogue.load(system)
-    return build(release if release in known.bits else known.nearby(release)[-1], command, below)
+    return _builder(system)(release if release in known.bits else known.nearby(release)[-1], command, below)
+
+
+@cache
+def _builder(system: str) -> Build:
+    """Return the function of a system's own folder that says what its commands may say."""
+    build: Build = importlib.import_module(f"rldoctor.dialects.{system}.grammar").build
+    return build
 
 
 def module(program: str) -> str:
@@ -145,8 +151,8 @@ def module(program: str) -> str:
     return program.removeprefix("./").removesuffix(".py").replace("/", ".").lstrip(".")
 
 
-def _entry(known: Catalogue, release: str, program: str) -> str | None:
-    """Return the roots of an entry program; of two of one ending the longest."""
+def entry(known: Catalogue, release: str, program: str) -> str | None:
+    """Return the roots of an entry program, None of another one; of two of one ending the longest."""
     bit, asked = known.bits[release], module(program)
     rows = sorted((row for row in known.entries if row[2] & bit), key=lambda row: -len(row[0]))
     for name, root, _ in rows:
@@ -160,113 +166,28 @@ def _entry(known: Catalogue, release: str, program: str) -> str | None:
 def is_entry(system: str, program: str) -> bool:
     """Say whether a program is one of a system's own, in some release."""
     known = catalogue.load(system)
-    return any(_entry(known, release, program) is not None for release in known.releases)
+    return any(entry(known, release, program) is not None for release in known.releases)
 
 
-def _last(settings: Iterable[Setting], key: str) -> Setting | None:
+def last(settings: Iterable[Setting], key: str) -> Setting | None:
+    """Return the setting of a key that counts, the last one."""
     return next((setting for setting in reversed(list(settings)) if setting.key == key), None)
 
 
 def config_name(command: Command) -> str | None:
     """Return the configuration that a command names, None where it names none, or one that nobody knows."""
-    named = _named(command)
-    return _stem(named) if named is not None and named.state != "unknown" else None
+    name = named(command)
+    return stem(name) if name is not None and name.state != "unknown" else None
 
 
-def _named(command: Command) -> Setting | None:
-    return _last(command.settings, "--config-name") or _last(command.settings, "-cn")
+def named(command: Command) -> Setting | None:
+    """Return the word with which a command names its configuration."""
+    return last(command.settings, "--config-name") or last(command.settings, "-cn")
 
 
-def _stem(setting: Setting) -> str:
+def stem(setting: Setting) -> str:
+    """Return a configuration's name without quotes and ending."""
     return str(setting.value).strip("'\"").removesuffix(".yaml").removesuffix(".yml")
-
-
-def _verl(release: str, command: Command, below: Sequence[Setting]) -> Grammar | None:
-    known = catalogue.load("verl")
-    if not command.program:
-        return None
-    entry = _entry(known, release, command.program)
-    root = _verl_root(known, release, entry, command, below) if entry is not None else None
-    own = tuple(setting for setting in command.settings if setting.form in ("override", "append"))
-    searched = _last(own, "hydra.searchpath") is not None  # another package's groups below the main one
-    if searched and (below or entry != MAIN):
-        return None
-    further = with_above(setting.key for setting in below) | _groups(below)
-    if not below and (searched if root is not None else _is_of_somebody(release, command, entry)):
-        part = Part(known, release, (MAIN,))
-        return Grammar("verl", MAIN.rpartition("/")[2], (part,), "hydra", "unclear", own, exempt=_HYDRA)
-    if root is None:
-        whole = below and not any(setting.key == "defaults" for setting in below)
-        name = module(command.program)
-        one = Grammar("verl", name, (), "hydra", "refused", own, exempt=_HYDRA, further=further)
-        return one if whole else None
-    roots, name = _variant(known, release, root, own)
-    part = Part(known, release, roots)
-    return Grammar("verl", name, (part,), "hydra", "refused", own, exempt=_HYDRA, further=further)
-
-
-def _is_of_somebody(release: str, command: Command, entry: str | None) -> bool:
-    """Say whether a command names a configuration of its own: most of those extend the main one."""
-    named, known = _last(command.settings, "--config-name"), catalogue.load("verl")
-    if named is None or named.state == "unknown" or entry != MAIN or not known.has(MAIN, release):
-        return False
-    return all(root.rpartition("/")[2] != _stem(named) for root in known.roots)
-
-
-def _groups(below: Sequence[Setting]) -> frozenset[str]:
-    """Return the groups of the user's own defaults list: a word chooses one of their files."""
-    lists = (
-        setting.value for setting in below if setting.key == "defaults" and isinstance(setting.value, list)
-    )
-    words = (word for each in lists for item in each if isinstance(item, dict) for word in item)
-    return frozenset(str(word).rpartition(" ")[2].lstrip("/") for word in words)
-
-
-def _variant(
-    known: Catalogue, release: str, root: str, own: Sequence[Setting]
-) -> tuple[tuple[str, ...], str]:
-    """Return the roots of a configuration as its groups are chosen, and what to call them."""
-    name, group, chosen = root.rpartition("/")[2], "model_engine", _last(own, "model_engine")
-    if chosen is None and known.has(f"{root}+engine=fsdp", release):
-        group, chosen = "engine", _last(own, "engine")
-    if any("@" in setting.key for setting in own):  # groups chosen one by one: any of their options
-        return tuple(each for each in known.roots if each.partition("+")[0] == root), name
-    option = f"{root}+{group}={chosen.value}" if chosen is not None else root
-    if chosen is not None and known.has(option, release):
-        return (option,), f"{name} with {group}={chosen.value}"
-    if chosen is not None and group == "engine":  # somebody's own engine, or one that hangs on a variable
-        return tuple(each for each in known.roots if each.partition("+")[0] == root), name
-    return (root,), name
-
-
-def _verl_root(
-    known: Catalogue, release: str, entry: str, command: Command, below: Sequence[Setting]
-) -> str | None:
-    """Return the configuration that a command starts from: named, or the one below the user's own."""
-    named = _named(command)
-    stem = _stem(named) if named is not None else entry.rpartition("/")[2]
-    if below:
-        defaults = next((s.value for s in below if s.key == "defaults" and isinstance(s.value, list)), [])
-        stem = next((str(item) for item in defaults if isinstance(item, str) and item != "_self_"), "")
-    elif named is not None and named.state == "unknown":
-        return None
-    folder = entry.rpartition("/")[0]
-    beside = (f"{folder}/{stem}", f"verl/trainer/config/{stem}")
-    return next((name for name in beside if known.has(name, release)), None)
-
-
-def misnamed(release: str, command: Command, below: Sequence[Setting]) -> tuple[Setting, list[str]] | None:
-    """Return the word that names no configuration of a verl program, and the names that there are."""
-    known = catalogue.load("verl")
-    named, path = _last(command.settings, "--config-name"), _last(command.settings, "--config-path")
-    entry = _entry(known, release, command.program) if command.program else None
-    own = path is not None and str(path.value).strip("'\"") not in ("config", "./config")
-    if named is None or named.state == "unknown" or entry is None or below or own:
-        return None
-    folder = entry.rpartition("/")[0]
-    roots = [root for root in known.roots if known.has(root, release) and "+" not in root]
-    names = [root.rpartition("/")[2] for root in roots if root.rpartition("/")[0] == folder]
-    return None if _stem(named) in names else (named, names)
 
 
 def with_above(keys: Iterable[str]) -> frozenset[str]:
@@ -278,50 +199,12 @@ def with_above(keys: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _slime(release: str, command: Command, below: Sequence[Setting]) -> Grammar | None:
-    own = catalogue.load("slime")
-    parts = (
-        Part(own, release, own.roots),
-        Part(catalogue.load("megatron"), None, ("megatron",)),
-        Part(catalogue.load("sglang"), None, ("server",), "--sglang-"),
-    )
-    routers = re.compile(r"--(sglang-)?router-.*|-h|--help")
-    return Grammar(
-        "slime",
-        command.program or "train.py",
-        parts,
-        "argparse",
-        "ignored" if _is_own_entry(own, release, command) else "unclear",
-        tuple(setting for setting in command.settings if setting.form == "flag"),
-        abbreviated="--sglang-",
-        exempt=routers,
-    )
+def server(system: str, root: str) -> Build:
+    """Return what builds the grammar of an engine's server, whose flags stand under one root."""
 
-
-def _is_own_entry(known: Catalogue, release: str, command: Command) -> bool:
-    return _entry(known, release, command.program) is not None and "/examples/" not in f"/{command.program}"
-
-
-def _megatron(release: str, command: Command, below: Sequence[Setting]) -> Grammar | None:
-    known = catalogue.load("megatron")
-    others = (release, *reversed(known.releases)) if command.program else ()
-    entry = next((found for each in others if (found := _entry(known, each, command.program))), None)
-    roots = tuple(entry.split()) if entry is not None else known.roots
-    return Grammar(
-        "megatron",
-        command.program or "the arguments",
-        (Part(known, release, roots),),
-        "argparse",
-        "refused" if entry is not None else "unclear",
-        tuple(setting for setting in command.settings if setting.form == "flag"),
-        exempt=re.compile(r"-h|--help"),
-    )
-
-
-def _server(system: str, root: str) -> Build:
     def build(release: str, command: Command, below: Sequence[Setting]) -> Grammar | None:
         known = catalogue.load(system)
-        if _entry(known, release, command.program) is None and command.program not in ("sglang serve",):
+        if entry(known, release, command.program) is None and command.program not in ("sglang serve",):
             return None
         return Grammar(
             system,
@@ -336,72 +219,3 @@ def _server(system: str, root: str) -> Build:
         )
 
     return build
-
-
-def _chatlearn(release: str, command: Command, below: Sequence[Setting]) -> Grammar | None:
-    known = catalogue.load("chatlearn")
-    own = tuple(setting for setting in command.settings if setting.form in ("override", "yaml"))
-    if any(setting.key.startswith(_OLD_CHATLEARN) for setting in (*below, *own)):
-        return None
-    chosen = _last((*below, *own), "runtime_args.train_backend")
-    root = f"grpo+{chosen.value}" if chosen is not None and chosen.state != "unknown" else "grpo+fsdp"
-    roots = (root,) if root in known.roots and chosen is not None else known.roots
-    name = f"GrpoConfig, {root.partition('+')[2]}" if len(roots) == 1 else "GrpoConfig"
-    part = Part(known, release, tuple(roots))
-    return Grammar(
-        "chatlearn",
-        name,
-        (part,),
-        "structured",
-        "refused",
-        own,
-        tuple(below),
-        unfilled=("models.policy_trainer", "models.ref_policy"),
-    )
-
-
-def _areal(release: str, command: Command, below: Sequence[Setting]) -> Grammar | None:
-    known = catalogue.load("areal")
-    own = tuple(setting for setting in command.settings if setting.form in ("override", "append", "yaml"))
-    every = [setting.key for setting in (*below, *own)]
-    roots = [root for root in known.roots if known.has(root, release)]
-    if not roots or not every:
-        return None
-    number = known.releases.index(release)
-    best = min(roots, key=lambda root: (_lacking(tuple(every), root)[number], _rank(root)))
-    fewest = Part(known, release, (best,))
-    present = with_above(setting.key for setting in below) if below else None
-    return Grammar(
-        "areal",
-        fewest.roots[0],
-        (fewest,),
-        "structured",
-        "refused",
-        own,
-        tuple(below),
-        open_top=True,
-        exempt=_HYDRA,
-        present=present,
-    )
-
-
-@lru_cache(maxsize=32)
-def _lacking(keys: tuple[str, ...], root: str) -> tuple[int, ...]:
-    return catalogue.load("areal").lacking(keys, root)
-
-
-def _rank(root: str) -> int:
-    order = ("GRPOConfig", "PPOConfig", "SFTConfig")
-    return order.index(root) if root in order else len(order)
-
-
-_BUILDERS: Final[Mapping[str, Build]] = {
-    "verl": _verl,
-    "slime": _slime,
-    "megatron": _megatron,
-    "areal": _areal,
-    "chatlearn": _chatlearn,
-    "vllm": _server("vllm", "serve"),
-    "sglang": _server("sglang", "server"),
-}
-SYSTEMS: Final = tuple(_BUILDERS)

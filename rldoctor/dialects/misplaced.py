@@ -58,7 +58,9 @@ def misnamed(
         yield from _mistyped_template(command, releases[-1])
     if system != "verl":
         return
-    found = [grammar.misnamed(each, command, below) for each in releases]
+    from rldoctor.dialects.verl import grammar as verls
+
+    found = [verls.misnamed(each, command, below) for each in releases]
     if not found or any(each is None for each in found) or found[-1] is None:
         return
     named, names = found[-1]
