@@ -27,18 +27,27 @@ def unused(facts: Facts) -> Iterator[Event]:
     document = facts.document
     if document is None or document.kind != "shell" or facts.start.command is None:
         return
-    text = b"\n".join(document.files.values())
+    for name, flags, near in _lost(tuple(document.files.values())):
+        yield _event(facts, document, name, list(flags), near)
+    for path, data in document.files.items():
+        yield from _overwritten(path, data)
+
+
+@lru_cache(maxsize=64)  # read once for all launches of a script
+def _lost(texts: tuple[bytes, ...]) -> tuple[tuple[str, tuple[str, ...], str | None], ...]:
+    """Return arrays of flags that no command gets: their names, flags, and the name that is handed over."""
+    text = b"\n".join(texts)
     if b"=(" not in text:
-        return
+        return ()
     filled = {name.decode(): re.findall(_FLAG, body) for name, body in re.findall(_FILLED, text)}
     handed = {name.decode() for name in re.findall(_HANDED, text)}
     strange = handed - {name.decode() for name in re.findall(_NAMED, text)}
+    found = []
     for name, flags in filled.items():
         if flags and not re.search(rb"\$\{?#?%b\b" % name.encode(), text):
             near = next((each for each in sorted(strange) if distance(name, each) <= SLIP), None)
-            yield _event(facts, document, name, [flag.decode() for flag in flags], near)
-    for path, data in document.files.items():
-        yield from _overwritten(path, data)
+            found.append((name, tuple(flag.decode() for flag in flags), near))
+    return tuple(found)
 
 
 @lru_cache(maxsize=64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from rldoctor.dialects.suggest import distance
@@ -29,6 +30,16 @@ def misset(facts: Facts) -> Iterator[Event]:
     """Yield variables under a name that nothing reads, and known ones that stay in the script's own shell."""
     document = facts.document
     data = document.files.get(document.path, b"") if document is not None else b""
+    for name, value, meant, line in _unread(data):
+        path = document.path if document is not None else ""
+        yield _event({"name": name, "value": value, "meant": meant}, path, line, facts)
+    yield from _handed_under_another_name(facts)
+
+
+@lru_cache(maxsize=64)  # read once for all launches of a script
+def _unread(data: bytes) -> tuple[tuple[str, str, str | None, int], ...]:
+    """Return what a text sets and nothing reads: name, value, the name that is meant, and the line."""
+    unread = []
     for found in re.finditer(_SET, data):
         name, exported = found["name"].decode(), found["export"] is not None
         if exported == (name in NAMES):
@@ -40,10 +51,8 @@ def misset(facts: Facts) -> Iterator[Event]:
         )
         if (meant is not None or lost) and not _is_used(found["name"], data):
             value = found["value"].decode("utf-8", "replace").strip()
-            line = line_of(data, found.start("name"))
-            path = document.path if document is not None else ""
-            yield _event({"name": name, "value": value, "meant": meant}, path, line, facts)
-    yield from _handed_under_another_name(facts)
+            unread.append((name, value, meant, line_of(data, found.start("name"))))
+    return tuple(unread)
 
 
 def _handed_under_another_name(facts: Facts) -> Iterator[Event]:
