@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import cache
 from typing import Final, Literal
 
@@ -74,7 +74,8 @@ def is_argument(program: str) -> bool:
 
 def _speakers(command: Command, marks: Sequence[Mark]) -> list[tuple[Mark, Certainty]]:
     """Return the systems that a command may speak: the one with the most signs, or all that tie."""
-    hits = {mark.system: _hits(command, mark) for mark in marks}
+    keys = {setting.key for setting in command.settings}
+    hits = {mark.system: _hits(keys, mark) for mark in marks}
     started = [mark for mark in marks if starts(command, mark)]
     if started:
         best = max(hits[mark.system] for mark in started)
@@ -107,8 +108,8 @@ def starts(command: Command, mark: Mark) -> bool:
     return any(_needle(each) in name and re.fullmatch(each, name) for name in names for each in mark.programs)
 
 
-def _hits(command: Command, mark: Mark) -> int:
-    return len({s.key for s in command.settings if s.key.startswith(mark.signature)}) if mark.signature else 0
+def _hits(keys: Set[str], mark: Mark) -> int:
+    return sum(key.startswith(mark.signature) for key in keys) if mark.signature and keys else 0
 
 
 def _own_hits(command: Command, mark: Mark, marks: Sequence[Mark]) -> int:

@@ -24,7 +24,10 @@ from rldoctor.matching.scope import Scope
 from rldoctor.rules import Entry, Index
 from rldoctor.types import Event, Evidence, Match
 
-NAMING_CODE: Final = ("custom_reward_function.path", "_config_path", "-path")
+NAMING_CODE: Final = (
+    *("custom_reward_function.path", "_config_path"),
+    *("-function-path", "-filter-path", "-process-path", "-source-path"),
+)
 
 
 def examine_keys(facts: Facts, index: Index) -> Outcome:
@@ -79,11 +82,12 @@ def _seldom(facts: Facts) -> Iterator[Event]:
         yield from misset(facts)
         yield from lost_configs(facts)
     own = start.command.settings if start.command is not None else ()
-    if any(each.key.endswith(NAMING_CODE) for each in (*start.below, *own)):
+    every = (*start.below, *own)
+    if any(each.key.endswith(NAMING_CODE) or each.key.startswith("--custom-") for each in every):
         from rldoctor.facts.named_code import misnamed_code
 
         yield from misnamed_code(facts)
-    if any("$" in str(setting.value) for setting in (*start.below, *own)):
+    if any(("$" if each.form == "yaml" else "${") in str(each.value) for each in every):
         from rldoctor.facts.circles import bare, circles
 
         yield from circles(facts)

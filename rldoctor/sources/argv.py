@@ -27,10 +27,10 @@ from rldoctor.types import Form, Place, Setting
 PlaceOf = Callable[[Span | None], Place | None]
 
 _OVERRIDE = re.compile(r"(\+\+|\+|~)?([A-Za-z_$][\w.@/:$\[\]{}-]*)=", re.ASCII)
-_REMOVED = re.compile(r"~([A-Za-z_][\w.@/-]*)", re.ASCII)
+_REMOVED = r"(?a)~([A-Za-z_][\w.@/-]*)"
 _FLAG = re.compile(r"(--[A-Za-z0-9_][^=\s]*|-[A-Za-z][\w-]*)(=)?", re.ASCII)
 _NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-inf", re.ASCII)
-_FURTHER = re.compile(r"(?i)args?\b|_args_|opt(ion)?s\b|extra|flags\b|overrides\b|\[@\]")
+_FURTHER = r"(?i)args?\b|_args_|opt(ion)?s\b|extra|flags\b|overrides\b|\[@\]"
 _MOST_BETWEEN = 120
 _FORMS: dict[str, Form] = {"": "override", "+": "append", "++": "append", "~": "delete"}
 
@@ -68,7 +68,7 @@ def _take(words: list[Word], at: int, place_of: PlaceOf, found: Arguments) -> in
         found.settings.append(_flagged(words[at:stop], flag, place_of))
         return stop
     override = _OVERRIDE.match(text)
-    removed = _REMOVED.fullmatch(text)
+    removed = re.fullmatch(_REMOVED, text) if text[:1] == "~" else None
     if override:
         key = decoded(override[2])
         form = _FORMS[override[1] or ""]
@@ -81,7 +81,7 @@ def _take(words: list[Word], at: int, place_of: PlaceOf, found: Arguments) -> in
 
 
 def _flag(text: str) -> re.Match[str] | None:
-    match = _FLAG.match(text)
+    match = _FLAG.match(text) if text[:1] == "-" else None
     if not match or _NUMBER.fullmatch(text):
         return None
     return match if match[2] or match.end() == len(text) else None
@@ -104,7 +104,7 @@ def _is_value(words: list[Word], at: int, after_flag: bool) -> bool:
     names = " ".join((*depends_of(words[at].pieces), decoded(raw(words[at].pieces))))
     placed = words[at - 1].span is not None and words[at].span is not None
     apart = placed and _run(words[at - 1 : at + 1]) is None
-    return after_flag and not _FURTHER.search(names) and not apart
+    return after_flag and not re.search(_FURTHER, names) and not apart
 
 
 def _is_override(text: str, after_flag: bool) -> bool:
