@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec import Struct
 from rldoctor.dialects.catalogue import Rename
 
 CLOSE: Final = 0.8
+NEAR: Final = 8  # keys alike among which is one that is not in use
 SAME_END: Final = 0.55
 TYPO: Final = 2
 MANY: Final = 2
@@ -50,9 +52,7 @@ def nearest(key: str, known: Sequence[str], taken: Collection[str] = ()) -> Sugg
     same = next((name for name in free if _flat(name) == flat), None)
     if same is not None:
         return Suggestion(same, True)
-    import difflib  # where something is misspelt
-
-    found = difflib.get_close_matches(key, free, n=1, cutoff=CLOSE)
+    found = [name for name in _close(key, tuple(known)) if name in free]
     if found and (distance(key, found[0]) <= TYPO or key.startswith("-")):
         return Suggestion(found[0], distance(key, found[0]) <= TYPO)
     short = _initials(key, free)
@@ -62,6 +62,14 @@ def nearest(key: str, known: Sequence[str], taken: Collection[str] = ()) -> Sugg
     if moved is not None:
         return Suggestion(moved)
     return Suggestion(found[0]) if found and _same_parent(key, found[0]) else None
+
+
+@lru_cache(maxsize=1024)  # the same slip and the same fork's key stand in many scripts
+def _close(key: str, known: tuple[str, ...]) -> list[str]:
+    """Return the known keys that look most like a key, the most alike first."""
+    import difflib  # where something is misspelt
+
+    return difflib.get_close_matches(key, known, n=NEAR, cutoff=CLOSE)
 
 
 def section(key: str, known: Sequence[str], taken: Collection[str]) -> Suggestion | None:

@@ -59,19 +59,21 @@ def _handed_under_another_name(facts: Facts) -> Iterator[Event]:
     """Yield variables that a job's environment gives under a name that nothing reads."""
     for setting in facts.start.command.env if facts.start.command is not None else ():
         name, place = setting.key, setting.place or setting.defined_at
-        meant = _nearest(name) if setting.form == "json" and len(name) >= SHORTEST else None
-        if meant is not None and name not in (*NAMES, "PYTHONPATH") and place is not None:
+        strange = setting.form == "json" and len(name) >= SHORTEST and name not in (*NAMES, "PYTHONPATH")
+        meant = _nearest(name) if strange else None
+        if meant is not None and place is not None:
             value = str(setting.value)
             yield _event({"name": name, "value": value, "meant": meant}, place.file, place.line, facts)
 
 
+@lru_cache(maxsize=1024)
 def _nearest(name: str) -> str | None:
     known = (*NAMES, "PYTHONPATH")  # which every launch has from its surroundings
     same = next((each for each in known if each.replace("_", "") == name.upper().replace("_", "")), None)
     if same is not None and same != name:
         return same
-    near = sorted((distance(name, each), each) for each in NAMES if distance(name, each) <= SLIP)
-    return near[0][1] if near and not name.startswith("PYTHON") else None
+    far, near = min((distance(name, each), each) for each in NAMES)
+    return near if far <= SLIP and not name.startswith("PYTHON") else None
 
 
 def _is_used(name: bytes, data: bytes) -> bool:
