@@ -16,6 +16,7 @@ from rldoctor.types import Command, Event, Setting
 DASHBOARD: Final = "8265"
 VISIBLE: Final = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
 MACHINES: Final = (("policy", "cluster.gpus_per_node"), ("policy", "cluster.gpus"))
+RAYS_OWN: Final = ("ray start", "ray job submit")
 _PROCESSES: Final = ("--nproc_per_node", "--nproc-per-node", "--num-gpus", "--num_processes")
 _STARTERS: Final = ("torchrun", "ray start", "torch.distributed.run", "torch.distributed.launch")
 _COUNTED: Final = (
@@ -95,10 +96,27 @@ def _no_lists(world: Sequence[Command]) -> Iterator[Event]:
 
 def _hidden(setting: Setting, command: Command) -> Iterator[Event]:
     """Yield a starter that counts on more GPUs than the environment shows it."""
-    asked = int(setting.value)
+    yield from _fewer(f"{command.program} counts on", setting, int(setting.value), command)
+
+
+def _asked_of_fewer(facts: Facts) -> Iterator[Event]:
+    """Yield a launch that is shown fewer GPUs of a node than it asks for, whatever the machine has."""
+    command, table = facts.start.command, facts.table
+    told = table is not None and not table.told.isdisjoint(MACHINES)
+    if command is None or table is None or not told:
+        return
+    if any(each.program.endswith(RAYS_OWN) for each in facts.world):
+        return  # the processes of Ray have an environment of their own
+    asked, setting = table.get("train.gpus_per_node"), table.setting("train.gpus_per_node", "policy")
+    if isinstance(asked, int) and setting is not None:
+        yield from _fewer("The launch asks for", setting, asked, command)
+
+
+def _fewer(what: str, setting: Setting, asked: int, command: Command) -> Iterator[Event]:
+    """Yield each variable that shows a command fewer GPUs than a setting asks for."""
     for shown, count in _shown(command):
         if count < asked:
-            says = f"{command.program} counts on {asked} GPUs of a node, and {shown.key} shows {count}"
+            says = f"{what} {asked} GPUs of a node, and {shown.key} shows it {count}"
             every = ",".join(map(str, range(asked)))
             advice = f"{setting.key} {count}, or {shown.key}={every}"
             yield _event(shown, says, f"{setting.key} {asked}, {shown.key}={shown.value}", advice)
@@ -111,21 +129,6 @@ def _shown(command: Command) -> Iterator[tuple[Setting, int]]:
             names = [name.strip() for name in str(shown.value).strip("'\" ").split(",")]
             if all(name.isdigit() for name in names):
                 yield shown, len(names)
-
-
-def _asked_of_fewer(facts: Facts) -> Iterator[Event]:
-    """Yield a launch that is shown fewer GPUs of a node than it asks for, whatever the machine has."""
-    command, table = facts.start.command, facts.table
-    told = table is not None and not table.told.isdisjoint(MACHINES)
-    if command is None or table is None or not told or any("ray" in each.program for each in facts.world):
-        return
-    asked, setting = table.get("train.gpus_per_node"), table.setting("train.gpus_per_node", "policy")
-    for shown, count in _shown(command) if isinstance(asked, int) and setting is not None else ():
-        if setting is not None and count < asked:
-            says = f"The launch asks for {asked} GPUs of a node, and {shown.key} shows it {count}"
-            every = ",".join(map(str, range(asked)))
-            advice = f"{setting.key} {count}, or {shown.key}={every}"
-            yield _event(shown, says, f"{setting.key} {asked}, {shown.key}={shown.value}", advice)
 
 
 def _unallocated(setting: Setting, facts: Facts) -> Iterator[Event]:

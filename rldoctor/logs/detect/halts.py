@@ -33,7 +33,7 @@ NEVER: Final = "(?!)"
 OF_PHASE: Final = tuple(
     (
         what,
-        re.compile(f"(?i){HALTS}{names}|{names}.{{0,16}}?{HALTS}|卡[在住].{{0,8}}?(?:{chinese})|{printed}"),
+        f"(?i){HALTS}{names}|{names}.{{0,16}}?{HALTS}|卡[在住].{{0,8}}?(?:{chinese})|{printed}",
     )
     for what, names, chinese, printed in (
         ("rollout", r"\b(?:rollouts?|generat\w+|sampling)\b", "推理|生成|采样", NEVER),
@@ -83,5 +83,7 @@ def _plain(text: str) -> str:
 
 def named_phase(lines: Sequence[LogLine]) -> tuple[str, str | None]:
     """Return what a person calls what stands, or the last line does, and its phase."""
-    what = next((one for one, shape in OF_PHASE if any(shape.search(line.text) for line in lines)), "silence")
+    what = next(
+        (one for one, shape in OF_PHASE if any(re.search(shape, line.text) for line in lines)), "silence"
+    )
     return what, None if what == "silence" else PHASE_OF.get(what, what)
