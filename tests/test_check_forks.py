@@ -327,12 +327,13 @@ def test_a_slip_above_a_configuration_that_is_not_here_is_refused(tmp_path: Path
     assert found.get("unknown-key", "hint") == "hint"
 
 
-def test_a_key_of_the_configuration_that_is_named_is_known(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["other", "ppo_megatron_trainer"])  # of one's own, and of every release
+def test_a_key_of_the_configuration_that_is_named_is_known(name: str, tmp_path: Path) -> None:
     own = CONFIG.replace("max_turns_of_search", "max_turns_of_talk")
     words = "data.max_turns_of_search=4 --config-name={}"
     assert about_keys(fork(tmp_path / "a", words.format("ppo_trainer"), config=own)) != []
-    fork(tmp_path / "b", words.format("other"), config=own)
-    (tmp_path / "b" / "verl" / "trainer" / "config" / "other.yaml").write_text(CONFIG)
+    fork(tmp_path / "b", words.format(name), config=own)
+    (tmp_path / "b" / "verl" / "trainer" / "config" / f"{name}.yaml").write_text(CONFIG)
     script = str(tmp_path / "b" / "scripts" / "run.sh")
     assert about_keys(list(check([script], ToldFacts()).report.findings)) == []
 
@@ -345,12 +346,12 @@ def test_a_plus_adds_to_a_section_that_the_tree_leaves_empty(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("inner", ["", "verl"])
-def test_a_checkout_within_the_project_says_which_release_it_is(inner: str, tmp_path: Path) -> None:
-    fork(tmp_path / inner, "data.shuffle=True", version="0.4.0")
-    scripts = tmp_path / "scripts"
-    scripts.mkdir(exist_ok=True)
-    found = release.beside("verl", str(scripts))
-    assert found is not None and found[0] == "0.4.0"
+def test_a_checkout_within_the_project_says_what_there_is(inner: str, tmp_path: Path) -> None:
+    fork(tmp_path / inner, "data.max_turns_of_search=4", version="0.5.0")
+    script = tmp_path / "launch.sh"
+    script.write_text((tmp_path / inner / "scripts" / "run.sh").read_text())
+    assert release.beside("verl", str(tmp_path)) is not None
+    assert about_keys(list(check([str(script)], ToldFacts()).report.findings)) == []
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,7 @@ def test_what_lost_arguments_may_say_is_not_made_up(system: str, launch: str, tm
         ("aime $D/aime.jsonl $D/amc.jsonl", True),
         ("aime $D/aime.jsonl amc $D/amc.jsonl", False),
         ("aime $D/aime.jsonl $MORE", False),
+        ("$SETS aime $D/aime.jsonl", False),
         ("$D/aime.jsonl", False),
     ],
 )
