@@ -367,3 +367,13 @@ def test_many_flags_that_no_release_has_are_a_forks_own(flags: str, severity: st
     file.write_text(f"python3 train_async.py --rollout-batch-size 8 --n-samples-per-prompt 8 {words}\n")
     found = [each for each in check([str(file)], ToldFacts()).report.findings if each.rule == "unknown-key"]
     assert {each.severity for each in found} == {severity} and len(found) == len(flags.split())
+
+
+def test_a_key_of_ones_own_is_not_made_another_one(tmp_path: Path) -> None:
+    names = ("initial_rollouts", "beam_size", "branch_probability", "entropy_weight")
+    words = " ".join(f"actor_rollout_ref.rollout.{name}=4" for name in names)
+    file = tmp_path / "run.sh"
+    file.write_text(f"python3 -m verl.trainer.main_ppo trainer.nnodes=1 {words}\n")
+    found = [each for each in check([str(file)], ToldFacts()).report.findings if each.rule == "unknown-key"]
+    assert len(found) == len(names) and {each.severity for each in found} == {"hint"}
+    assert [edit for each in found for remedy in each.remedies for edit in remedy.edits] == []
